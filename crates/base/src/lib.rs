@@ -1,0 +1,15 @@
+//! The words every other crate speaks: message numbers and sets of them, sizes and times with
+//! units, the log line on its way out, and the printer of error chains.
+//!
+//! No files, sockets, clocks or threads live here, and no crate of the workspace is imported.
+
+pub mod error;
+pub mod id;
+pub mod idset;
+pub mod log;
+pub mod units;
+
+pub use error::chain;
+pub use id::{Guid, ModSeq, Seq, Uid, UidValidity};
+pub use idset::{IdSet, SeqSet, UidSet};
+pub use log::{Level, Logger};
