@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 /// Displays `error` and every source below it, joined with `: `.
-pub fn chain(error: &(dyn Error + 'static)) -> impl fmt::Display + '_ {
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
     Chain(error)
 }
 

@@ -93,7 +93,9 @@ impl<T: Copy + Into<u32> + TryFrom<u32>> IdSet<T> {
 
     /// The ranges in ascending order, both ends included.
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = (T, T)> + '_ {
-        self.ranges.iter().filter_map(|&(first, last)| Some((T::try_from(first).ok()?, T::try_from(last).ok()?)))
+        self.ranges
+            .iter()
+            .filter_map(|&(first, last)| Some((T::try_from(first).ok()?, T::try_from(last).ok()?)))
     }
 
     /// Every number in ascending order.

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("10 B", 10), ("64 k", 65536), ("50M", 52_428_800), ("1 GB", 1 << 30)] {
+        for (text, bytes) in [("0", 0), ("10 B", 10), ("64 k", 65536), ("50M", 52_428_800), ("1 GB", 1 << 30)]
+        {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         assert_eq!(parse_size("ten"), Err(UnitError::NotANumber));
@@ -88,9 +89,14 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, millis) in
-            [("0", 0), ("2 secs", 2000), ("5min", 300_000), ("1 hours", 3_600_000), ("100 msecs", 100), ("1w", 604_800_000)]
-        {
+        for (text, millis) in [
+            ("0", 0),
+            ("2 secs", 2000),
+            ("5min", 300_000),
+            ("1 hours", 3_600_000),
+            ("100 msecs", 100),
+            ("1w", 604_800_000),
+        ] {
             assert_eq!(parse_time(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         assert_eq!(parse_time("10"), Err(UnitError::MissingUnit));
