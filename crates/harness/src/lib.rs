@@ -1,1 +1,14 @@
-//! Placeholder until its first module lands.
+//! Runs a whole mail server for a test: ours, or the original, chosen by `UNDER_TEST=ours|dovecot`,
+//! in a temporary directory, on free loopback ports, stopped when the [`Host`] is dropped.
+//!
+//! A development crate: nothing that is installed imports it.
+
+pub mod cert;
+pub mod client;
+pub mod host;
+pub mod needs;
+pub mod transcript;
+
+pub use client::Client;
+pub use host::{Builder, Host, Under};
+pub use needs::{needs, wait_for};
