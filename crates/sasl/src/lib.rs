@@ -1,1 +1,13 @@
-//! Placeholder until its first module lands.
+//! SASL on the server's side, and the password schemes that passdbs store.
+//!
+//! Everything here is pure: bytes in, bytes out. Mechanisms are state machines that never look
+//! anything up themselves ([`mech`]), schemes get their salt from the caller ([`scheme`]). The
+//! `auth` process drives both; `doveadm pw` uses the schemes only.
+
+pub mod encoding;
+pub mod limits;
+pub mod mech;
+pub mod scheme;
+mod secret;
+
+pub use secret::Secret;
