@@ -1,1 +1,15 @@
-//! Placeholder until its first module lands.
+//! What a logged-in user has: namespaces of mailboxes over storages, in one facade that `imap`,
+//! `pop3`, the delivery agents and `doveadm` share.
+//!
+//! Mailbox names here are what Dovecot calls vnames: UTF-8, with the namespace's prefix and
+//! separator. Protocols turn them into modified UTF-7 themselves (`base::mutf7`).
+
+pub mod input;
+pub mod list;
+pub mod namespace;
+pub mod user;
+
+pub use input::{MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType, UserSettings};
+pub use list::{ListEntry, ListOptions, Node};
+pub use namespace::Namespace;
+pub use user::MailUser;

@@ -1,1 +1,23 @@
-//! Placeholder until its first module lands.
+//! Mailboxes on disk: what every protocol, tool and delivery agent uses to list, open, read and
+//! change mail. All of it is plain synchronous Rust; nothing here knows a network protocol.
+//!
+//! Read in this order: [`api`] (the traits), [`view`] (what a session sees), [`facts`] (what is
+//! known of a message), [`error`], then the driver [`maildir`].
+
+pub mod api;
+pub mod error;
+pub mod facts;
+pub mod notify;
+pub mod search;
+pub mod settings;
+pub mod view;
+
+pub use api::{
+    Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,
+    SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use facts::{Facts, Wanted};
+pub use notify::{Hub, Subscription};
+pub use settings::MailSettings;
+pub use view::{Changes, Flags, KeywordSet, Record, View};

@@ -1,0 +1,369 @@
+//! The traits that every mail format implements and every protocol uses. Layers (acl, quota, trash
+//! …) wrap a [`Mailbox`] and are one.
+//!
+//! Names are UTF-8 everywhere here. A `Storage` uses the separator of its own hierarchy; the
+//! `mail-user` crate translates to and from the names of namespaces.
+
+use std::io::{Read, Seek};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
+
+use crate::error::Result;
+use crate::facts::{Facts, Wanted};
+use crate::notify::{Callback, Subscription};
+use crate::view::{Flags, View};
+
+/// One place where mailboxes live, in one format: what a `mail_location` names. Cheap to share.
+pub trait Storage: Send + Sync {
+    /// `maildir`, `mbox`, `sdbox` …
+    fn driver(&self) -> &'static str;
+
+    /// The separator of this storage's own hierarchy (`.` for Maildir++, `/` for `LAYOUT=fs`).
+    fn separator(&self) -> char;
+
+    /// Opens a mailbox. [`OpenMode::ReadWrite`] on a mailbox that cannot be written falls back to
+    /// read-only, as Dovecot does; see [`Mailbox::is_readonly`].
+    fn open(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>>;
+
+    /// What there is under a name. A name that cannot exist is [`Error::InvalidName`](crate::Error).
+    fn state(&self, name: &str) -> Result<MailboxState>;
+
+    /// Creates a mailbox, and whatever is missing above it. With `directory`, where the layout knows
+    /// such a thing, only a `\Noselect` node.
+    fn create(&self, name: &str, directory: bool) -> Result<()>;
+
+    /// Deletes a mailbox with all its mail. Children stay.
+    fn delete(&self, name: &str) -> Result<()>;
+
+    /// Renames a mailbox and its children. INBOX cannot be renamed here.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Every mailbox and node that exists, in no particular order.
+    fn list(&self) -> Result<Vec<Listed>>;
+
+    /// Where something of a mailbox lies, if the format has it: `doveadm mailbox path`.
+    fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf>;
+
+    /// The subscribed names, as this storage's `subscriptions` file has them.
+    fn subscriptions(&self) -> Result<Vec<String>>;
+
+    /// Adds or removes a subscription; `false` if it was so already.
+    fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool>;
+}
+
+/// How to open a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenMode {
+    /// SELECT: messages in new/ become this session's `\Recent`.
+    ReadWrite,
+    /// EXAMINE: nothing on disk changes that another program could notice.
+    ReadOnly,
+    /// APPEND, COPY into it, delivery: `view` may be empty until the first `sync`.
+    Append,
+}
+
+/// What there is under a mailbox name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MailboxState {
+    /// Nothing.
+    Missing,
+    /// A node of the hierarchy only.
+    NoSelect,
+    /// A mailbox.
+    Selectable,
+}
+
+/// One name in a [`Storage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// With the storage's separator.
+    pub name: String,
+    /// Whether it can be selected.
+    pub selectable: bool,
+    /// Whether it can have children (`\Noinferiors` if not).
+    pub inferiors: bool,
+    /// Dovecot's `\Marked` (`Some(true)`) and `\UnMarked`: whether new mail is there; `None` where
+    /// nothing was looked up.
+    pub marked: Option<bool>,
+}
+
+/// Kinds of paths of a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathKind {
+    /// Where the messages are.
+    Mailbox,
+    /// `CONTROL=`: uidlist, keywords, subscriptions.
+    Control,
+    /// `INDEX=`.
+    Index,
+}
+
+/// How thoroughly to look for changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncMode {
+    /// What this process already knows; looks at nothing on disk.
+    Memory,
+    /// Also at the disk, cheaply: directories are read only if their time stamps changed.
+    Quick,
+    /// Reads everything again (CHECK, `doveadm force-resync`).
+    Full,
+}
+
+/// An open mailbox, owned by one session. Sessions of one process share what is behind it.
+pub trait Mailbox: Send {
+    /// Its name in the storage; layers may show the namespace's.
+    fn name(&self) -> &str;
+
+    /// Whether changes are refused.
+    fn is_readonly(&self) -> bool;
+
+    /// The mailbox's GUID. Made and kept if it has none yet.
+    fn guid(&mut self) -> Result<Guid>;
+
+    /// The snapshot of the last [`sync`](Self::sync) or change made through this handle.
+    fn view(&self) -> Arc<View>;
+
+    /// Looks for changes by others and gives the newest snapshot. In read-write mode, messages that
+    /// have just arrived become `\Recent` in this session if no other has claimed them.
+    fn sync(&mut self, mode: SyncMode) -> Result<Arc<View>>;
+
+    /// The messages that are `\Recent` in this session.
+    fn recent(&self) -> &UidSet;
+
+    /// Whether clients may make up new keywords (`\*` in PERMANENTFLAGS).
+    fn allows_new_keywords(&self) -> bool;
+
+    /// Changes flags of those messages in `uids` that exist and gives the newest snapshot. Messages
+    /// that have gone are silently left out. A keyword that is not allowed is
+    /// [`Error::BadRequest`](crate::Error), and then nothing is changed.
+    fn store_flags(&mut self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>>;
+
+    /// Removes those messages in `uids` that exist for good, whatever their flags, and gives the
+    /// newest snapshot.
+    fn expunge(&mut self, uids: &UidSet) -> Result<Arc<View>>;
+
+    /// Starts saving messages. Nothing of it can be seen until [`SaveBatch::commit`].
+    fn begin_save(&mut self) -> Result<Box<dyn SaveBatch>>;
+
+    /// The message's bytes as stored (lines end with LF or CRLF).
+    fn open_message(&mut self, uid: Uid) -> Result<Box<dyn MessageReader>>;
+
+    /// What is `wanted` of one message, from the cheapest source.
+    fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts>;
+
+    /// Counts without taking a view into use: STATUS. Claims no `\Recent`.
+    fn status(&mut self, items: StatusItems) -> Result<Status>;
+
+    /// Has `callback` called whenever the mailbox may have changed, by this process or another one,
+    /// until the subscription is dropped.
+    fn subscribe(&mut self, callback: Callback) -> Result<Subscription>;
+
+    /// A file that holds exactly the stored bytes of a message and may be hard-linked, for
+    /// [`SaveBatch::copy`]. Layers that change bytes return `None`.
+    fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
+        let _ = uid;
+        None
+    }
+}
+
+/// See [`Mailbox::message_file`].
+#[derive(Clone, Debug)]
+pub struct MessageFile {
+    /// The file. It may be renamed at any moment: on ENOENT ask again.
+    pub path: PathBuf,
+    /// Bytes in it, where the file name tells.
+    pub size_physical: Option<u64>,
+    /// RFC822.SIZE, where the file name tells.
+    pub size_virtual: Option<u64>,
+}
+
+/// Reads a message's stored bytes. Stays readable after an expunge by others.
+pub trait MessageReader: Read + Seek + Send {
+    /// How many bytes there are.
+    fn size(&self) -> u64;
+}
+
+/// Messages being saved together: one APPEND (or MULTIAPPEND), COPY or delivery. Owned, so that it
+/// can live in a session between the pieces of a literal. Dropping it leaves nothing behind.
+pub trait SaveBatch: Send {
+    /// Begins a message.
+    fn begin(&mut self, meta: SaveMeta) -> Result<()>;
+
+    /// Adds bytes to the message. CRLF and LF may be mixed and split anywhere; the driver stores
+    /// what `mail_save_crlf` asks for.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Ends the message.
+    fn end(&mut self) -> Result<()>;
+
+    /// Adds a copy of a message, by hard link where that is possible. `meta` as for
+    /// [`begin`](Self::begin); its dates come from the source where they are `None`.
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()>;
+
+    /// Makes all ended messages visible at once, in order, on disk as `mail_fsync` says.
+    fn commit(self: Box<Self>) -> Result<Saved>;
+}
+
+/// What comes with a message that is being saved.
+#[derive(Clone, Debug, Default)]
+pub struct SaveMeta {
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords by name.
+    pub keywords: Vec<String>,
+    /// INTERNALDATE; now, if `None`.
+    pub internal_date: Option<SystemTime>,
+    /// A GUID to keep, for copies and dsync.
+    pub guid: Option<String>,
+    /// A POP3 UIDL to keep.
+    pub pop3_uidl: Option<String>,
+    /// A place in POP3's listing to keep.
+    pub pop3_order: Option<u32>,
+    /// A UID that is wanted, for dsync; used if it is above all others.
+    pub uid: Option<Uid>,
+    /// How many bytes will come, if known; lets the driver refuse early.
+    pub size_hint: Option<u64>,
+}
+
+/// What [`SaveBatch::commit`] made: APPENDUID and COPYUID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// UIDVALIDITY of the destination.
+    pub uid_validity: UidValidity,
+    /// One UID per message, in the order of saving.
+    pub uids: Vec<Uid>,
+}
+
+/// A change of flags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagChange {
+    /// What to do with them.
+    pub mode: FlagMode,
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords by name; new ones are created.
+    pub keywords: Vec<String>,
+}
+
+/// What a [`FlagChange`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlagMode {
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+    /// `FLAGS`
+    Replace,
+}
+
+/// Whether [`copy`] also removes the originals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyMode {
+    /// COPY
+    Copy,
+    /// MOVE: the originals are expunged after the copies are committed.
+    Move,
+}
+
+/// What [`copy`] did: COPYUID (RFC 4315 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// UIDVALIDITY of the destination; `None` if nothing was copied.
+    pub uid_validity: Option<UidValidity>,
+    /// What was copied.
+    pub source: Vec<Uid>,
+    /// The new UIDs, one for each in `source`.
+    pub destination: Vec<Uid>,
+}
+
+/// Copies or moves the messages of `uids` that exist, with flags, keywords and dates, all or none.
+pub fn copy(
+    source: &mut dyn Mailbox,
+    uids: &UidSet,
+    destination: &mut dyn Mailbox,
+    mode: CopyMode,
+) -> Result<Copied> {
+    let view = source.view();
+    let mut batch = destination.begin_save()?;
+    let mut from = Vec::new();
+    for (_, record) in view.records_in(uids) {
+        let meta = SaveMeta {
+            flags: record.flags,
+            keywords: view.keyword_names(&record.keywords).map(str::to_owned).collect(),
+            ..SaveMeta::default()
+        };
+        batch.copy(source, record.uid, meta)?;
+        from.push(record.uid);
+    }
+    if from.is_empty() {
+        return Ok(Copied { uid_validity: None, source: Vec::new(), destination: Vec::new() });
+    }
+    let saved = batch.commit()?;
+    if mode == CopyMode::Move {
+        source.expunge(&from.iter().copied().collect())?;
+    }
+    Ok(Copied { uid_validity: Some(saved.uid_validity), source: from, destination: saved.uids })
+}
+
+/// Which counts [`Mailbox::status`] is asked for, combined with `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StatusItems(pub u16);
+
+impl StatusItems {
+    /// MESSAGES
+    pub const MESSAGES: Self = Self(1);
+    /// RECENT
+    pub const RECENT: Self = Self(1 << 1);
+    /// UIDNEXT
+    pub const UID_NEXT: Self = Self(1 << 2);
+    /// UIDVALIDITY
+    pub const UID_VALIDITY: Self = Self(1 << 3);
+    /// UNSEEN
+    pub const UNSEEN: Self = Self(1 << 4);
+    /// HIGHESTMODSEQ
+    pub const HIGHEST_MODSEQ: Self = Self(1 << 5);
+    /// SIZE (RFC 8438): the sum of all RFC822.SIZE, in bytes.
+    pub const SIZE: Self = Self(1 << 6);
+    /// DELETED (RFC 9051)
+    pub const DELETED: Self = Self(1 << 7);
+    /// The mailbox's GUID.
+    pub const GUID: Self = Self(1 << 8);
+
+    /// Whether all bits of `other` are in it.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::ops::BitOr for StatusItems {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The counts. Those that were not asked for may be zero or `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// MESSAGES
+    pub messages: u32,
+    /// RECENT: what the next session to select it would see as recent.
+    pub recent: u32,
+    /// UNSEEN
+    pub unseen: u32,
+    /// DELETED
+    pub deleted: u32,
+    /// UIDNEXT
+    pub uid_next: Uid,
+    /// UIDVALIDITY
+    pub uid_validity: UidValidity,
+    /// HIGHESTMODSEQ
+    pub highest_modseq: ModSeq,
+    /// SIZE, in bytes.
+    pub size: Option<u64>,
+    /// GUID
+    pub guid: Option<Guid>,
+}

@@ -1,0 +1,77 @@
+//! The settings that storage obeys, as values of their own, so that this crate can be used and
+//! tested without a configuration file. `mail-user` fills them in from the parsed configuration.
+
+use std::time::Duration;
+
+/// `mail_fsync`: when written mail is forced to disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FsyncMode {
+    /// Where losing data would lose mail: before a save or a delivery is acknowledged.
+    #[default]
+    Optimized,
+    /// After every write.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
+#[derive(Clone, Debug)]
+pub struct MailSettings {
+    /// `mail_fsync`
+    pub mail_fsync: FsyncMode,
+    /// `mail_nfs_storage`: flush attribute caches.
+    pub mail_nfs_storage: bool,
+    /// `mail_max_lock_timeout`; zero means none.
+    pub mail_max_lock_timeout: Duration,
+    /// `dotlock_use_excl`: create the lock file in place with O_EXCL rather than by link(2).
+    pub dotlock_use_excl: bool,
+    /// `mail_max_keyword_length`, in bytes.
+    pub mail_max_keyword_length: usize,
+    /// `mail_full_filesystem_access`
+    pub mail_full_filesystem_access: bool,
+    /// `mail_save_crlf`
+    pub mail_save_crlf: bool,
+    /// `mail_temp_prefix` of list and subscription files.
+    pub mail_temp_prefix: String,
+    /// `mail_temp_scan_interval`: how often stale files in tmp/ are looked for.
+    pub mail_temp_scan_interval: Duration,
+    /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
+    pub mailbox_list_index: bool,
+    /// `maildir_stat_dirs`: stat entries to tell directories from files.
+    pub maildir_stat_dirs: bool,
+    /// `maildir_copy_with_hardlinks`
+    pub maildir_copy_with_hardlinks: bool,
+    /// `maildir_very_dirty_syncs`: trust that nobody else changes cur/.
+    pub maildir_very_dirty_syncs: bool,
+    /// `maildir_broken_filename_sizes`: do not trust `,S=` in file names.
+    pub maildir_broken_filename_sizes: bool,
+    /// `maildir_empty_new`: always move everything from new/ to cur/ when opening.
+    pub maildir_empty_new: bool,
+    /// `lock_method` is not used by Maildir; kept for the drivers that come.
+    pub hostname: String,
+}
+
+impl Default for MailSettings {
+    /// Dovecot 2.3's defaults.
+    fn default() -> Self {
+        Self {
+            mail_fsync: FsyncMode::Optimized,
+            mail_nfs_storage: false,
+            mail_max_lock_timeout: Duration::ZERO,
+            dotlock_use_excl: true,
+            mail_max_keyword_length: 50,
+            mail_full_filesystem_access: false,
+            mail_save_crlf: false,
+            mail_temp_prefix: ".temp.".to_owned(),
+            mail_temp_scan_interval: Duration::from_secs(7 * 24 * 3600),
+            mailbox_list_index: true,
+            maildir_stat_dirs: false,
+            maildir_copy_with_hardlinks: true,
+            maildir_very_dirty_syncs: false,
+            maildir_broken_filename_sizes: false,
+            maildir_empty_new: false,
+            hostname: String::new(),
+        }
+    }
+}
