@@ -7,6 +7,7 @@ pub mod error;
 pub mod id;
 pub mod idset;
 pub mod log;
+pub mod mutf7;
 pub mod units;
 
 pub use error::chain;
