@@ -1,0 +1,90 @@
+//! Users and groups of the system, looked up with the reentrant functions of libc.
+
+use std::ffi::CString;
+use std::io;
+use std::path::PathBuf;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A user of the system's database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// The home directory.
+    pub home: PathBuf,
+    /// The comment field (GECOS).
+    pub gecos: String,
+    /// The login shell.
+    pub shell: PathBuf,
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            home: user.dir,
+            gecos: user.gecos.to_string_lossy().into_owned(),
+            shell: user.shell,
+        }
+    }
+}
+
+/// The user called `name`, or `None` when there is none.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn user(name: &str) -> io::Result<Option<Account>> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    Ok(User::from_name(name)?.map(Account::from))
+}
+
+/// The user with the id `uid`.
+///
+/// # Errors
+/// As [`user`].
+pub fn user_by_id(uid: u32) -> io::Result<Option<Account>> {
+    Ok(User::from_uid(Uid::from_raw(uid))?.map(Account::from))
+}
+
+/// The id of the group called `name`.
+///
+/// # Errors
+/// As [`user`].
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}
+
+/// The name of the group `gid`.
+///
+/// # Errors
+/// As [`user`].
+pub fn group_name(gid: u32) -> io::Result<Option<String>> {
+    Ok(Group::from_gid(Gid::from_raw(gid))?.map(|group| group.name))
+}
+
+/// All groups of the user `name`, `gid` among them.
+///
+/// # Errors
+/// As [`user`]; `InvalidInput` for a name with a NUL byte.
+pub fn groups_of(name: &str, gid: u32) -> io::Result<Vec<u32>> {
+    let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let groups = nix::unistd::getgrouplist(&name, Gid::from_raw(gid))?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
+}
+
+/// The host's name as `gethostname` gives it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
