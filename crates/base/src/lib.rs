@@ -4,6 +4,7 @@
 //! No files, sockets, clocks or threads live here, and no crate of the workspace is imported.
 
 pub mod error;
+pub mod filter;
 pub mod id;
 pub mod idset;
 pub mod log;
