@@ -1,1 +1,11 @@
-//! Placeholder until its first module lands.
+//! Connections: TLS built from the `ssl*` settings, the PROXY protocol, lists of networks and
+//! outgoing TCP. Used by every process that talks to a client or another host.
+//!
+//! Nothing here reads a file: certificates and keys come as text, because the processes that need
+//! them are locked away from the file system.
+
+pub mod connect;
+pub mod limits;
+pub mod networks;
+pub mod proxy_protocol;
+pub mod tls;

@@ -1,0 +1,201 @@
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::tls::{AcceptError, accept, details};
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn issue(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+fn options(authority: &Authority, name: &str) -> ServerOptions {
+    let (cert, key) = authority.issue(name);
+    ServerOptions { cert, key, min_protocol: "TLSv1.2".into(), require_crl: false, ..Default::default() }
+}
+
+fn client(authority: &Authority, cert: Option<(String, String)>, old: bool) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.0.pem().as_bytes()).unwrap()).unwrap();
+    let versions: &[_] = if old { &[&rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match cert {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap(),
+    };
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn shake(
+    context: Arc<ServerContext>,
+    connector: TlsConnector,
+    name: &'static str,
+) -> Result<(String, ClientCert, Option<String>), AcceptError> {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let mut asked = None;
+    let server = accept(near, b"", |name| {
+        asked = name.map(str::to_owned);
+        Some(context)
+    });
+    let client = connector.connect(ServerName::try_from(name).unwrap(), far);
+    let (server, _client) = tokio::join!(server, client);
+    let (stream, context) = server?;
+    let cert = context.client_cert(stream.get_ref().1);
+    Ok((details(&stream).unwrap().to_string(), cert, asked))
+}
+
+#[tokio::test]
+async fn handshakes() {
+    let authority = Authority::new("Test CA");
+    let context = Arc::new(ServerContext::new(&options(&authority, "mail.example.org")).unwrap());
+    for (old, expected) in [
+        (false, "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"),
+        (true, "TLSv1.2 with cipher ECDHE-ECDSA-AES256-GCM-SHA384 (256/256 bits)"),
+    ] {
+        let connector = client(&authority, None, old);
+        let (details, cert, name) = shake(context.clone(), connector, "mail.example.org").await.unwrap();
+        assert_eq!(
+            (&*details, cert, name.as_deref()),
+            (expected, ClientCert::None, Some("mail.example.org"))
+        );
+    }
+    let mut only_13 = options(&authority, "mail.example.org");
+    only_13.min_protocol = "TLSv1.3".into();
+    let context = Arc::new(ServerContext::new(&only_13).unwrap());
+    let error = shake(context, client(&authority, None, true), "mail.example.org").await.unwrap_err();
+    assert!(error.to_string().starts_with("SSL_accept() failed: "), "{error}");
+}
+
+#[tokio::test]
+async fn client_certificates_are_judged_after_the_handshake() {
+    let (authority, stranger) = (Authority::new("Test CA"), Authority::new("Other CA"));
+    let mut options = options(&authority, "mail.example.org");
+    options.verify_client_cert = true;
+    options.ca = authority.0.pem();
+    let context = Arc::new(ServerContext::new(&options).unwrap());
+    let judged =
+        async |cert| shake(context.clone(), client(&authority, cert, false), "mail.example.org").await;
+    assert_eq!(judged(None).await.unwrap().1, ClientCert::None);
+    let ClientCert::Valid { username, subject } = judged(Some(authority.issue("anna"))).await.unwrap().1
+    else {
+        panic!("own certificate refused");
+    };
+    assert_eq!((username.as_deref(), &*subject), (Some("anna"), "/CN=anna"));
+    let ClientCert::Invalid(reason) = judged(Some(stranger.issue("anna"))).await.unwrap().1 else {
+        panic!("a stranger's certificate taken");
+    };
+    assert!(reason.contains("unable to get local issuer certificate: /CN=anna (check ssl_ca"), "{reason}");
+    // ssl_require_crl without a revocation list is a refusal, as with OpenSSL.
+    options.require_crl = true;
+    let context = Arc::new(ServerContext::new(&options).unwrap());
+    let connector = client(&authority, Some(authority.issue("anna")), false);
+    let (_, cert, _) = shake(context, connector, "mail.example.org").await.unwrap();
+    assert!(matches!(cert, ClientCert::Invalid(reason) if reason.contains("unable to get certificate CRL")));
+}
+
+#[tokio::test]
+async fn garbage_and_half_handshakes_fail() {
+    let authority = Authority::new("Test CA");
+    let context = Arc::new(ServerContext::new(&options(&authority, "a")).unwrap());
+    for (bytes, expected) in [
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], "SSL_accept() failed: received corrupt message"),
+        (&b"\x16\x03\x01\x02\x00\x01"[..], "Connection closed"),
+        (&b""[..], "Connection closed"),
+    ] {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        tokio::io::AsyncWriteExt::write_all(&mut far, bytes).await.unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut far).await.unwrap();
+        let error = accept(near, b"", |_| Some(context.clone())).await.map(|_| ()).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn settings_errors() {
+    let authority = Authority::new("Test CA");
+    let good = options(&authority, "a");
+    let check = |change: &dyn Fn(&mut ServerOptions), expected: &str| {
+        let mut options = good.clone();
+        change(&mut options);
+        let error = ServerContext::new(&options).unwrap_err();
+        assert!(base::chain(&error).to_string().starts_with(expected), "{}", base::chain(&error));
+    };
+    check(&|o| o.cert.clear(), "Can't load ssl_cert: There is no valid PEM certificate.");
+    check(
+        &|o| o.key = o.cert.clone(),
+        "Can't load SSL private key (ssl_key setting): There is no valid PEM private key.",
+    );
+    check(
+        &|o| o.key = KeyPair::generate().unwrap().serialize_pem(),
+        "Can't load SSL private key (ssl_key setting): ",
+    );
+    check(&|o| o.min_protocol = "TLSv7".into(), "Unknown ssl_min_protocol setting 'TLSv7'");
+    check(&|o| o.alt_cert = "x".into(), "Can't load ssl_alt_cert: ");
+    check(
+        &|o| {
+            o.verify_client_cert = true;
+            o.cert_username_field = "nonsense".into();
+        },
+        "Invalid cert_username_field: nonsense",
+    );
+    check(&|o| o.verify_client_cert = true, "Couldn't parse ssl_ca: ");
+}
+
+#[test]
+fn encrypted_keys() {
+    let authority = Authority::new("Test CA");
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["a".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &authority.0).unwrap().pem();
+    let plain = pkcs8::PrivateKeyInfoRef::try_from(key.serialized_der()).unwrap();
+    let document = plain.encrypt("secret").unwrap();
+    let encrypted = document.to_pem("ENCRYPTED PRIVATE KEY", pkcs8::LineEnding::LF).unwrap().to_string();
+    let mut options =
+        ServerOptions { cert, key: encrypted, key_password: "secret".into(), ..Default::default() };
+    ServerContext::new(&options).unwrap();
+    options.key_password = "wrong".into();
+    let error = ServerContext::new(&options).unwrap_err().to_string();
+    assert!(
+        error.starts_with("Can't load SSL private key (ssl_key setting): ssl_key_password can't"),
+        "{error}"
+    );
+    options.key_password.clear();
+    assert!(ServerContext::new(&options).unwrap_err().to_string().contains("Password is required"));
+}
+
+#[test]
+fn contexts_are_shared_until_cleared() {
+    let authority = Authority::new("Test CA");
+    let (contexts, options) = (Contexts::default(), options(&authority, "a"));
+    let mut made = 0;
+    let first = contexts.context(&options, |_| made += 1).unwrap();
+    let second = contexts.context(&options, |_| made += 1).unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    contexts.clear();
+    assert!(!Arc::ptr_eq(&first, &contexts.context(&options, |_| made += 1).unwrap()));
+    assert_eq!(made, 2);
+}
