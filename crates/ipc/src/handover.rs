@@ -21,6 +21,10 @@ pub struct Request {
     pub cookie: String,
     /// Tag of the IMAP command that logged in; empty for POP3.
     pub tag: String,
+    /// IMAP: the client asked for CAPABILITY by command before it logged in, so it is taken not to
+    /// read response codes: the reply is `* CAPABILITY …` and a plain `OK Logged in` instead of
+    /// `OK [CAPABILITY …] Logged in`.
+    pub untagged_capability: bool,
     /// The session id that stands in log lines.
     pub session_id: String,
     /// What the client had sent already beyond its login command.
