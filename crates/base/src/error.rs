@@ -9,6 +9,16 @@ pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
     Chain(error)
 }
 
+/// What the system says about `error`, as the C library words it: `No such file or directory`,
+/// without the number that Rust adds.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => text.trim_end_matches(&format!(" (os error {number})")).to_owned(),
+        None => text,
+    }
+}
+
 struct Chain<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
@@ -35,5 +45,11 @@ mod tests {
     fn prints_each_cause_once() {
         let error = Open("/x", std::io::Error::from_raw_os_error(2));
         assert_eq!(chain(&error).to_string(), "open(/x) failed: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn reasons_have_no_numbers() {
+        assert_eq!(reason(&std::io::Error::from_raw_os_error(2)), "No such file or directory");
+        assert_eq!(reason(&std::io::Error::other("x")), "x");
     }
 }

@@ -11,7 +11,7 @@ pub mod log;
 pub mod mutf7;
 pub mod units;
 
-pub use error::chain;
+pub use error::{chain, reason};
 pub use id::{Guid, ModSeq, Seq, Uid, UidValidity};
 pub use idset::{IdSet, SeqSet, UidSet};
 pub use log::{Level, Logger};
