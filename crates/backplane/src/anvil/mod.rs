@@ -1,0 +1,3 @@
+//! x
+mod penalty;
+mod sessions;

@@ -1,0 +1,5 @@
+//! x
+mod output;
+mod ring;
+mod source;
+mod stamp;
