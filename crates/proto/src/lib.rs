@@ -1,1 +1,4 @@
-//! Placeholder until its first module lands.
+//! The mail protocols as bytes and values: parsers that are fed what came and writers of what is
+//! to be sent. No files, sockets or clocks; limits on everything (each protocol's `limits`).
+
+pub mod imap;
