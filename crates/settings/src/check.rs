@@ -1,0 +1,70 @@
+//! What 2.3 checks once everything is read: values that depend on one another.
+
+mod auth;
+mod mail;
+mod master;
+mod other;
+
+use crate::config::Config;
+use crate::decl::{SectionKind, roots};
+use crate::error::Warning;
+use crate::key;
+use crate::tree::Node;
+
+/// Checks the global settings and those under each filter. The error is 2.3's, without a place.
+pub(crate) fn config(config: &Config, warnings: &mut Vec<Warning>) -> Result<(), String> {
+    if let Some((file, line)) = &config.unclosed {
+        return Err(format!("Missing '}}' (section started at {file}:{line})"));
+    }
+    let wanted = config.modules.as_ref().map_or(u64::MAX, |modules| roots::wanted(modules));
+    let global = config.root().value(key::SSL.index()).text();
+    let mut said_ssl = false;
+    for part in config.parts() {
+        let node = config.merged(&part.mask.example())?;
+        let own = part.node.entries.get(&key::SSL.index()).map_or(global, |entry| entry.value.text());
+        if global == "no" && own != "no" && !said_ssl {
+            said_ssl = true;
+            warnings.push(Warning::Text(format!(
+                "SSL is disabled because global ssl=no, ignoring ssl={own} for subsection"
+            )));
+        }
+        settings(&node, wanted, config, warnings)?;
+    }
+    Ok(())
+}
+
+/// Checks settings under one filter.
+pub(crate) fn settings(
+    node: &Node,
+    wanted: u64,
+    config: &Config,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), String> {
+    let is_wanted = |root: u64| wanted & root != 0;
+    other::master_service(node)?;
+    if is_wanted(roots::SSL_BASE) {
+        other::ssl(node)?;
+    }
+    if is_wanted(roots::AUTH) {
+        auth::check(node)?;
+    }
+    if is_wanted(roots::MAIL) {
+        mail::check(node)?;
+    }
+    if is_wanted(roots::STATS) {
+        other::stats(node)?;
+    }
+    other::words(node, wanted)?;
+    if is_wanted(roots::MASTER) {
+        master::check(node, config, warnings)?;
+    }
+    Ok(())
+}
+
+fn sections(node: &Node, kind: SectionKind) -> &[Node] {
+    node.list(kind)
+}
+
+fn spaced(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|word| !word.is_empty())
+}

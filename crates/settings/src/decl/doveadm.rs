@@ -1,0 +1,36 @@
+//! doveadm, its server and dsync.
+
+use super::flags::*;
+use super::roots::*;
+use crate::key::{Enum, Port, Str};
+
+settings! { Root from super::lmtp::END;
+    /// Socket or host of the doveadm server.
+    DOVEADM_SOCKET_PATH: Str = "doveadm-server", DOVEADM | REPLICATOR, NO_EFFECT_YET;
+    /// Processes for commands over many users.
+    DOVEADM_WORKER_COUNT: u64 = "0", DOVEADM, NO_EFFECT_YET;
+    /// Port for host names in `doveadm_socket_path`.
+    DOVEADM_PORT: Port = "0", DOVEADM, NO_EFFECT_YET;
+    /// TLS to doveadm servers.
+    DOVEADM_SSL: Enum = "no:ssl:starttls", DOVEADM, NO_EFFECT_YET;
+    /// User name between doveadm servers.
+    DOVEADM_USERNAME: Str = "doveadm", DOVEADM, NO_EFFECT_YET;
+    /// Password between doveadm servers.
+    DOVEADM_PASSWORD: Str = "", DOVEADM, SECRET | NO_EFFECT_YET;
+    /// Commands that the server runs; empty for all.
+    DOVEADM_ALLOWED_COMMANDS: Str = "", DOVEADM, NO_EFFECT_YET;
+    /// Key of the HTTP API.
+    DOVEADM_API_KEY: Str = "", DOVEADM, SECRET | NO_EFFECT_YET;
+    /// Directory for transcripts of the HTTP API.
+    DOVEADM_HTTP_RAWLOG_DIR: Str = "", DOVEADM, NO_EFFECT_YET;
+    /// Replacement for characters that a name may not have.
+    DSYNC_ALT_CHAR: Str = "_", DOVEADM, NO_EFFECT_YET;
+    /// Command that starts the other side.
+    DSYNC_REMOTE_CMD: Str = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U", DOVEADM, NO_EFFECT_YET;
+    /// Features to use.
+    DSYNC_FEATURES: Str = "", DOVEADM, NO_EFFECT_YET;
+    /// Messages between commits.
+    DSYNC_COMMIT_MSGS_INTERVAL: u64 = "100", DOVEADM, NO_EFFECT_YET;
+    /// Headers that tell messages apart.
+    DSYNC_HASHED_HEADERS: Str = "Date Message-ID", DOVEADM, NO_EFFECT_YET;
+}

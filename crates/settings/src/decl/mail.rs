@@ -1,0 +1,134 @@
+//! Mail users, storage and mailbox list.
+
+use super::flags::*;
+use super::roots::*;
+use crate::key::{Enum, Size, Str, Time};
+
+settings! { Root from super::login::END;
+    /// Socket for user lookups.
+    AUTH_SOCKET_PATH: Str = "auth-userdb", DOVEADM | MAIL_USER | REPLICATOR;
+    /// Directory for temporary files.
+    MAIL_TEMP_DIR: Str = "/tmp", DOVEADM | MAIL_USER, VARIABLES;
+    /// User id or name for mail when the userdb gives none.
+    MAIL_UID: Str = "", MAIL_USER;
+    /// Group id or name for mail when the userdb gives none.
+    MAIL_GID: Str = "", MAIL_USER;
+    /// Home directory template when the userdb gives none.
+    MAIL_HOME: Str = "", MAIL_USER, VARIABLES;
+    /// Directory to chroot mail processes to.
+    MAIL_CHROOT: Str = "", MAIL_USER, VARIABLES;
+    /// Further groups of mail processes.
+    MAIL_ACCESS_GROUPS: Str = "", MAIL_USER;
+    /// Group that is taken only for creating and locking files in the INBOX directory.
+    MAIL_PRIVILEGED_GROUP: Str = "", MAIL_USER;
+    /// Directories below which a userdb may chroot.
+    VALID_CHROOT_DIRS: Str = "", MAIL_USER;
+    /// Mail plugins to load, separated by spaces.
+    MAIL_PLUGINS: Str = "", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
+    /// Directory of mail plugins.
+    MAIL_PLUGIN_DIR: Str = "/usr/lib/dovecot/modules", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
+    /// Prefix of log lines of mail processes.
+    MAIL_LOG_PREFIX: Str = "%s(%u)<%{pid}><%{session}>: ", MAIL_USER;
+    /// Name of this host for sent mail and log lines; empty for the system's.
+    HOSTNAME: Str = "", LDA | SUBMIT | MAIL | MAIL_USER | SUBMISSION_LOGIN | SUBMISSION;
+    /// Sender of bounces and rejections.
+    POSTMASTER_ADDRESS: Str = "postmaster@%{if;%d;ne;;%d;%{hostname}}", MAIL_USER, VARIABLES;
+    /// Where mail is, as `driver:path:key=value`.
+    MAIL_LOCATION: Str = "", MAIL, VARIABLES;
+    /// File system driver for attachments stored apart.
+    MAIL_ATTACHMENT_FS: Str = "sis posix", MAIL, NO_EFFECT_YET | VARIABLES;
+    /// Directory for attachments stored apart.
+    MAIL_ATTACHMENT_DIR: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
+    /// Template of the names of attachments stored apart.
+    MAIL_ATTACHMENT_HASH: Str = "%{sha1}", MAIL, NO_EFFECT_YET;
+    /// Size from which attachments are stored apart.
+    MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL, NO_EFFECT_YET;
+    /// How `$HasAttachment` is found out.
+    MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL, NO_EFFECT_YET;
+    /// Dictionary for mailbox attributes.
+    MAIL_ATTRIBUTE_DICT: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
+    /// Messages to read ahead.
+    MAIL_PREFETCH_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
+    /// Fields that are put into new caches.
+    MAIL_CACHE_FIELDS: Str = "flags", MAIL, NO_EFFECT_YET;
+    /// Fields that are always put into caches.
+    MAIL_ALWAYS_CACHE_FIELDS: Str = "", MAIL, NO_EFFECT_YET;
+    /// Fields that are never put into caches.
+    MAIL_NEVER_CACHE_FIELDS: Str = "imap.envelope", MAIL, NO_EFFECT_YET;
+    /// Server comment for METADATA.
+    MAIL_SERVER_COMMENT: Str = "", MAIL, NO_EFFECT_YET;
+    /// Administrator's address for METADATA.
+    MAIL_SERVER_ADMIN: Str = "", MAIL, NO_EFFECT_YET;
+    /// When a field that nobody reads is dropped from the cache.
+    MAIL_CACHE_UNACCESSED_FIELD_DROP: Time = "30 days", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Largest record in the cache.
+    MAIL_CACHE_RECORD_MAX_SIZE: Size = "64 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Largest cache file.
+    MAIL_CACHE_MAX_SIZE: Size = "1 G", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Messages a mailbox needs before it gets a cache.
+    MAIL_CACHE_MIN_MAIL_COUNT: u64 = "0", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Smallest cache that is purged.
+    MAIL_CACHE_PURGE_MIN_SIZE: Size = "32 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Share of deleted records that leads to a purge.
+    MAIL_CACHE_PURGE_DELETE_PERCENTAGE: u64 = "20", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Share of continued records that leads to a purge.
+    MAIL_CACHE_PURGE_CONTINUED_PERCENTAGE: u64 = "200", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Number of continued headers that leads to a purge.
+    MAIL_CACHE_PURGE_HEADER_CONTINUE_COUNT: u64 = "4", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Least log to have been read before the index is rewritten.
+    MAIL_INDEX_REWRITE_MIN_LOG_BYTES: Size = "8 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Most log to have been read before the index is rewritten.
+    MAIL_INDEX_REWRITE_MAX_LOG_BYTES: Size = "128 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Size from which an old log is rotated.
+    MAIL_INDEX_LOG_ROTATE_MIN_SIZE: Size = "32 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Size from which any log is rotated.
+    MAIL_INDEX_LOG_ROTATE_MAX_SIZE: Size = "1 M", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Age from which a log is rotated.
+    MAIL_INDEX_LOG_ROTATE_MIN_AGE: Time = "5 mins", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// Age at which a rotated log is removed.
+    MAIL_INDEX_LOG2_MAX_AGE: Time = "2 days", MAIL, NO_EFFECT_YET | HIDDEN;
+    /// How often an idle mailbox is looked at when nothing notifies of changes.
+    MAILBOX_IDLE_CHECK_INTERVAL: Time = "30 secs", MAIL;
+    /// Longest keyword in bytes.
+    MAIL_MAX_KEYWORD_LENGTH: u64 = "50", MAIL;
+    /// Longest wait for a lock; 0 for each lock's own default.
+    MAIL_MAX_LOCK_TIMEOUT: Time = "0", MAIL;
+    /// How often leftover temporary files are looked for.
+    MAIL_TEMP_SCAN_INTERVAL: Time = "1 weeks", MAIL;
+    /// Messages from which virtual sizes are counted in the background.
+    MAIL_VSIZE_BG_AFTER_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
+    /// Messages that a sort may open.
+    MAIL_SORT_MAX_READ_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
+    /// Saves messages with CRLF.
+    MAIL_SAVE_CRLF: bool = "no", MAIL, NO_EFFECT_YET;
+    /// When files are synced: `optimized`, `always` or `never`.
+    MAIL_FSYNC: Enum = "optimized:never:always", MAIL;
+    /// Avoids mmap for index files.
+    MMAP_DISABLE: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Creates dotlock files with O_EXCL.
+    DOTLOCK_USE_EXCL: bool = "yes", MAIL;
+    /// Flushes NFS caches for mail.
+    MAIL_NFS_STORAGE: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Flushes NFS caches for indexes.
+    MAIL_NFS_INDEX: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Keeps an index of the mailbox list.
+    MAILBOX_LIST_INDEX: bool = "yes", MAIL, NO_EFFECT_YET;
+    /// Trusts the index of the mailbox list.
+    MAILBOX_LIST_INDEX_VERY_DIRTY_SYNCS: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Keeps INBOX in the index of the mailbox list.
+    MAILBOX_LIST_INDEX_INCLUDE_INBOX: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Logs what mail access does, for finding mistakes.
+    MAIL_DEBUG: bool = "no", IMAP_URLAUTH | SUBMIT | MAIL;
+    /// Allows `~` and absolute paths in mailbox names.
+    MAIL_FULL_FILESYSTEM_ACCESS: bool = "no", MAIL;
+    /// Shows a shared INBOX as `INBOX` of its own.
+    MAIL_SHARED_EXPLICIT_INBOX: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Locks for index files.
+    LOCK_METHOD: Enum = "fcntl:flock:dotlock", MAIL, NO_EFFECT_YET;
+    /// Characters between user and detail of an address.
+    RECIPIENT_DELIMITER: Str = "+", LDA | MAIL | QUOTA_STATUS | SUBMISSION;
+    /// Template of POP3 unique ids.
+    POP3_UIDL_FORMAT: Str = "%08Xu%08Xv", MAIL;
+    /// Directory for transcripts of sessions.
+    RAWLOG_DIR: Str = "", IMAP | POP3 | SUBMISSION | MANAGESIEVE, NO_EFFECT_YET | VARIABLES;
+}

@@ -1,0 +1,15 @@
+//! `unix_listener PATH {}` in a service: a socket in the file system.
+
+use super::roots::MASTER;
+use crate::key::{Octal, Str};
+
+settings! { UnixListener from 0;
+    /// Path of the socket, below `base_dir`, from the section.
+    PATH: Str = "", MASTER;
+    /// Mode of the socket; 0 turns it off.
+    MODE: Octal = "0600", MASTER;
+    /// Owner; empty is root.
+    USER: Str = "", MASTER;
+    /// Group; empty is root's.
+    GROUP: Str = "", MASTER;
+}
