@@ -11,6 +11,7 @@
 pub mod config;
 pub mod decl;
 pub mod error;
+pub mod ext;
 pub mod files;
 pub mod filter;
 mod glob;
@@ -23,6 +24,7 @@ pub mod secrets;
 pub mod snapshot;
 pub mod tree;
 pub mod value;
+pub mod vars;
 pub mod view;
 
 mod check;
