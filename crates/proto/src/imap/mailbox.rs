@@ -3,7 +3,6 @@
 use super::arg::Arg;
 use super::error::ArgsError;
 use super::limits::MAILBOX_NAME_BYTES_MAX;
-use super::mutf7;
 
 /// A mailbox name, decoded from modified UTF-7. What its separators mean and whether it exists is
 /// the storage's affair.
@@ -18,7 +17,8 @@ impl MailboxName {
 
     pub(super) fn parse(arg: Option<&Arg>, missing: ArgsError) -> Result<Self, ArgsError> {
         let bytes = arg.and_then(Arg::astring).ok_or(missing)?;
-        let name = mutf7::decode(bytes).map_err(|_| ArgsError::no("Mailbox name is not valid mUTF-7"))?;
+        let name = std::str::from_utf8(bytes).ok().and_then(|name| base::mutf7::decode(name).ok());
+        let name = name.ok_or(ArgsError::no("Mailbox name is not valid mUTF-7"))?;
         if name.len() > MAILBOX_NAME_BYTES_MAX {
             let code = Some("CANNOT");
             return Err(ArgsError::No { code, text: "Invalid mailbox name: Mailbox name too long".into() });

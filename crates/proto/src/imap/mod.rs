@@ -15,7 +15,6 @@ pub mod limits;
 pub mod line;
 pub mod login;
 pub mod mailbox;
-pub mod mutf7;
 pub mod reader;
 pub mod response;
 pub mod sequence;

@@ -1,7 +1,6 @@
 //! Writes the pieces of answers: strings, names, flags. All append to a buffer of the caller's.
 
 use super::flag::SystemFlags;
-use super::mutf7;
 
 /// Longer strings become literals even where they could be quoted, as in 2.3.
 const QUOTED_BYTES_MAX: usize = 4096;
@@ -50,7 +49,7 @@ pub fn put_astring(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends a mailbox name in its wire form.
 pub fn put_mailbox(out: &mut Vec<u8>, name: &str) {
-    put_astring(out, mutf7::encode(name).as_bytes());
+    put_astring(out, base::mutf7::encode(name).as_bytes());
 }
 
 /// Appends flags and keywords with spaces between them, without parentheses.

@@ -3,7 +3,6 @@
 
 use super::super::arg::Arg;
 use super::super::error::ArgsError;
-use super::super::mutf7;
 use super::status::StatusItems;
 
 /// A LIST.
@@ -85,7 +84,8 @@ fn take_name<'a>(args: &'a [Arg], error: &'static str) -> Result<(String, &'a [A
 
 /// Patterns are decoded like names. One that cannot be decoded can match nothing but is no error.
 fn pattern_text(bytes: &[u8]) -> String {
-    mutf7::decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned())
+    let text = String::from_utf8_lossy(bytes);
+    base::mutf7::decode(&text).unwrap_or_else(|_| text.into_owned())
 }
 
 fn parse_select(options: &[Arg]) -> Result<ListSelect, ArgsError> {
