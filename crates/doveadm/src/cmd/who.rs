@@ -1,0 +1,103 @@
+//! `doveadm who`: who is logged in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipc::anvil::{Answer, Query, Session};
+
+use super::selection::Selection;
+use crate::args::Args;
+use crate::context::{Context, Outcome};
+use crate::frames::Asked;
+use crate::print::{Column, Format, column};
+
+pub(crate) fn who(cx: &mut Context, args: &Args) -> Outcome {
+    let path = anvil_path(cx, args)?;
+    let selection = Selection::parse(cx, args.list("mask"))?;
+    let sessions = sessions(&path)?;
+    if args.flag("separate-connections") {
+        print_each(cx, &selection, &sessions);
+    } else {
+        print_users(cx, &selection, &sessions);
+    }
+    Ok(())
+}
+
+/// Where to ask: `-a` or `base_dir/anvil`.
+pub(crate) fn anvil_path(cx: &mut Context, args: &Args) -> Outcome<String> {
+    match args.text("socket-path") {
+        Some(path) => Ok(path.to_owned()),
+        None => cx.in_base_dir("anvil"),
+    }
+}
+
+fn sessions(path: &str) -> Outcome<Vec<(Session, u32)>> {
+    let mut asked = Asked::ask(path, &Query::Who)?;
+    let mut sessions = Vec::new();
+    loop {
+        match asked.expect()? {
+            Answer::Session { session, pid } => sessions.push((session, pid)),
+            Answer::Penalty { .. } => {}
+            Answer::End => return Ok(sessions),
+        }
+    }
+}
+
+fn print_each(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) {
+    let columns = [
+        Column { expand: true, ..column("username") },
+        Column { key: "service", title: "proto", right: false, expand: false },
+        column("pid"),
+        column("ip"),
+    ];
+    let mut table = cx.table(Format::Table, &columns);
+    for (session, pid) in sessions {
+        if selection.has_user(&session.username) && selection.has_ip(session.remote_ip) {
+            let ip = session.remote_ip.map(|ip| ip.to_string()).unwrap_or_default();
+            table.row(&[&session.username, &session.service, &pid.to_string(), &ip], &mut cx.output);
+        }
+    }
+    table.end(&mut cx.output);
+}
+
+#[derive(Default)]
+struct User {
+    connections: u32,
+    pids: Vec<u32>,
+    ips: Vec<IpAddr>,
+}
+
+fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) {
+    let mut users: BTreeMap<(&str, &str), User> = BTreeMap::new();
+    for (session, pid) in sessions {
+        let user = users.entry((&session.username, &session.service)).or_default();
+        user.connections += 1;
+        if !user.pids.contains(pid) {
+            user.pids.push(*pid);
+        }
+        if let Some(ip) = session.remote_ip.filter(|ip| !user.ips.contains(ip)) {
+            user.ips.push(ip);
+        }
+    }
+    let columns = [
+        column("username"),
+        Column { key: "connections", title: "#", right: true, expand: false },
+        Column { key: "service", title: "proto", right: false, expand: false },
+        Column { key: "pids", title: "(pids)", right: false, expand: false },
+        Column { key: "ips", title: "(ips)", right: false, expand: false },
+    ];
+    let mut table = cx.table(Format::Table, &columns);
+    for ((name, service), user) in &users {
+        let in_net = selection.net.is_none() || user.ips.iter().any(|ip| selection.has_ip(Some(*ip)));
+        if selection.has_user(name) && in_net {
+            let (count, pids, ips) = (user.connections.to_string(), list(&user.pids), list(&user.ips));
+            table.row(&[*name, &count, *service, &pids, &ips], &mut cx.output);
+        }
+    }
+    table.end(&mut cx.output);
+}
+
+fn list(items: &[impl ToString]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("({})", items.join(" "))
+}

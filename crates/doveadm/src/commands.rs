@@ -1,0 +1,298 @@
+//! Every command: those that there are, and the names of those that come later.
+
+use crate::cmd;
+use crate::later::{LATER, LATER_PLUGINS};
+use crate::spec::{Command, Kind, argument, option};
+
+/// The commands that there are.
+pub(crate) static COMMANDS: &[Command] = &[
+    Command {
+        name: "auth test",
+        usage: "[-a <auth socket path>] [-x <auth info>] [-M <master user>] <user> [<password>]",
+        about: "Authenticates a user",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Auth client socket to use instead of auth-client"),
+            option('x', "auth-info", Kind::List, "What to tell about the client, as key=value"),
+            option('M', "master-user", Kind::Text, "Log in as this master user on behalf of the user"),
+            argument("user", Kind::Text, "The user"),
+            argument("password", Kind::Text, "The password; asked for when left out"),
+        ],
+        takes_all: false,
+        run: cmd::auth::test,
+    },
+    Command {
+        name: "auth login",
+        usage: "[-a <auth-login socket path>] [-m <auth-master socket path>] [-x <auth info>] [-M <master user>] <user> [<password>]",
+        about: "Authenticates a user and looks up what a mail process would get",
+        params: &[
+            option(
+                'a',
+                "auth-login-socket-path",
+                Kind::Text,
+                "Auth client socket to use instead of auth-login",
+            ),
+            option(
+                'm',
+                "auth-master-socket-path",
+                Kind::Text,
+                "Auth master socket to use instead of auth-master",
+            ),
+            option('x', "auth-info", Kind::List, "What to tell about the client, as key=value"),
+            option('M', "master-user", Kind::Text, "Log in as this master user on behalf of the user"),
+            argument("user", Kind::Text, "The user"),
+            argument("password", Kind::Text, "The password; asked for when left out"),
+        ],
+        takes_all: false,
+        run: cmd::auth::login,
+    },
+    Command {
+        name: "auth lookup",
+        usage: "[-a <userdb socket path>] [-x <auth info>] [-f field] <user> [<user> [...]]",
+        about: "Looks up users in the passdbs",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Auth socket to use instead of auth_socket_path"),
+            option('x', "auth-info", Kind::List, "What to tell about the client, as key=value"),
+            option('f', "field", Kind::Text, "Shows this field's value only"),
+            argument("user", Kind::List, "The users"),
+        ],
+        takes_all: false,
+        run: cmd::auth::lookup,
+    },
+    Command {
+        name: "auth cache flush",
+        usage: "[-a <master socket path>] [<user> [...]]",
+        about: "Forgets cached authentication results, all or those of some users",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Auth socket to use instead of auth-master"),
+            argument("user", Kind::List, "The users; all when left out"),
+        ],
+        takes_all: false,
+        run: cmd::auth::cache_flush,
+    },
+    Command {
+        name: "config",
+        usage: "[doveconf parameters]",
+        about: "Shows the configuration, see doveconf(1)",
+        params: &[argument("args", Kind::List, "Options and arguments of doveconf")],
+        takes_all: true,
+        run: cmd::config::config,
+    },
+    Command {
+        name: "exec",
+        usage: "<binary> [binary parameters]",
+        about: "Executes a program of libexec_dir",
+        params: &[
+            argument("binary", Kind::Text, "The program"),
+            argument("args", Kind::List, "Its options and arguments"),
+        ],
+        takes_all: true,
+        run: cmd::exec::exec,
+    },
+    Command {
+        name: "help",
+        usage: "[<cmd>]",
+        about: "Shows all commands, or the manual page of one",
+        params: &[argument("cmd", Kind::Text, "The command")],
+        takes_all: false,
+        run: cmd::help::help,
+    },
+    Command {
+        name: "instance list",
+        usage: "[-c] [<name>]",
+        about: "Lists the instances that have run on this host",
+        params: &[
+            option('c', "show-config", Kind::Flag, "Shows the paths of their configuration files only"),
+            argument("name", Kind::Text, "Only the instance of this name"),
+        ],
+        takes_all: false,
+        run: cmd::instance::list,
+    },
+    Command {
+        name: "instance remove",
+        usage: "<name> | <base dir>",
+        about: "Takes an instance out of the list",
+        params: &[argument("name", Kind::Text, "Its name or base directory")],
+        takes_all: false,
+        run: cmd::instance::remove,
+    },
+    Command {
+        name: "kick",
+        usage: "[-a <anvil socket path>] <user mask>[|]<ip/bits>",
+        about: "Ends the sessions of users",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Anvil socket to use instead of anvil"),
+            option(
+                'f',
+                "force",
+                Kind::Flag,
+                "Accepted for 2.3's sake: here sessions end one by one, never others of their process",
+            ),
+            argument("mask", Kind::List, "User name with wildcards, or network"),
+        ],
+        takes_all: false,
+        run: cmd::kick::kick,
+    },
+    Command {
+        name: "log errors",
+        usage: "[-s <min_timestamp>]",
+        about: "Shows the last warnings and errors",
+        params: &[option(
+            's',
+            "since",
+            Kind::Number,
+            "Only those at or after this time, in seconds since 1970",
+        )],
+        takes_all: false,
+        run: cmd::log::errors,
+    },
+    Command {
+        name: "log find",
+        usage: "[<dir>]",
+        about: "Shows which files the log goes to",
+        params: &[argument("log-dir", Kind::Text, "Where syslog's files are; /var/log by default")],
+        takes_all: false,
+        run: cmd::log::find,
+    },
+    Command {
+        name: "log reopen",
+        usage: "",
+        about: "Makes the running instance open its log files anew",
+        params: &[],
+        takes_all: false,
+        run: cmd::master::log_reopen,
+    },
+    Command {
+        name: "log test",
+        usage: "",
+        about: "Writes a line of each level to the log",
+        params: &[],
+        takes_all: false,
+        run: cmd::log::test,
+    },
+    Command {
+        name: "penalty",
+        usage: "[-a <anvil socket path>] [<ip/bits>]",
+        about: "Shows which addresses keep failing to log in",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Anvil socket to use instead of anvil"),
+            argument("netmask", Kind::Text, "Only addresses of this network"),
+        ],
+        takes_all: false,
+        run: cmd::penalty::penalty,
+    },
+    Command {
+        name: "process status",
+        usage: "[<service> [...]]",
+        about: "Shows the running processes",
+        params: &[argument("service", Kind::List, "Only those of these services")],
+        takes_all: false,
+        run: cmd::status::processes,
+    },
+    Command {
+        name: "pw",
+        usage: "[-l] [-p plaintext] [-r rounds] [-s scheme] [-t hash] [-u user] [-V]",
+        about: "Makes and checks password hashes",
+        params: &[
+            option('l', "list", Kind::Flag, "Lists the schemes"),
+            option('p', "plaintext", Kind::Text, "The password; asked for when left out"),
+            option('r', "rounds", Kind::Number, "Rounds or cost of the scheme"),
+            option('s', "scheme", Kind::Text, "The scheme; CRYPT by default"),
+            option('t', "test-hash", Kind::Text, "Checks the password against this hash"),
+            option('u', "user", Kind::Text, "User name, which DIGEST-MD5 needs"),
+            option('V', "reverse-verify", Kind::Flag, "Checks the password against the new hash"),
+        ],
+        takes_all: false,
+        run: cmd::pw::pw,
+    },
+    Command {
+        name: "reload",
+        usage: "",
+        about: "Makes the running instance read its configuration anew",
+        params: &[],
+        takes_all: false,
+        run: cmd::master::reload,
+    },
+    Command {
+        name: "service status",
+        usage: "[<service> [...]]",
+        about: "Shows the services and their figures",
+        params: &[argument("service", Kind::List, "Only these")],
+        takes_all: false,
+        run: cmd::status::services,
+    },
+    Command {
+        name: "service stop",
+        usage: "<service> [<service> [...]]",
+        about: "Stops services until the next reload",
+        params: &[argument("service", Kind::List, "The services")],
+        takes_all: false,
+        run: cmd::status::stop_services,
+    },
+    Command {
+        name: "stop",
+        usage: "",
+        about: "Stops the running instance",
+        params: &[],
+        takes_all: false,
+        run: cmd::master::stop,
+    },
+    Command {
+        name: "user",
+        usage: "[-a <userdb socket path>] [-x <auth info>] [-f field] [-e <value>] [-u] <user mask> [<user mask> [...]]",
+        about: "Looks up users, or lists those that match masks",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Auth socket to use instead of auth_socket_path"),
+            option('x', "auth-info", Kind::List, "What to tell about the client, as key=value"),
+            option('f', "field", Kind::Text, "Shows this field's value only"),
+            option('e', "expand-field", Kind::Text, "Shows this text with its variables replaced"),
+            option('u', "userdb-only", Kind::Flag, "Shows what the userdbs say, without settings"),
+            argument("user-mask", Kind::List, "Users, or masks with * and ?"),
+        ],
+        takes_all: false,
+        run: cmd::user::user,
+    },
+    Command {
+        name: "who",
+        usage: "[-a <anvil socket path>] [-1] [<user mask>] [<ip/bits>]",
+        about: "Shows who is logged in",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Anvil socket to use instead of anvil"),
+            option('1', "separate-connections", Kind::Flag, "A line for each session"),
+            argument("mask", Kind::List, "User name with wildcards, or network"),
+        ],
+        takes_all: false,
+        run: cmd::who::who,
+    },
+];
+
+/// The command that `words` begin with, and the words after it.
+pub(crate) fn find(words: &[String]) -> Option<(&'static Command, &[String])> {
+    COMMANDS.iter().find_map(|command| {
+        let rest = after(words, command.name)?;
+        Some((command, rest))
+    })
+}
+
+/// The name of the later command that `words` begin with.
+pub(crate) fn find_later(words: &[String]) -> Option<&'static str> {
+    let mut names = LATER.iter().map(|(name, _)| *name).chain(LATER_PLUGINS.iter().copied());
+    names.find(|name| after(words, name).is_some())
+}
+
+/// Whether there are commands that consist of `word` and more.
+pub(crate) fn is_group(word: &str) -> bool {
+    all().any(|(name, _)| name.strip_prefix(word).is_some_and(|rest| rest.starts_with(' ')))
+}
+
+/// Name and usage of every command.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COMMANDS.iter().map(|command| (command.name, command.usage)).chain(LATER.iter().copied())
+}
+
+fn after<'a>(words: &'a [String], name: &str) -> Option<&'a [String]> {
+    let mut rest = words;
+    for part in name.split(' ') {
+        rest = rest.split_first().filter(|(word, _)| *word == part)?.1;
+    }
+    Some(rest)
+}

@@ -1,0 +1,91 @@
+//! Standard output as 2.3's doveadm has it: formatters write to a stream that is flushed now and
+//! then, everything else goes through the C library's buffer, which a terminal sees line by line
+//! and a pipe only at the end. What scripts read depends on that order, so it is kept.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Beyond this the C library's buffer is written out early.
+const BUFFER_MAX: usize = 64 * 1024;
+
+/// Both ways to standard output.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    stream: Vec<u8>,
+    plain: Vec<u8>,
+    terminal: bool,
+    /// Tests look at what would have been written.
+    captured: Option<Vec<u8>>,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self { terminal: io::stdout().is_terminal(), ..Self::default() }
+    }
+
+    /// An output that keeps all, as if a pipe read it.
+    #[cfg(test)]
+    pub(crate) fn captured() -> Self {
+        Self { captured: Some(Vec::new()), ..Self::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn take_captured(&mut self) -> String {
+        self.finish();
+        String::from_utf8(self.captured.take().unwrap_or_default()).unwrap()
+    }
+
+    /// Writes where formatters write.
+    pub(crate) fn stream(&mut self, text: &str) {
+        self.stream.extend_from_slice(text.as_bytes());
+        if self.stream.len() > BUFFER_MAX {
+            self.flush_stream();
+        }
+    }
+
+    /// Writes as `printf` does.
+    pub(crate) fn plain(&mut self, text: &str) {
+        self.plain.extend_from_slice(text.as_bytes());
+        if self.terminal || self.plain.len() > BUFFER_MAX {
+            self.flush_plain();
+        }
+    }
+
+    /// A line through [`Output::plain`].
+    pub(crate) fn line(&mut self, text: &str) {
+        self.plain(text);
+        self.plain("\n");
+    }
+
+    /// Writes out what formatters have written.
+    pub(crate) fn flush_stream(&mut self) {
+        let bytes = std::mem::take(&mut self.stream);
+        self.write(&bytes);
+    }
+
+    /// Writes out everything.
+    pub(crate) fn finish(&mut self) {
+        self.flush_stream();
+        self.flush_plain();
+    }
+
+    /// Whether a terminal reads it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    fn flush_plain(&mut self) {
+        let bytes = std::mem::take(&mut self.plain);
+        self.write(&bytes);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        match &mut self.captured {
+            Some(captured) => captured.extend_from_slice(bytes),
+            None => {
+                // Whoever closed the pipe does not want the rest.
+                let mut stdout = io::stdout().lock();
+                let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Output formatters: a command declares its columns and hands out values, row after row; `-f`
+//! chooses what they look like.
+
+mod flow;
+mod formatted;
+mod json;
+mod pager;
+mod tab;
+mod table;
+
+use crate::output::Output;
+
+/// A column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    /// Its name in JSON.
+    pub(crate) key: &'static str,
+    /// Its title elsewhere.
+    pub(crate) title: &'static str,
+    /// Numbers stand to the right in tables.
+    pub(crate) right: bool,
+    /// Gets the room that is left in tables.
+    pub(crate) expand: bool,
+}
+
+/// A column whose key is its title.
+pub(crate) const fn column(title: &'static str) -> Column {
+    Column { key: title, title, right: false, expand: false }
+}
+
+/// Which formatter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Flow,
+    Tab,
+    Table,
+    Pager,
+    Json,
+    /// Text with `%{key}`, chosen by commands only.
+    Formatted(&'static str),
+}
+
+impl Format {
+    /// As named by `-f`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "flow" => Self::Flow,
+            "tab" => Self::Tab,
+            "table" => Self::Table,
+            "pager" => Self::Pager,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+}
+
+/// What a formatter does with columns, values and the end.
+trait Formatter {
+    fn columns(&mut self, columns: &[Column], output: &mut Output);
+    /// The value of column number `at`.
+    fn value(&mut self, at: usize, value: &str, output: &mut Output);
+    fn end(&mut self, output: &mut Output);
+}
+
+/// A table being printed.
+pub(crate) struct Printer {
+    formatter: Box<dyn Formatter>,
+    count: usize,
+    at: usize,
+}
+
+impl Printer {
+    /// Begins a table; `hide_titles` is `-h`.
+    pub(crate) fn new(format: Format, hide_titles: bool, columns: &[Column], output: &mut Output) -> Self {
+        let mut formatter: Box<dyn Formatter> = match format {
+            Format::Flow => Box::new(flow::Flow::default()),
+            Format::Tab => Box::new(tab::Tab::new(hide_titles)),
+            Format::Table => Box::new(table::Table::new(hide_titles, width(output))),
+            Format::Pager => Box::new(pager::Pager::default()),
+            Format::Json => Box::new(json::Json::default()),
+            Format::Formatted(text) => Box::new(formatted::Formatted::new(text)),
+        };
+        formatter.columns(columns, output);
+        Self { formatter, count: columns.len(), at: 0 }
+    }
+
+    /// The next value.
+    pub(crate) fn value(&mut self, value: &str, output: &mut Output) {
+        self.formatter.value(self.at, value, output);
+        self.at = (self.at + 1) % self.count.max(1);
+    }
+
+    /// A row, or several.
+    pub(crate) fn row(&mut self, values: &[&str], output: &mut Output) {
+        values.iter().for_each(|value| self.value(value, output));
+    }
+
+    /// The end of the table.
+    pub(crate) fn end(&mut self, output: &mut Output) {
+        self.formatter.end(output);
+        output.flush_stream();
+    }
+}
+
+const COLUMNS_DEFAULT: usize = 80;
+const COLUMNS_MIN: usize = 30;
+
+/// How wide a table may be: the terminal's width, if there is one.
+fn width(output: &Output) -> usize {
+    if !output.is_terminal() {
+        return COLUMNS_DEFAULT;
+    }
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+        Ok(size) => usize::from(size.ws_col).max(COLUMNS_MIN),
+        Err(_) => COLUMNS_DEFAULT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHO: [Column; 5] = [
+        column("username"),
+        Column { key: "connections", title: "#", right: true, expand: false },
+        Column { key: "service", title: "proto", right: false, expand: false },
+        Column { key: "pids", title: "(pids)", right: false, expand: false },
+        Column { key: "ips", title: "(ips)", right: false, expand: false },
+    ];
+
+    fn print(format: Format, hide: bool, columns: &[Column], rows: &[&[&str]]) -> String {
+        let mut output = Output::captured();
+        let mut printer = Printer::new(format, hide, columns, &mut output);
+        rows.iter().for_each(|row| printer.row(row, &mut output));
+        printer.end(&mut output);
+        output.take_captured()
+    }
+
+    const ROWS: [&[&str]; 2] = [
+        &["user1@example.com", "1", "imap", "(8414)", "(127.0.0.1)"],
+        &["user3@example.com", "1", "pop3", "(8418)", "(127.0.0.1)"],
+    ];
+
+    /// Recorded from 2.3.19.
+    #[test]
+    fn tables_look_as_in_2_3() {
+        assert_eq!(
+            print(Format::Table, false, &WHO, &ROWS),
+            "username          # proto (pids) (ips)                        \n\
+             user1@example.com 1 imap  (8414) (127.0.0.1)                  \n\
+             user3@example.com 1 pop3  (8418) (127.0.0.1)                  \n"
+        );
+        assert_eq!(
+            print(Format::Table, false, &WHO, &[]),
+            "username # proto (pids) (ips)                         \n"
+        );
+        let titles = ["IP", "penalty", "last_penalty", "last_update"].map(column);
+        assert_eq!(
+            print(Format::Table, false, &titles, &[]),
+            "IP penalty last_penalty last_update                      \n"
+        );
+        let path = Column { expand: true, ..column("path") };
+        let titles = [path, column("name"), column("last used"), column("running")];
+        assert_eq!(
+            print(
+                Format::Table,
+                false,
+                &titles,
+                &[&["/srv/mail/base/run", "bp", "2026-11-23 14:26:02", "yes"]]
+            ),
+            "path                             name last used           running\n\
+             /srv/mail/base/run               bp   2026-11-23 14:26:02 yes    \n"
+        );
+        let one = [Column { expand: true, ..column("username") }, WHO[2], column("pid"), column("ip")];
+        assert_eq!(
+            print(Format::Table, false, &one, &[&["user1@example.com", "imap", "8414", "127.0.0.1"]]),
+            "username                               proto pid  ip       \n\
+             user1@example.com                      imap  8414 127.0.0.1\n"
+        );
+    }
+
+    #[test]
+    fn tables_shrink_to_fit() {
+        let columns = ["name", "pid", "available_count"].map(column);
+        let long = "x".repeat(70);
+        let table = print(Format::Table, true, &columns, &[&[&long, "1", "2"], &["é", "1", "2"]]);
+        let first = table.lines().nth(1).unwrap();
+        assert!(first.starts_with('é') && first.chars().count() <= 80, "{table}");
+    }
+
+    #[test]
+    fn the_others_look_as_in_2_3() {
+        assert_eq!(
+            print(Format::Flow, false, &WHO, &ROWS[..1]),
+            "username=user1@example.com #=1 proto=imap (pids)=(8414) (ips)=(127.0.0.1)\n"
+        );
+        assert_eq!(
+            print(Format::Tab, false, &WHO, &ROWS[..1]),
+            "username\t#\tproto\t(pids)\t(ips)\nuser1@example.com\t1\timap\t(8414)\t(127.0.0.1)\n"
+        );
+        assert_eq!(print(Format::Tab, true, &WHO, &[]), "");
+        assert_eq!(
+            print(Format::Pager, false, &WHO[..2], &[&ROWS[0][..2], &ROWS[1][..2]]),
+            "username: user1@example.com\n#: 1\n\x0c\nusername: user3@example.com\n#: 1\n"
+        );
+        assert_eq!(print(Format::Json, false, &WHO, &[]), "[]");
+        assert_eq!(
+            print(Format::Json, false, &WHO[..2], &[&["a\"\\\n\u{1}é\u{2028}", "1"], &["b", "2"]]),
+            "[{\"username\":\"a\\\"\\\\\\n\\u0001é\\u2028\",\"connections\":\"1\"},\
+             {\"username\":\"b\",\"connections\":\"2\"}]"
+        );
+        assert_eq!(
+            print(Format::Formatted("%{ips} %{username}%x\n"), false, &WHO, &ROWS[..1]),
+            "(127.0.0.1) user1@example.com%x\n"
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! `tab`: values with tabs between them, a line for each row.
+
+use super::{Column, Formatter};
+use crate::output::Output;
+
+#[derive(Debug)]
+pub(super) struct Tab {
+    hide_titles: bool,
+    count: usize,
+    titles_ended: bool,
+}
+
+impl Tab {
+    pub(super) fn new(hide_titles: bool) -> Self {
+        Self { hide_titles, count: 0, titles_ended: hide_titles }
+    }
+
+    fn end_titles(&mut self, output: &mut Output) {
+        if !std::mem::replace(&mut self.titles_ended, true) {
+            output.stream("\n");
+        }
+    }
+}
+
+impl Formatter for Tab {
+    fn columns(&mut self, columns: &[Column], output: &mut Output) {
+        self.count = columns.len();
+        if !self.hide_titles {
+            let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+            output.stream(&titles.join("\t"));
+        }
+    }
+
+    fn value(&mut self, at: usize, value: &str, output: &mut Output) {
+        self.end_titles(output);
+        if at > 0 {
+            output.stream("\t");
+        }
+        output.stream(value);
+        if at + 1 == self.count {
+            output.stream("\n");
+        }
+    }
+
+    fn end(&mut self, output: &mut Output) {
+        self.end_titles(output);
+    }
+}
