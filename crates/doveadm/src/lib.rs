@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod context;
 mod declare;
+pub mod doveconf;
 mod frames;
 mod globals;
 mod instances;

@@ -16,7 +16,6 @@ pub(crate) fn config(config: &Config, warnings: &mut Vec<Warning>) -> Result<(),
     if let Some((file, line)) = &config.unclosed {
         return Err(format!("Missing '}}' (section started at {file}:{line})"));
     }
-    let wanted = config.modules.as_ref().map_or(u64::MAX, |modules| roots::wanted(modules));
     let global = config.root().value(key::SSL.index()).text();
     let mut said_ssl = false;
     for part in config.parts() {
@@ -28,37 +27,27 @@ pub(crate) fn config(config: &Config, warnings: &mut Vec<Warning>) -> Result<(),
                 "SSL is disabled because global ssl=no, ignoring ssl={own} for subsection"
             )));
         }
-        settings(&node, wanted, config, warnings)?;
+        if let Some(error) = all(&node, config, warnings).into_iter().next() {
+            return Err(error);
+        }
     }
     Ok(())
 }
 
-/// Checks settings under one filter.
-pub(crate) fn settings(
-    node: &Node,
-    wanted: u64,
-    config: &Config,
-    warnings: &mut Vec<Warning>,
-) -> Result<(), String> {
+/// Checks settings under one filter: the first mistake of each part of 2.3 that reads them.
+pub(crate) fn all(node: &Node, config: &Config, warnings: &mut Vec<Warning>) -> Vec<String> {
+    let wanted = config.modules.as_ref().map_or(u64::MAX, |modules| roots::wanted(modules));
     let is_wanted = |root: u64| wanted & root != 0;
-    other::master_service(node)?;
-    if is_wanted(roots::SSL_BASE) {
-        other::ssl(node)?;
-    }
-    if is_wanted(roots::AUTH) {
-        auth::check(node)?;
-    }
-    if is_wanted(roots::MAIL) {
-        mail::check(node)?;
-    }
-    if is_wanted(roots::STATS) {
-        other::stats(node)?;
-    }
-    other::words(node, wanted)?;
-    if is_wanted(roots::MASTER) {
-        master::check(node, config, warnings)?;
-    }
-    Ok(())
+    let checks = [
+        other::master_service(node),
+        if is_wanted(roots::SSL_BASE) { other::ssl(node) } else { Ok(()) },
+        if is_wanted(roots::AUTH) { auth::check(node) } else { Ok(()) },
+        if is_wanted(roots::MAIL) { mail::check(node) } else { Ok(()) },
+        if is_wanted(roots::STATS) { other::stats(node) } else { Ok(()) },
+        other::words(node, wanted),
+        if is_wanted(roots::MASTER) { master::check(node, config, warnings) } else { Ok(()) },
+    ];
+    checks.into_iter().filter_map(Result::err).collect()
 }
 
 fn sections(node: &Node, kind: SectionKind) -> &[Node] {

@@ -142,6 +142,14 @@ impl Config {
         &self.warnings
     }
 
+    /// What is wrong with the settings that `filter` sees, all of it, for `doveconf`.
+    pub fn errors(&self, filter: &Filter<'_>) -> Vec<String> {
+        match self.merged(filter) {
+            Ok(node) => check::all(&node, self, &mut Vec::new()),
+            Err(conflict) => vec![conflict],
+        }
+    }
+
     /// The settings as processes use them.
     ///
     /// # Errors
@@ -182,7 +190,7 @@ impl Config {
 /// Merges all parts that hold for `filter`.
 pub(crate) fn merge_parts(parts: &[Part], filter: &Filter<'_>) -> Result<Node, String> {
     let mut matching: Vec<&Part> = parts.iter().filter(|part| part.mask.matches(filter)).collect();
-    matching.sort_by(|a, b| a.mask.rank().cmp(&b.mask.rank()));
+    matching.sort_by_key(|part| part.mask.rank());
     let Some((first, rest)) = matching.split_first() else { return Ok(Node::root()) };
     let mut merged = first.node.clone();
     let mut inner = first;

@@ -15,7 +15,7 @@ pub(super) fn check(node: &Node, config: &Config, warnings: &mut Vec<Warning>) -
     }
     range(node, "uid", key::FIRST_VALID_UID.index(), key::LAST_VALID_UID.index())?;
     range(node, "gid", key::FIRST_VALID_GID.index(), key::LAST_VALID_GID.index())?;
-    for (setting, user) in &config.missing_users {
+    if let Some((setting, user)) = config.missing_users.first() {
         return Err(format!("{setting} doesn't exist: {user}"));
     }
     let services = node.list(SectionKind::Service);
