@@ -1,0 +1,131 @@
+//! What a login process must learn of its host before the sandbox closes: name, time zone, system.
+
+use jiff::tz::TimeZone;
+
+/// Facts about this host, gathered with all rights and never looked up again.
+#[derive(Debug)]
+pub(crate) struct Here {
+    /// The host's name.
+    pub(crate) host: String,
+    /// Gives sixteen random bytes.
+    pub(crate) random: fn() -> [u8; 16],
+    zone: TimeZone,
+    system: String,
+    release: String,
+}
+
+impl Here {
+    /// Looks it all up.
+    pub(crate) fn look() -> Self {
+        let uname = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        Self {
+            host: text(uname.nodename()),
+            random,
+            zone: TimeZone::system(),
+            system: text(uname.sysname()),
+            release: text(uname.release()),
+        }
+    }
+
+    /// A time in the form `2026-11-23 11:05:40`, local.
+    pub(crate) fn local_time(&self, unix_s: u64) -> String {
+        let seconds = i64::try_from(unix_s).unwrap_or(0);
+        match jiff::Timestamp::from_second(seconds) {
+            Ok(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// The list that ID is answered with (RFC 2971), made of `imap_id_send`: pairs of words, `*` for
+    /// the value that we know ourselves.
+    pub(crate) fn id_reply(&self, setting: &str) -> String {
+        let words = words(setting);
+        if words.is_empty() {
+            return "NIL".to_owned();
+        }
+        let pairs = words.chunks(2).map(|pair| {
+            let key = pair.first().map_or("", String::as_str);
+            let value = match pair.get(1).map(String::as_str) {
+                Some("*") => self.own(key),
+                Some("NIL") | None => None,
+                Some(value) => Some(value),
+            };
+            format!("{} {}", quoted(key), value.map_or_else(|| "NIL".to_owned(), quoted))
+        });
+        format!("({})", pairs.collect::<Vec<_>>().join(" "))
+    }
+
+    fn own(&self, key: &str) -> Option<&str> {
+        match key.to_ascii_lowercase().as_str() {
+            // Clients and their workarounds go by this name, and `imap_id_send` says it in 2.3's
+            // configurations; what the program is really called is not their business.
+            "name" => Some("Dovecot"),
+            "version" => Some(env!("CARGO_PKG_VERSION")),
+            "support-url" => Some("https://github.com/culver-mail/culver"),
+            "os" => Some(&self.system),
+            "os-version" => Some(&self.release),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Here {
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            host: "host.example".into(),
+            random: || [7; 16],
+            zone: TimeZone::UTC,
+            system: "Linux".into(),
+            release: "6.1".into(),
+        }
+    }
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // getrandom(2) cannot fail for so few bytes once the system is up.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Words separated by spaces, those in quotes kept together.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut rest) = (Vec::new(), text.trim_start());
+    while !rest.is_empty() {
+        let (word, after) = match rest.strip_prefix('"').and_then(|inner| inner.split_once('"')) {
+            Some((word, after)) => (word, after),
+            None => rest.split_once(' ').unwrap_or((rest, "")),
+        };
+        words.push(word.to_owned());
+        rest = after.trim_start();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_replies() {
+        let here = Here::for_tests();
+        for (setting, expected) in [
+            ("name *", "(\"name\" \"Dovecot\")"),
+            ("", "NIL"),
+            ("name \"My Mail\" os * foo", "(\"name\" \"My Mail\" \"os\" \"Linux\" \"foo\" NIL)"),
+        ] {
+            assert_eq!(here.id_reply(setting), expected);
+        }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(Here::for_tests().local_time(1_795_444_366), "2026-11-23 14:32:46");
+    }
+}

@@ -1,0 +1,73 @@
+//! What a stranger may make this process hold or wait for. Where 2.3 has the same limit, so named.
+
+use std::time::Duration;
+
+/// From connecting to being logged in (2.3's `CLIENT_LOGIN_TIMEOUT_MSECS`). It bounds everything a
+/// stranger can do here, slow bytes and half handshakes included.
+pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How much is read from a client at once; also the most input that waits here while an
+/// authentication is on, since nothing is read meanwhile.
+pub(crate) const READ_BYTES: usize = 4096;
+
+/// A POP3 command line (2.3's `LOGIN_MAX_INBUF_SIZE`; RFC 2449 §4 asks for 255).
+pub(crate) const POP3_LINE_BYTES_MAX: usize = 1026;
+
+/// A line of a SASL exchange, initial responses included (2.3's `LOGIN_MAX_AUTH_BUF_SIZE`).
+pub(crate) const AUTH_LINE_BYTES_MAX: usize = 8192;
+
+/// The longest IMAP tag that is accepted (2.3's `IMAP_TAG_MAX_LEN`).
+pub(crate) const TAG_BYTES_MAX: usize = 126;
+
+/// Bad commands until the client is sent away (2.3's `CLIENT_MAX_BAD_COMMANDS`).
+pub(crate) const BAD_COMMANDS_MAX: u32 = 3;
+
+/// Output that may wait for a client that does not read. Nothing is read from it meanwhile, so one
+/// command's answers are the most that comes together; this is far above it.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Length of a session id that a trusted proxy may set (2.3's `LOGIN_MAX_SESSION_ID_LEN`).
+pub(crate) const SESSION_ID_BYTES_MAX: usize = 64;
+
+/// Key and values of ID kept for the auth process (2.3's `LOGIN_MAX_CLIENT_ID_LEN`).
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
+
+/// A field's name in ID (RFC 2971 §3.3).
+pub(crate) const ID_KEY_BYTES_MAX: usize = 30;
+
+/// Fields that a trusted proxy may forward to the auth process.
+pub(crate) const FORWARD_BYTES_MAX: usize = 4096;
+
+/// Names are cut in log lines (2.3's `str_sanitize` lengths).
+pub(crate) const LOG_USER_BYTES_MAX: usize = 80;
+/// The mechanism's name in log lines.
+pub(crate) const LOG_MECH_BYTES_MAX: usize = 64;
+/// The name asked for by SNI in log lines.
+pub(crate) const LOG_LOCAL_NAME_BYTES_MAX: usize = 256;
+
+/// After this long without an auth process the log says why nobody is greeted.
+pub(crate) const AUTH_WAITING_WARNING: Duration = Duration::from_secs(10);
+
+/// After this long in an authentication the client is told that we wait.
+pub(crate) const AUTH_WAITING_NOTE: Duration = Duration::from_secs(30);
+
+/// A line of the auth protocol. Ours is as generous as `service`'s master client.
+pub(crate) const AUTH_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// Pause between attempts to reach the auth process.
+pub(crate) const AUTH_RECONNECT: Duration = Duration::from_secs(1);
+
+/// How long a hand-over may take (half the login timeout, as in 2.3).
+pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long connecting to a mail process's socket is tried again while its backlog is full.
+pub(crate) const HAND_OVER_RETRY: Duration = Duration::from_secs(5);
+
+/// How long a client that is sent away may take to read its goodbye.
+pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
+
+/// One step of the TLS proxy after login; the buffer is shared by all connections of the process.
+pub(crate) const PROXY_STEP_BYTES: usize = 16 * 1024;
+
+/// Distinct settings (by network and server name) whose TLS contexts and texts are kept ready.
+pub(crate) const CONFIGS_MAX: usize = 4096;
