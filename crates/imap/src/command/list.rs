@@ -1,0 +1,163 @@
+//! LIST (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
+
+use mail_user::{ListEntry, ListOptions, Node};
+use proto::imap::command::{List, StatusItems};
+use proto::imap::response::put_string;
+
+use super::status::{put_status, wanted};
+use crate::context::Context;
+use crate::job::{Job, Start, Step};
+use crate::out::OutBuf;
+use crate::reply::Answer;
+use crate::selected::put_name;
+
+pub(super) fn list(context: &mut Context, list: &List) -> Start {
+    if !list.is_extended() && list.patterns.first().is_some_and(String::is_empty) {
+        return root(context, &list.reference, "List completed");
+    }
+    let select = list.select.unwrap_or_default();
+    let returns = list.returns.unwrap_or_default();
+    let is_plain = !list.is_extended();
+    let options = ListOptions {
+        select_subscribed: select.subscribed,
+        select_special_use: select.special_use,
+        recursive_match: select.recursive_match,
+        lsub: false,
+        return_children: is_plain || returns.children,
+        return_subscribed: returns.subscribed || select.subscribed,
+        return_status: returns.status.map(wanted),
+    };
+    let patterns: Vec<&str> =
+        list.patterns.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let shape = Shape {
+        verb: "LIST",
+        is_plain,
+        special_use: is_plain || returns.special_use || select.special_use,
+        subscribed: options.return_subscribed,
+        status: returns.status,
+    };
+    begin(context, &list.reference, &patterns, &options, shape, "List completed")
+}
+
+pub(super) fn lsub(context: &mut Context, reference: &str, pattern: &str) -> Start {
+    if pattern.is_empty() {
+        return Answer::ok("Lsub completed").into();
+    }
+    let like_list = context.settings.workarounds.tb_lsub_flags;
+    let options = ListOptions {
+        select_subscribed: true,
+        lsub: true,
+        return_children: like_list,
+        ..ListOptions::default()
+    };
+    let shape = Shape { verb: "LSUB", is_plain: true, special_use: true, subscribed: false, status: None };
+    begin(context, reference, &[pattern], &options, shape, "Lsub completed")
+}
+
+/// `LIST ref ""`: the separator and the root of the reference.
+fn root(context: &mut Context, reference: &str, done: &'static str) -> Start {
+    let separator = context.user.namespace_of(reference).map_or('/', |namespace| namespace.separator());
+    let end = reference.find(separator).map_or(0, |at| at + separator.len_utf8());
+    let name = reference.get(..end).unwrap_or_default().to_owned();
+    let entry = ListEntry {
+        name,
+        separator,
+        node: Node::NoSelect,
+        children: None,
+        no_inferiors: false,
+        marked: None,
+        subscribed: false,
+        child_subscribed: false,
+        special_use: Vec::new(),
+        status: None,
+    };
+    let shape = Shape { verb: "LIST", is_plain: true, special_use: false, subscribed: false, status: None };
+    Start::Job(Box::new(Listing { entries: vec![entry].into_iter(), shape, done }))
+}
+
+fn begin(
+    context: &mut Context,
+    reference: &str,
+    patterns: &[&str],
+    options: &ListOptions,
+    shape: Shape,
+    done: &'static str,
+) -> Start {
+    match context.user.list(reference, patterns, options) {
+        Ok(entries) => Start::Job(Box::new(Listing { entries: entries.into_iter(), shape, done })),
+        Err(error) => context.failed(&error, Answer::of_error).into(),
+    }
+}
+
+/// How entries are shown.
+struct Shape {
+    verb: &'static str,
+    /// Not in RFC 5258's syntax.
+    is_plain: bool,
+    special_use: bool,
+    subscribed: bool,
+    status: Option<StatusItems>,
+}
+
+struct Listing {
+    entries: std::vec::IntoIter<ListEntry>,
+    shape: Shape,
+    done: &'static str,
+}
+
+impl Job for Listing {
+    fn step(&mut self, _context: &mut Context, _input: &mut &[u8], out: &mut OutBuf) -> Step {
+        while !out.is_full() {
+            let Some(entry) = self.entries.next() else { return Step::Done(Answer::ok(self.done)) };
+            self.shape.put(&entry, out);
+        }
+        Step::More
+    }
+}
+
+impl Shape {
+    fn put(&self, entry: &ListEntry, out: &mut OutBuf) {
+        out.format(format_args!("* {} ({}) ", self.verb, self.attributes(entry)));
+        put_string(out.raw(), entry.separator.to_string().as_bytes());
+        out.put(b" ");
+        put_name(out, &entry.name);
+        if entry.child_subscribed && !self.is_plain {
+            out.put(b" (CHILDINFO (\"SUBSCRIBED\"))");
+        }
+        out.put(b"\r\n");
+        if let (Some(asked), Some(status)) = (self.status, &entry.status) {
+            put_status(out, &entry.name, asked, status);
+        }
+    }
+
+    fn attributes(&self, entry: &ListEntry) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        if self.subscribed && entry.subscribed {
+            words.push("\\Subscribed");
+        }
+        match entry.node {
+            Node::Selectable => {}
+            // LSUB's \Noselect means "only children are subscribed"; the name itself may exist or not.
+            Node::NonExistent if self.verb == "LSUB" && entry.subscribed => {}
+            Node::NonExistent if !self.is_plain => words.push("\\NonExistent"),
+            Node::NoSelect | Node::NonExistent => words.push("\\Noselect"),
+        }
+        if entry.no_inferiors {
+            words.push("\\NoInferiors");
+        }
+        match entry.children {
+            Some(true) => words.push("\\HasChildren"),
+            Some(false) if !entry.no_inferiors => words.push("\\HasNoChildren"),
+            _ => {}
+        }
+        match entry.marked {
+            Some(true) if self.is_plain && self.verb == "LIST" => words.push("\\Marked"),
+            Some(false) if self.is_plain && self.verb == "LIST" => words.push("\\UnMarked"),
+            _ => {}
+        }
+        if self.special_use {
+            words.extend(entry.special_use.iter().map(String::as_str));
+        }
+        words.join(" ")
+    }
+}

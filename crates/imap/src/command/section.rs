@@ -1,0 +1,235 @@
+//! The bytes of a `BODY[…]`: found by the part tree, read from the message in pieces.
+
+use std::io::{self, Read, SeekFrom};
+
+use base::Uid;
+use message::crlf::{CrlfReader, Place, to_crlf};
+use message::section::{FieldNames, Resolved, Section, Span, What, filter_header, partial, resolve};
+use message::{Options, Parts, Size};
+use proto::imap::command::{BodySection, SectionText};
+use storage::{Mailbox, MessageReader, Wanted};
+
+use crate::limits::COPY_BYTES;
+
+/// Bytes that are sent as a literal.
+pub(super) struct Text {
+    /// How many there are.
+    pub size: u64,
+    source: Box<dyn Read + Send>,
+}
+
+/// A message whose section cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SectionError {
+    /// The storage says so.
+    #[error("Can't open message")]
+    Storage(#[from] storage::Error),
+    /// Reading failed.
+    #[error("Can't read message")]
+    Read(#[from] io::Error),
+}
+
+/// What is known of one message while its sections are fetched.
+#[derive(Default)]
+pub(super) struct MessageCache {
+    parts: Option<Parts>,
+    header: Option<std::sync::Arc<[u8]>>,
+    size_virtual: Option<u64>,
+}
+
+/// Where the last partial fetch ended, so that the next one need not count from the beginning.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastPlace {
+    uid: Uid,
+    span_start: u64,
+    place: Place,
+}
+
+/// Finds the text of a section.
+pub(super) fn open(
+    mailbox: &mut dyn Mailbox,
+    uid: Uid,
+    section: &BodySection,
+    cache: &mut MessageCache,
+    last_place: &mut Option<LastPlace>,
+) -> Result<Text, SectionError> {
+    let range = |size: u64| match section.partial {
+        None => (0, size),
+        Some(range) => partial(size, range.start, range.count),
+    };
+    match (&section.text, section.part.is_empty()) {
+        (SectionText::Header, true) => Ok(of_bytes(to_crlf(&header(mailbox, uid, cache)?), range)),
+        (SectionText::HeaderFields { is_not, names }, true) => {
+            let header = header(mailbox, uid, cache)?;
+            let mut out = Vec::new();
+            filter_header(&*header, &field_names(names), *is_not, &mut out)?;
+            Ok(of_bytes(out, range))
+        }
+        (SectionText::Full, true) => {
+            let virtual_ = size_virtual(mailbox, uid, cache)?;
+            let reader = mailbox.open_message(uid)?;
+            let size = Size { physical: reader.size(), virtual_, lines: 0 };
+            of_span(reader, uid, Span { start: 0, size }, range(virtual_), last_place)
+        }
+        (SectionText::Text, true) => {
+            let header = header(mailbox, uid, cache)?;
+            let all = size_virtual(mailbox, uid, cache)?;
+            let virtual_ = all.saturating_sub(to_crlf(&header).len() as u64);
+            let reader = mailbox.open_message(uid)?;
+            let start = header.len() as u64;
+            let size = Size { physical: reader.size().saturating_sub(start), virtual_, lines: 0 };
+            of_span(reader, uid, Span { start, size }, range(virtual_), last_place)
+        }
+        _ => of_part(mailbox, uid, section, cache, last_place),
+    }
+}
+
+fn of_part(
+    mailbox: &mut dyn Mailbox,
+    uid: Uid,
+    section: &BodySection,
+    cache: &mut MessageCache,
+    last_place: &mut Option<LastPlace>,
+) -> Result<Text, SectionError> {
+    let mut reader = mailbox.open_message(uid)?;
+    let parts = match &mut cache.parts {
+        Some(parts) => parts,
+        empty => empty.insert(message::parse_reader(&mut reader, Options::default(), ())?),
+    };
+    let range = |size: u64| match section.partial {
+        None => (0, size),
+        Some(range) => partial(size, range.start, range.count),
+    };
+    match resolve(parts, &words(section)) {
+        Resolved::Missing => Ok(of_bytes(Vec::new(), range)),
+        Resolved::Bytes(span) => of_span(reader, uid, span, range(span.size.virtual_), last_place),
+        Resolved::Fields(span) => {
+            reader.seek(SeekFrom::Start(span.start))?;
+            let SectionText::HeaderFields { is_not, names } = &section.text else {
+                return Ok(of_bytes(Vec::new(), range));
+            };
+            let header = io::BufReader::new(reader.take(span.size.physical));
+            let mut out = Vec::new();
+            filter_header(header, &field_names(names), *is_not, &mut out)?;
+            Ok(of_bytes(out, range))
+        }
+    }
+}
+
+fn words(section: &BodySection) -> Section {
+    let what = match &section.text {
+        SectionText::Full => What::All,
+        SectionText::Header => What::Header,
+        SectionText::HeaderFields { is_not: false, names } => What::Fields(field_names(names)),
+        SectionText::HeaderFields { is_not: true, names } => What::FieldsNot(field_names(names)),
+        SectionText::Text => What::Text,
+        SectionText::Mime => What::Mime,
+    };
+    Section { path: section.part.clone(), what }
+}
+
+fn field_names(names: &[(Box<str>, bool)]) -> FieldNames {
+    // The command's parser has seen to it that there are some, and not too many.
+    FieldNames::new(names.iter().map(|(name, _)| name.as_bytes().to_vec())).unwrap_or_default()
+}
+
+fn header(
+    mailbox: &mut dyn Mailbox,
+    uid: Uid,
+    cache: &mut MessageCache,
+) -> Result<std::sync::Arc<[u8]>, SectionError> {
+    if let Some(header) = &cache.header {
+        return Ok(header.clone());
+    }
+    let header = mailbox.fetch_facts(uid, Wanted::HEADER)?.header.unwrap_or_default();
+    cache.header = Some(header.clone());
+    Ok(header)
+}
+
+fn size_virtual(mailbox: &mut dyn Mailbox, uid: Uid, cache: &mut MessageCache) -> Result<u64, SectionError> {
+    if let Some(size) = cache.size_virtual {
+        return Ok(size);
+    }
+    let size = mailbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL)?.size_virtual.unwrap_or(0);
+    cache.size_virtual = Some(size);
+    Ok(size)
+}
+
+fn of_bytes(bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
+    let (start, size) = range(bytes.len() as u64);
+    let mut source = io::Cursor::new(bytes);
+    source.set_position(start);
+    Text { size, source: Box::new(source.take(size)) }
+}
+
+/// Reads `count` bytes from `offset` on, counted as sent, of a run of stored bytes.
+fn of_span(
+    mut reader: Box<dyn MessageReader>,
+    uid: Uid,
+    span: Span,
+    (offset, count): (u64, u64),
+    last_place: &mut Option<LastPlace>,
+) -> Result<Text, SectionError> {
+    let place = match span.size.is_crlf() {
+        // Every LF has its CR already: a CR before the first byte keeps the reader from adding one.
+        true => Place { physical: offset, virtual_: offset, before: b'\r' },
+        false => find_place(&mut *reader, uid, span, offset, last_place)?,
+    };
+    reader.seek(SeekFrom::Start(span.start + place.physical))?;
+    let stored = reader.take(span.size.physical.saturating_sub(place.physical));
+    let mut source = CrlfReader::after(stored, place.before).replacing_nul(0x80);
+    // Between a missing CR and its LF there is no place in the file.
+    let short = offset - place.virtual_;
+    io::copy(&mut (&mut source).take(short), &mut io::sink())?;
+    Ok(Text { size: count, source: Box::new(source) })
+}
+
+fn find_place(
+    reader: &mut dyn MessageReader,
+    uid: Uid,
+    span: Span,
+    offset: u64,
+    last_place: &mut Option<LastPlace>,
+) -> io::Result<Place> {
+    let known = last_place
+        .filter(|last| last.uid == uid && last.span_start == span.start && last.place.virtual_ <= offset);
+    let mut place = known.map_or(Place::START, |last| last.place);
+    if offset > 0 {
+        reader.seek(SeekFrom::Start(span.start + place.physical))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        while place.virtual_ < offset {
+            let count = reader.read(&mut buffer)?;
+            let next = place.advance(buffer.get(..count).unwrap_or_default(), offset);
+            let is_at_end = count == 0 || next.physical - place.physical < count as u64;
+            place = next;
+            if is_at_end {
+                break;
+            }
+        }
+    }
+    *last_place = Some(LastPlace { uid, span_start: span.start, place });
+    Ok(place)
+}
+
+impl Text {
+    /// Appends up to `room` more bytes to `out`; how many. Zero is the end.
+    ///
+    /// # Errors
+    /// If the message cannot be read on, or is shorter than it was said to be.
+    pub(super) fn copy(&mut self, room: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let want = usize::try_from(self.size).unwrap_or(usize::MAX).min(room).min(COPY_BYTES);
+        let start = out.len();
+        out.resize(start + want, 0);
+        let count = match out.get_mut(start..) {
+            Some(space) if want > 0 => self.source.read(space),
+            _ => Ok(0),
+        };
+        out.truncate(start + *count.as_ref().unwrap_or(&0));
+        let count = count?;
+        if count == 0 && want > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.size -= count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,71 @@
+//! STATUS (RFC 3501 §6.3.10), also for LIST (RFC 5819).
+
+use proto::imap::MailboxName;
+use proto::imap::command::StatusItems as Asked;
+use storage::{OpenMode, Status, StatusItems};
+
+use crate::context::Context;
+use crate::out::OutBuf;
+use crate::reply::Answer;
+use crate::selected::put_name;
+
+pub(super) fn run(
+    context: &mut Context,
+    mailbox: &MailboxName,
+    items: Asked,
+    out: &mut OutBuf,
+) -> Result<Answer, Answer> {
+    let name = context.name(mailbox);
+    let status = look(context, &name, items);
+    let status = status.map_err(|error| context.failed(&error, Answer::of_open_error))?;
+    put_status(out, mailbox.as_str(), items, &status);
+    Ok(match context.is_selected(&name) {
+        true => Answer::ok("Status on selected mailbox completed").code("CLIENTBUG"),
+        false => Answer::ok("Status completed"),
+    })
+}
+
+fn look(context: &mut Context, name: &str, items: Asked) -> storage::Result<Status> {
+    let items = wanted(items);
+    if context.is_selected(name)
+        && let Some(selected) = &mut context.selected
+    {
+        return selected.mailbox.status(items);
+    }
+    context.user.open_mailbox(name, OpenMode::ReadOnly)?.status(items)
+}
+
+/// The storage's words for what was asked.
+pub(super) fn wanted(asked: Asked) -> StatusItems {
+    let pairs = [
+        (asked.messages, StatusItems::MESSAGES),
+        (asked.recent, StatusItems::RECENT),
+        (asked.uidnext, StatusItems::UID_NEXT),
+        (asked.uidvalidity, StatusItems::UID_VALIDITY),
+        (asked.unseen, StatusItems::UNSEEN),
+        (asked.size, StatusItems::SIZE),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(is_asked, _)| *is_asked)
+        .fold(StatusItems::default(), |all, (_, item)| all | item)
+}
+
+/// Appends the untagged STATUS response.
+pub(super) fn put_status(out: &mut OutBuf, name: &str, asked: Asked, status: &Status) {
+    let mut items = Vec::new();
+    let mut item = |is_asked: bool, name: &str, value: u64| {
+        if is_asked {
+            items.push(format!("{name} {value}"));
+        }
+    };
+    item(asked.messages, "MESSAGES", status.messages.into());
+    item(asked.recent, "RECENT", status.recent.into());
+    item(asked.uidnext, "UIDNEXT", status.uid_next.get().into());
+    item(asked.uidvalidity, "UIDVALIDITY", status.uid_validity.get().into());
+    item(asked.unseen, "UNSEEN", status.unseen.into());
+    item(asked.size, "SIZE", status.size.unwrap_or(0));
+    out.put(b"* STATUS ");
+    put_name(out, name);
+    out.line(format_args!(" ({})", items.join(" ")));
+}

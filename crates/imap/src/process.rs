@@ -1,0 +1,297 @@
+//! Runs sessions on connections: a task each. While a client is silent, its task holds no buffers.
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use base::Logger;
+use service::stream::Stream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+
+use crate::limits::{INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
+use crate::out::OutBuf;
+use crate::session::{Progress, Session};
+use crate::settings::ImapSettings;
+
+/// Why a session is to end, from outside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The process stops.
+    Shutdown,
+    /// An administrator kicked it.
+    Kicked,
+}
+
+/// Everything a connection needs besides its session.
+pub struct Connection {
+    /// The client.
+    pub stream: Stream,
+    /// What the client sent behind its login command.
+    pub input: Vec<u8>,
+    /// What it gets first: the answer to its login.
+    pub greeting: Vec<u8>,
+    /// The session's log, with the prefix `imap(user)<pid><session>: `.
+    pub log: Logger,
+    /// The session id, for `%{session}`.
+    pub session_id: String,
+    /// The settings.
+    pub settings: Arc<ImapSettings>,
+}
+
+/// Serves a client until it leaves or `ending` says that it must. `title` is called with the name
+/// of the running command, or `None` when the client is silent.
+///
+/// A panic in the session ends it and is logged; other sessions go on.
+pub async fn serve(
+    session: Session,
+    connection: Connection,
+    ending: impl Future<Output = Ending>,
+    title: impl FnMut(Option<&'static str>),
+) {
+    let log = connection.log.clone();
+    let settings = connection.settings.clone();
+    let session_id = connection.session_id.clone();
+    let mut task = Task {
+        session,
+        stream: connection.stream,
+        input: connection.input,
+        taken: 0,
+        out: OutBuf::default(),
+        news: Arc::new(Notify::new()),
+        subscription: None,
+        title,
+        titled: None,
+    };
+    task.session.stats().input_bytes += task.input.len() as u64;
+    task.out.put(&connection.greeting);
+    let reason = task.live(ending).await;
+    let out_total = task.out.total();
+    let stats = task.session.stats().expand(&settings.logout_format, out_total, &session_id);
+    log.info(format_args!("Disconnected: {reason} {stats}"));
+}
+
+struct Task<T> {
+    session: Session,
+    stream: Stream,
+    /// Bytes from the client; those before `taken` are done with.
+    input: Vec<u8>,
+    taken: usize,
+    out: OutBuf,
+    news: Arc<Notify>,
+    subscription: Option<storage::Subscription>,
+    title: T,
+    titled: Option<&'static str>,
+}
+
+/// What ended a wait for the client.
+enum Woken {
+    Readable,
+    News,
+    StillHere,
+    Inactive,
+    Ending(Ending),
+}
+
+impl<T: FnMut(Option<&'static str>)> Task<T> {
+    /// Gives the reason for the log line.
+    async fn live(&mut self, ending: impl Future<Output = Ending>) -> String {
+        let mut ending = std::pin::pin!(ending);
+        loop {
+            let progress = match self.step() {
+                Ok(progress) => progress,
+                Err(Panicked) => {
+                    self.out.put(b"* BYE Internal error occurred. Refer to server log for more information.\r\n");
+                    let _ = self.flush().await;
+                    return "Internal error".to_owned();
+                }
+            };
+            self.show_title();
+            let sent = tokio::select! {
+                sent = self.flush() => sent,
+                why = &mut ending => return self.end(why).await,
+            };
+            if let Err(error) = sent {
+                return self.hung_up(&error);
+            }
+            let ended = match progress {
+                Progress::Closed(reason) => Some(reason),
+                Progress::Again => {
+                    // Others want to run, too.
+                    tokio::task::yield_now().await;
+                    None
+                }
+                Progress::NeedInput => self.wait_and_read(ending.as_mut()).await,
+            };
+            if let Some(reason) = ended {
+                return reason;
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Progress, Panicked> {
+        let (session, out) = (&mut self.session, &mut self.out);
+        let mut rest = self.input.get(self.taken..).unwrap_or_default();
+        let progress = blocking(AssertUnwindSafe(|| session.step(&mut rest, out)))?;
+        let left = rest.len();
+        self.taken = self.input.len() - left;
+        if left == 0 {
+            self.input = Vec::new();
+            self.taken = 0;
+        }
+        Ok(progress)
+    }
+
+    /// Sends all output.
+    async fn flush(&mut self) -> io::Result<()> {
+        while !self.out.bytes().is_empty() {
+            let write = self.stream.write(self.out.bytes());
+            let count = match tokio::time::timeout(UNREAD_OUTPUT_MAX, write).await {
+                Ok(count) => count?,
+                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, UNREAD)),
+            };
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.out.sent(count);
+        }
+        Ok(())
+    }
+
+    /// Waits for the client or for news; the reason if the session is over.
+    async fn wait_and_read(&mut self, ending: std::pin::Pin<&mut impl Future<Output = Ending>>) -> Option<String> {
+        self.watch();
+        match self.wait(ending).await {
+            Ok(Woken::Readable) => return self.read().await,
+            Ok(Woken::News) => {
+                let (session, out) = (&mut self.session, &mut self.out);
+                if blocking(AssertUnwindSafe(|| session.notice_changes(out))).is_err() {
+                    return Some("Internal error".to_owned());
+                }
+            }
+            Ok(Woken::StillHere) => self.out.put(b"* OK Still here\r\n"),
+            Ok(Woken::Inactive) => {
+                self.out.put(b"* BYE Disconnected for inactivity.\r\n");
+                let _ = self.flush().await;
+                return Some(format!("Inactivity - no input for {} secs", INACTIVITY_MAX.as_secs()));
+            }
+            Ok(Woken::Ending(why)) => return Some(self.end(why).await),
+            Err(error) => return Some(self.hung_up(&error)),
+        }
+        None
+    }
+
+    async fn wait(&mut self, ending: std::pin::Pin<&mut impl Future<Output = Ending>>) -> io::Result<Woken> {
+        let interval = self.session.idle_notify_interval();
+        let is_idling = self.session.is_idling();
+        let still_here = is_idling && interval > Duration::ZERO;
+        // Each "Still here" proves that the client is there.
+        let patience = if still_here { interval } else { INACTIVITY_MAX };
+        tokio::select! {
+            ready = self.stream.readable() => ready.map(|()| Woken::Readable),
+            () = self.news.notified(), if is_idling => Ok(Woken::News),
+            () = tokio::time::sleep(patience) => Ok(if still_here { Woken::StillHere } else { Woken::Inactive }),
+            why = ending => Ok(Woken::Ending(why)),
+        }
+    }
+
+    /// Reads what is there; the reason if that is the end.
+    async fn read(&mut self) -> Option<String> {
+        self.input.drain(..self.taken);
+        self.taken = 0;
+        self.input.reserve(READ_BYTES);
+        // Only what is there: the readiness may have been a false alarm.
+        let read = poll_fn(|context| {
+            let mut read = std::pin::pin!(self.stream.read_buf(&mut self.input));
+            match read.as_mut().poll(context) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending => Poll::Ready(None),
+            }
+        });
+        let Some(result) = read.await else { return None };
+        match result {
+            Ok(0) => Some(self.hung_up(&io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => {
+                self.session.stats().input_bytes += count as u64;
+                None
+            }
+            Err(error) => Some(self.hung_up(&error)),
+        }
+    }
+
+    /// While the client idles, the storage wakes us.
+    fn watch(&mut self) {
+        if !self.session.is_idling() {
+            self.subscription = None;
+            return;
+        }
+        if self.subscription.is_some() {
+            return;
+        }
+        let news = self.news.clone();
+        let session = &mut self.session;
+        let subscribed = blocking(AssertUnwindSafe(|| {
+            let mailbox = session.selected_mailbox()?;
+            Some(mailbox.subscribe(Arc::new(move || news.notify_one())))
+        }));
+        if let Ok(Some(Ok(subscription))) = subscribed {
+            self.subscription = Some(subscription);
+            // What happened between the last look and the subscription must not be missed.
+            self.news.notify_one();
+        }
+    }
+
+    async fn end(&mut self, why: Ending) -> String {
+        let (text, reason) = match why {
+            Ending::Shutdown => ("Server shutting down.", "Server shutting down."),
+            Ending::Kicked => ("Server shutting down.", "Kicked by administrator"),
+        };
+        self.session.bye(text, reason, &mut self.out);
+        // A client that does not read must not hold up the shutdown.
+        let _ = tokio::time::timeout(GOODBYE_MAX, self.flush()).await;
+        reason.to_owned()
+    }
+
+    fn hung_up(&self, error: &io::Error) -> String {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return format!("{UNREAD} for {} secs", UNREAD_OUTPUT_MAX.as_secs());
+        }
+        let status = self.session.hangup_status(self.out.total(), self.out.bytes().len());
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero | io::ErrorKind::BrokenPipe => {
+                format!("Connection closed{status}")
+            }
+            _ => format!("Connection closed: {}{status}", base::error::reason(error)),
+        }
+    }
+
+    fn show_title(&mut self) {
+        let now = self.session.running_command();
+        if now != self.titled {
+            self.titled = now;
+            (self.title)(now);
+        }
+    }
+}
+
+const UNREAD: &str = "Client has not read server output for";
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+struct Panicked;
+
+/// Runs storage work: on a thread that may block, and so that a panic ends this session only. The
+/// panic itself was logged by the process's hook.
+fn blocking<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
+    let is_multi_threaded = tokio::runtime::Handle::current().runtime_flavor()
+        == tokio::runtime::RuntimeFlavor::MultiThread;
+    let caught = || std::panic::catch_unwind(AssertUnwindSafe(work.0)).map_err(|_| Panicked);
+    if is_multi_threaded { tokio::task::block_in_place(caught) } else { caught() }
+}
+
+/// The clock that real sessions use.
+pub fn clock() -> crate::Clock {
+    Arc::new(Instant::now)
+}
