@@ -9,6 +9,7 @@ pub struct Diagnostic {
     place: Place,
     message: String,
     help: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,20 +24,36 @@ enum Place {
 
 impl Diagnostic {
     pub(crate) fn unreadable(message: String) -> Self {
-        Self { place: Place::Nowhere, message, help: Vec::new() }
+        Self { place: Place::Nowhere, message, help: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn in_file(file: &str, message: String) -> Self {
-        Self { place: Place::File(file.into()), message, help: Vec::new() }
+        Self { place: Place::File(file.into()), message, help: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn at_line(file: &Arc<str>, line: u32, text: String, message: String) -> Self {
-        Self { place: Place::Line { file: file.clone(), line, text }, message, help: Vec::new() }
+        Self {
+            place: Place::Line { file: file.clone(), line, text },
+            message,
+            help: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     pub(crate) fn with_help(mut self, help: String) -> Self {
         self.help.push(help);
         self
+    }
+
+    /// With what there was to warn of before.
+    pub(crate) fn after(mut self, warnings: Vec<Warning>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What there was to warn of before the mistake was found.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// What is wrong, without file and line.
@@ -92,6 +109,8 @@ impl std::error::Error for Diagnostic {}
 pub enum Warning {
     /// 2.3 warns of it in these words.
     Text(String),
+    /// 2.3 says it is an error, and goes on.
+    Ignored(String),
     /// An obsolete setting, with its place.
     Obsolete {
         /// File and line, as `file:line`.
@@ -111,7 +130,7 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => out.write_str(text),
+            Self::Text(text) | Self::Ignored(text) => out.write_str(text),
             Self::Obsolete { place, advice } => write!(out, "Obsolete setting in {place}: {advice}"),
             Self::NoEffectYet { setting, place } => {
                 write!(out, "{place}: {setting} is known, but has no effect in this version yet")

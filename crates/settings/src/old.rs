@@ -301,7 +301,7 @@ impl Parser<'_> {
         match least_protocol(value) {
             Ok(least) => self.value("ssl_min_protocol", least),
             Err(reason) => {
-                self.warnings.push(Warning::Text(format!(
+                self.warnings.push(Warning::Ignored(format!(
                     "Could not find a minimum ssl_min_protocol setting from ssl_protocols = {value}: {reason}"
                 )));
                 Ok(true)

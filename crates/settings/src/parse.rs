@@ -126,10 +126,11 @@ impl<'a> Parser<'a> {
             if let Err(refusal) = outcome {
                 let (file, line) = self.place();
                 let error = Diagnostic::at_line(&file, line, raw.trim_end().to_owned(), refusal.message);
-                return Err(match refusal.help {
+                let error = match refusal.help {
                     Some(help) => error.with_help(help),
                     None => error,
-                });
+                };
+                return Err(error.after(self.warnings));
             }
         }
         let open = self.frames.last().filter(|_| self.frames.len() > 1);
@@ -391,7 +392,7 @@ impl<'a> Parser<'a> {
             let Target::Setting(index) = target else {
                 return Err(match target {
                     Target::List(_) => format!("Invalid variable: ${name}").into(),
-                    Target::Map(_) if name == key => format!("Invalid variable: ${name}").into(),
+                    Target::Map(_) => format!("Invalid variable: ${name}").into(),
                     _ => unknown(),
                 });
             };
@@ -639,8 +640,7 @@ fn locate<'n>(node: &'n mut Node, key: &str) -> Option<(&'n mut Node, Target)> {
         return Some((node, Target::Map(map)));
     };
     if let Some(map) = MapKind::find(word).filter(|_| node.kind == SectionKind::Root) {
-        let item = rest.split_once('/').map_or(rest, |(_, item)| item);
-        return (!item.contains('/')).then(|| (node, Target::MapItem(map, item.to_owned())));
+        return (!rest.contains('/')).then(|| (node, Target::MapItem(map, rest.to_owned())));
     }
     let kind = node.kind.child(word)?;
     let (name, rest) = rest.split_once('/')?;

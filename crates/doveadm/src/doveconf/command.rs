@@ -45,16 +45,43 @@ enum Stop {
 
 /// Runs `doveconf` with its arguments, the program's own name first; gives the exit status.
 pub fn main(args: &[String]) -> i32 {
-    match Wish::read(args.get(1..).unwrap_or_default()).and_then(|wish| run(&wish)) {
-        Ok(()) => 0,
-        Err(Stop::Usage(text)) => {
-            eprintln!("doveconf: {text}");
-            STATUS_FATAL
-        }
-        Err(Stop::Fatal(text)) => {
-            eprintln!("doveconf: Fatal: {text}");
-            STATUS_FATAL
-        }
+    run(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+}
+
+/// [`main`] with its output going elsewhere.
+pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    let mut say = Say { out, err };
+    let text =
+        match Wish::read(args.get(1..).unwrap_or_default()).and_then(|wish| show_wished(&wish, &mut say)) {
+            Ok(()) => return 0,
+            Err(Stop::Usage(text)) => text,
+            Err(Stop::Fatal(text)) => format!("Fatal: {text}"),
+        };
+    say.complain(&text);
+    STATUS_FATAL
+}
+
+/// Where words go.
+struct Say<'w> {
+    out: &'w mut dyn Write,
+    err: &'w mut dyn Write,
+}
+
+impl Say<'_> {
+    /// To standard output, at once.
+    fn show(&mut self, text: &str) -> Result<(), Stop> {
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        written.map_err(|error| Stop::Fatal(format!("write(stdout) failed: {}", base::error::reason(&error))))
+    }
+
+    /// To standard error. Nobody can be told if that fails.
+    fn complain(&mut self, text: &str) {
+        let _ = writeln!(self.err, "doveconf: {text}");
+    }
+
+    fn warn(&mut self, warning: &Warning) {
+        let level = if matches!(warning, Warning::Ignored(_)) { "Error" } else { "Warning" };
+        self.complain(&format!("{level}: {warning}"));
     }
 }
 
@@ -151,21 +178,20 @@ impl Wish {
     }
 }
 
-fn run(wish: &Wish) -> Result<(), Stop> {
+fn show_wished(wish: &Wish, say: &mut Say<'_>) -> Result<(), Stop> {
     let path =
         wish.path.clone().or_else(|| std::env::var("CONFIG_FILE").ok()).unwrap_or_else(|| CONFIG_PATH.into());
     let human = wish.names.is_empty() && !wish.simple;
     if human {
         // Before reading, so that it is there even if the file is wrong.
-        say(&format!("{}\n", sysinfo::header(&path)))?;
+        say.show(&format!("{}\n", sysinfo::header(&path)))?;
     }
     let config = read(wish, &path).map_err(|error| {
+        error.warnings().iter().for_each(|warning| say.warn(warning));
         Stop::Fatal(std::iter::once(error.to_string()).chain(error.explain()).collect::<Vec<_>>().join("\n"))
     })?;
-    for warning in config.parse_warnings() {
-        eprintln!("doveconf: Warning: {warning}");
-    }
-    if human { whole(wish, &config, &path) } else { part(wish, &config) }
+    config.parse_warnings().iter().for_each(|warning| say.warn(warning));
+    if human { whole(wish, &config, &path, say) } else { part(wish, &config, say) }
 }
 
 fn read(wish: &Wish, path: &str) -> Result<Config, Diagnostic> {
@@ -178,7 +204,7 @@ fn read(wish: &Wish, path: &str) -> Result<Config, Diagnostic> {
 }
 
 /// All settings, with remarks on what is wrong with them.
-fn whole(wish: &Wish, config: &Config, path: &str) -> Result<(), Stop> {
+fn whole(wish: &Wish, config: &Config, path: &str, say: &mut Say<'_>) -> Result<(), Stop> {
     let show = wish.show();
     let location = config.root().value(settings::key::MAIL_LOCATION.index()).text();
     let mut head = format!("{}\n# Hostname: {}\n", sysinfo::system(location), sysinfo::host());
@@ -186,55 +212,45 @@ fn whole(wish: &Wish, config: &Config, path: &str) -> Result<(), Stop> {
         head.push_str("# NOTE: Send doveconf -n output instead when asking for help.\n");
     }
     if wish.path.is_none() {
-        warn_of_other_config(config, path);
+        warn_of_other_config(config, path, say);
     }
     let text = show::whole(config, &show).map_err(Stop::Fatal)?;
-    say(&(head + &text))?;
+    say.show(&(head + &text))?;
     if wish.defaults {
         return Ok(());
     }
     for error in config.errors(&show.filter) {
-        eprintln!("doveconf: Error: {error}");
+        say.complain(&format!("Error: {error}"));
     }
     let warnings = config.check().map_err(|error| Stop::Fatal(error.to_string()))?;
     let said = |warning: &&Warning| config.parse_warnings().contains(warning);
-    for warning in warnings.iter().filter(|warning| !said(warning)) {
-        eprintln!("doveconf: Warning: {warning}");
-    }
+    warnings.iter().filter(|warning| !said(warning)).for_each(|warning| say.warn(warning));
     Ok(())
 }
 
 /// Single settings. What else may be wrong does not matter, so that scripts can look settings up
 /// in a configuration that is not ready.
-fn part(wish: &Wish, config: &Config) -> Result<(), Stop> {
+fn part(wish: &Wish, config: &Config, say: &mut Say<'_>) -> Result<(), Stop> {
     let show = wish.show();
     if wish.simple {
-        say(&show::simple(config, &show, &wish.names).map_err(Stop::Fatal)?)?;
+        say.show(&show::simple(config, &show, &wish.names).map_err(Stop::Fatal)?)?;
         for error in config.errors(&show.filter) {
-            eprintln!("doveconf: Error: {error}");
+            say.complain(&format!("Error: {error}"));
         }
         return config.check().map(drop).map_err(|error| Stop::Fatal(error.to_string()));
     }
     for name in &wish.names {
-        say(&show::one(config, &show, name, wish.bare).map_err(Stop::Fatal)?)?;
+        say.show(&show::one(config, &show, name, wish.bare).map_err(Stop::Fatal)?)?;
     }
     Ok(())
 }
 
 /// The master leaves a link to the configuration that it runs with.
-fn warn_of_other_config(config: &Config, path: &str) {
+fn warn_of_other_config(config: &Config, path: &str, say: &mut Say<'_>) {
     let base_dir = config.root().value(settings::key::BASE_DIR.index()).text();
     let Ok(target) = std::fs::read_link(Path::new(base_dir).join("dovecot.conf")) else { return };
     if target != Path::new(path) {
-        eprintln!(
-            "doveconf: Warning: Dovecot was last started using {}, but this config is {path}",
-            target.display()
-        );
+        let target = target.display();
+        say.complain(&format!("Warning: Dovecot was last started using {target}, but this config is {path}"));
     }
-}
-
-fn say(text: &str) -> Result<(), Stop> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Stop::Fatal(format!("write(stdout) failed: {}", base::error::reason(&error))))
 }

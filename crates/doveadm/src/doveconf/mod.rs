@@ -6,6 +6,6 @@ mod hide;
 mod show;
 mod sysinfo;
 
-pub use command::main;
+pub use command::{main, run};
 pub use show::{Scope, Show, one, whole};
 pub use sysinfo::header;

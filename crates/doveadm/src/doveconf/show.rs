@@ -181,8 +181,9 @@ impl Show<'_> {
             return true;
         }
         if node.kind != SectionKind::Root && node.kind.is_unique() {
-            // Built-in sections have defaults of their own: what is set counts as changed.
-            return is_set;
+            // Built-in sections have defaults of their own: what is set counts as changed. 2.3 never
+            // takes a text with variables for its default here.
+            return is_set || decl.has(flags::VARIABLES);
         }
         decl.has(flags::UNSET) || *node.value(index) != node.kind.defaults()[usize::from(index)]
     }

@@ -14,7 +14,7 @@ settings! { Root from super::auth::END;
     /// Name of this instance, in `ps` and for `doveadm -i`.
     INSTANCE_NAME: Str = "dovecot", MASTER_SERVICE | MASTER;
     /// Protocols to serve, separated by spaces; `none` for none.
-    PROTOCOLS: Str = "imap pop3 lmtp", MASTER;
+    PROTOCOLS: Str = "", MASTER;
     /// Addresses to listen on, separated by commas.
     LISTEN: Str = "*, ::", MASTER;
     /// TLS for clients: `required` also refuses plain logins.
