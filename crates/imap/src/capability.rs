@@ -3,11 +3,12 @@
 use crate::settings::ImapSettings;
 
 const BUILT_IN: &str = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE MULTIAPPEND UNSELECT CHILDREN \
-    NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS MOVE STATUS=SIZE LITERAL+";
+    NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS MOVE STATUS=SIZE";
 
 /// The string, after `imap_capability`: words that begin with `+` add to it, others replace it.
 pub(crate) fn capability_string(settings: &ImapSettings, has_special_use: bool) -> String {
-    let mut own = BUILT_IN.to_owned();
+    let literal = if settings.literal_minus { "LITERAL-" } else { "LITERAL+" };
+    let mut own = format!("{BUILT_IN} {literal}");
     if has_special_use {
         own.push_str(" SPECIAL-USE");
     }

@@ -1,5 +1,7 @@
 //! Work that takes more than one step: because the client reads slowly, or has more to send.
 
+use base::IdSet;
+
 use crate::context::Context;
 use crate::out::OutBuf;
 use crate::reply::Answer;
@@ -39,5 +41,33 @@ pub enum Start {
 impl From<Answer> for Start {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
+    }
+}
+
+/// Goes through a set and can stop anywhere.
+#[derive(Debug)]
+pub struct Walk {
+    ranges: std::vec::IntoIter<(u32, u32)>,
+    /// What is left of the range at hand.
+    current: Option<(u32, u32)>,
+}
+
+impl Walk {
+    /// Over all members of `set`, in order.
+    pub fn new<T: Copy + Into<u32> + TryFrom<u32>>(set: &IdSet<T>) -> Self {
+        let ranges: Vec<_> = set.ranges().map(|(first, last)| (first.into(), last.into())).collect();
+        Self { ranges: ranges.into_iter(), current: None }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let (first, last) = self.current.take().or_else(|| self.ranges.next())?;
+        if first < last {
+            self.current = Some((first + 1, last));
+        }
+        Some(first)
     }
 }

@@ -25,4 +25,4 @@ pub const UNREAD_OUTPUT_MAX: Duration = Duration::from_secs(5 * 60);
 pub const IDLE_LINE_BYTES_MAX: usize = 1024;
 
 /// Messages looked at, or untagged lines made, before the session lets others run.
-pub const STEP_MESSAGES_MAX: usize = 256;
+pub const STEP_MESSAGES_MAX: usize = 512;

@@ -1,6 +1,6 @@
 //! Output on its way to the client.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use crate::limits::OUT_BYTES_SOFT_MAX;
 
@@ -47,10 +47,8 @@ impl OutBuf {
 
     /// Appends formatted text.
     pub fn format(&mut self, text: std::fmt::Arguments<'_>) {
-        let mut line = String::new();
-        // Writing to a String cannot fail.
-        let _ = line.write_fmt(text);
-        self.bytes.extend_from_slice(line.as_bytes());
+        // Writing to a Vec cannot fail.
+        let _ = self.bytes.write_fmt(text);
     }
 
     /// Forgets the first `count` bytes, which were sent; gives back the memory once all were.

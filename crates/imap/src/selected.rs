@@ -87,13 +87,12 @@ impl Selected {
         let flags: Vec<Uid> = changes.flags_changed.iter().filter(|uid| !quiet.contains(*uid)).collect();
         let mut expunged: Vec<Seq> = self.view.seqs_of(&changes.expunged).iter().collect();
         expunged.reverse();
-        let old_len = self.view.len();
-        self.view = target;
+        let old = std::mem::replace(&mut self.view, target);
         Announcement {
             changes,
             flags: flags.into(),
             expunged: expunged.into(),
-            old_len,
+            old,
             uid: how.uid,
             begun: false,
         }
@@ -135,7 +134,8 @@ pub struct Announcement {
     changes: Changes,
     flags: VecDeque<Uid>,
     expunged: VecDeque<Seq>,
-    old_len: u32,
+    /// What the client knew before: sequence numbers in flag changes are of this one.
+    old: Arc<View>,
     uid: bool,
     begun: bool,
 }
@@ -174,14 +174,8 @@ impl Announcement {
 
     /// FETCH responses come first and so still count the messages that are about to be expunged.
     fn put_flag_change(&self, selected: &Selected, view: &View, uid: Uid, out: &mut OutBuf) {
-        let (Some(record), Some(seq)) = (view.record(uid), view.seq(uid)) else { return };
-        let gone_before = self.changes.expunged.ranges();
-        let gone_before: u32 = gone_before
-            .take_while(|(first, _)| *first < uid)
-            .map(|(first, last)| last.get().min(uid.get()) - first.get() + 1)
-            .sum();
-        // Ranges of the set hold only UIDs that were there.
-        out.format(format_args!("* {} FETCH (", seq.get() + gone_before));
+        let (Some(record), Some(seq)) = (view.record(uid), self.old.seq(uid)) else { return };
+        out.format(format_args!("* {seq} FETCH ("));
         if self.uid {
             out.format(format_args!("UID {uid} "));
         }
@@ -191,7 +185,7 @@ impl Announcement {
     }
 
     fn put_counts(&self, selected: &mut Selected, view: &View, out: &mut OutBuf) {
-        if view.len() > self.old_len - self.changes.expunged.len().min(u64::from(self.old_len)) as u32 {
+        if !self.changes.appended.is_empty() {
             out.line(format_args!("* {} EXISTS", view.len()));
         }
         if self.changes.is_empty() {

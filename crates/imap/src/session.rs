@@ -83,7 +83,10 @@ impl Session {
     /// A session for a user who has just logged in. Nothing is sent yet.
     pub fn new(user: Arc<MailUser>, settings: Arc<ImapSettings>, log: Logger, clock: Clock) -> Self {
         let capability = capability_string(&settings, user.has_special_use()).into();
-        let reader = CommandReader::after_login(settings.max_line_bytes);
+        let mut reader = CommandReader::after_login(settings.max_line_bytes);
+        if settings.literal_minus {
+            reader = reader.with_literal_minus();
+        }
         let context = Context {
             user,
             settings,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use settings::{Settings, key};
+
 /// What to do when a message cannot be read during FETCH (`imap_fetch_failure`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FetchFailure {
@@ -46,6 +48,33 @@ pub struct ImapSettings {
     pub idle_notify_interval: Duration,
     /// `mail_max_keyword_length`, in bytes.
     pub keyword_bytes_max: usize,
+    /// `imap_literal_minus`: LITERAL- instead of LITERAL+ (RFC 7888 §5).
+    pub literal_minus: bool,
+}
+
+impl ImapSettings {
+    /// Takes them from the settings that apply to the user.
+    ///
+    /// # Errors
+    /// A word that a setting does not know, as the log line says it.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let text = |key: key::Key<key::Str>| settings.get(key).to_owned();
+        let failure = settings.get(key::IMAP_FETCH_FAILURE);
+        Ok(Self {
+            max_line_bytes: usize::try_from(settings.get(key::IMAP_MAX_LINE_LENGTH)).unwrap_or(usize::MAX),
+            workarounds: Workarounds::parse(settings.get(key::IMAP_CLIENT_WORKAROUNDS))?,
+            capability: text(key::IMAP_CAPABILITY),
+            logout_format: text(key::IMAP_LOGOUT_FORMAT),
+            id_send: text(key::IMAP_ID_SEND),
+            id_log: text(key::IMAP_ID_LOG),
+            fetch_failure: FetchFailure::parse(failure)
+                .ok_or_else(|| format!("imap_fetch_failure: Invalid value: {failure}"))?,
+            idle_notify_interval: settings.get(key::IMAP_IDLE_NOTIFY_INTERVAL),
+            keyword_bytes_max: usize::try_from(settings.get(key::MAIL_MAX_KEYWORD_LENGTH))
+                .unwrap_or(usize::MAX),
+            literal_minus: settings.get(key::IMAP_LITERAL_MINUS),
+        })
+    }
 }
 
 impl Default for ImapSettings {
@@ -64,6 +93,7 @@ impl Default for ImapSettings {
             fetch_failure: FetchFailure::default(),
             idle_notify_interval: Duration::from_secs(120),
             keyword_bytes_max: 50,
+            literal_minus: false,
         }
     }
 }

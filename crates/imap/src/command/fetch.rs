@@ -10,7 +10,7 @@ use storage::{Error, Facts, FlagChange, FlagMode, Flags, Wanted};
 
 use super::section::{self, LastPlace, MessageCache, SectionError, Text};
 use crate::context::{Context, NO_MAILBOX};
-use crate::job::{Job, Start, Step};
+use crate::job::{Job, Start, Step, Walk};
 use crate::limits::STEP_MESSAGES_MAX;
 use crate::out::OutBuf;
 use crate::reply::{Answer, Sync};
@@ -30,8 +30,7 @@ pub(super) fn start(context: &mut Context, name: &str, uid: bool, fetch: Fetch) 
     let marks_seen = !selected.is_readonly()
         && items.iter().any(|item| matches!(item, FetchItem::Section(section) if !section.is_peek));
     Start::Job(Box::new(FetchJob {
-        todo: selected.view.seqs_of(&uids).ranges().collect::<Vec<_>>().into_iter(),
-        range: None,
+        todo: Walk::new(&selected.view.seqs_of(&uids)),
         wanted: wanted(&items),
         items,
         uid,
@@ -60,9 +59,7 @@ fn wanted(items: &[FetchItem]) -> Wanted {
 }
 
 struct FetchJob {
-    todo: std::vec::IntoIter<(Seq, Seq)>,
-    /// What is left of the range at hand.
-    range: Option<(u32, u32)>,
+    todo: Walk,
     items: Vec<FetchItem>,
     wanted: Wanted,
     uid: bool,
@@ -95,7 +92,7 @@ impl Job for FetchJob {
             }
             let result = match self.message.take() {
                 Some(message) => self.go_on(context, message, out),
-                None => match self.next_seq() {
+                None => match self.todo.next().and_then(Seq::new) {
                     Some(seq) => self.begin(context, seq, out),
                     None => return self.finish(context),
                 },
@@ -110,17 +107,6 @@ impl Job for FetchJob {
 }
 
 impl FetchJob {
-    fn next_seq(&mut self) -> Option<Seq> {
-        let (first, last) = match self.range.take() {
-            Some(range) => range,
-            None => self.todo.next().map(|(first, last)| (first.get(), last.get()))?,
-        };
-        if first < last {
-            self.range = Some((first + 1, last));
-        }
-        Seq::new(first)
-    }
-
     fn begin(&mut self, context: &mut Context, seq: Seq, out: &mut OutBuf) -> Result<(), String> {
         let Some(selected) = &mut context.selected else { return Ok(()) };
         let view = selected.view.clone();

@@ -7,7 +7,7 @@ use storage::search::{DateKind, Day, Query};
 
 use super::store::flags;
 use crate::context::{Context, NO_MAILBOX};
-use crate::job::{Job, Start, Step};
+use crate::job::{Job, Start, Step, Walk};
 use crate::out::OutBuf;
 use crate::reply::{Answer, Sync};
 
@@ -16,7 +16,7 @@ pub(super) fn start(context: &mut Context, uid: bool, search: &Search) -> Start 
     let query = query(&search.key, &selected.view);
     let view = selected.view.clone();
     match find(&mut *selected.mailbox, &view, &query) {
-        Ok(found) => Start::Job(Box::new(Numbers { found, last: None, uid, is_begun: false })),
+        Ok(found) => Start::Job(Box::new(Numbers { found: Walk::new(&found), uid, is_begun: false })),
         Err(error) => context.failed(&error, Answer::of_error).into(),
     }
 }
@@ -27,9 +27,7 @@ fn find(_m: &mut dyn storage::Mailbox, _v: &View, _q: &Query) -> storage::Result
 
 /// The untagged SEARCH, a piece at a time.
 struct Numbers {
-    found: UidSet,
-    /// The last UID that was written.
-    last: Option<Uid>,
+    found: Walk,
     uid: bool,
     is_begun: bool,
 }
@@ -41,12 +39,10 @@ impl Job for Numbers {
             out.put(b"* SEARCH");
         }
         while !out.is_full() {
-            let next = self.last.map_or(Uid::new(1), |last| Uid::new(last.get().wrapping_add(1)));
-            let Some(uid) = next.and_then(|next| first_from(&self.found, next)) else {
+            let Some(uid) = self.found.next().and_then(Uid::new) else {
                 out.put(b"\r\n");
                 return Step::Done(Answer::ok("Search completed").sync(Sync::after_messages(self.uid)));
             };
-            self.last = Some(uid);
             // What arrived after the client's view has no number for the client yet.
             match (selected.view.seq(uid), self.uid) {
                 (Some(_), true) => out.format(format_args!(" {uid}")),
@@ -56,12 +52,6 @@ impl Job for Numbers {
         }
         Step::More
     }
-}
-
-/// The smallest member that is not below `from`.
-fn first_from(set: &UidSet, from: Uid) -> Option<Uid> {
-    let (first, _) = set.ranges().find(|&(_, last)| last >= from)?;
-    Some(first.max(from))
 }
 
 fn query(key: &SearchKey, view: &View) -> Query {

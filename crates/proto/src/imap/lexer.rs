@@ -6,6 +6,8 @@ use super::arg::Arg;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LexerLimits {
     pub(super) bytes_max: usize,
+    /// The largest literal that the client may send without waiting.
+    pub(super) nonsync_bytes_max: u64,
     pub(super) nesting_max: usize,
     pub(super) args_max: usize,
     /// Whether a literal after the first argument is a message that is handed on unbuffered.
@@ -235,6 +237,10 @@ impl Lexer {
     }
 
     fn begin_literal(&mut self, size: u64, sync: bool, binary: bool) -> Step {
+        // Its bytes are on their way: only the end of the connection keeps them out.
+        if !sync && size > self.limits.nonsync_bytes_max {
+            return Err(Lexed::Fatal("Non-synchronizing literal size too large"));
+        }
         if self.is_at_message() {
             let args = self.open.pop().unwrap_or_default();
             return Err(Lexed::Message { args, size, sync, binary });

@@ -46,3 +46,6 @@ pub const ID_PAIRS_MAX: usize = 30;
 
 /// Bytes of a mailbox name, decoded: what fits a path with some room.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 4096;
+
+/// RFC 7888 §5: the largest literal that LITERAL- lets a client send without waiting.
+pub const LITERAL_MINUS_BYTES_MAX: u64 = 4096;

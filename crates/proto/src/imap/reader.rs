@@ -83,6 +83,8 @@ pub enum Event<'a> {
 pub struct CommandReader {
     phase: Phase,
     line_bytes_max: usize,
+    /// The largest literal that may come without waiting.
+    nonsync_bytes_max: u64,
     state: State,
 }
 
@@ -107,12 +109,22 @@ enum State {
 impl CommandReader {
     /// A reader for the time before login, with its stricter limits.
     pub fn before_login() -> Self {
-        Self { phase: Phase::BeforeLogin, line_bytes_max: limits::LOGIN_LINE_BYTES_MAX, state: START }
+        Self::new(Phase::BeforeLogin, limits::LOGIN_LINE_BYTES_MAX)
     }
 
     /// A reader for a logged-in client; `line_bytes_max` is `imap_max_line_length`.
     pub fn after_login(line_bytes_max: usize) -> Self {
-        Self { phase: Phase::AfterLogin, line_bytes_max, state: START }
+        Self::new(Phase::AfterLogin, line_bytes_max)
+    }
+
+    fn new(phase: Phase, line_bytes_max: usize) -> Self {
+        Self { phase, line_bytes_max, nonsync_bytes_max: u64::MAX, state: START }
+    }
+
+    /// The same for LITERAL- (`imap_literal_minus`): literals of more than 4096 bytes have to wait.
+    #[must_use]
+    pub fn with_literal_minus(self) -> Self {
+        Self { nonsync_bytes_max: limits::LITERAL_MINUS_BYTES_MAX, ..self }
     }
 
     /// Whether it is between two commands, with nothing of the next one read.
@@ -227,6 +239,7 @@ impl CommandReader {
             Phase::AfterLogin => (limits::NESTING_MAX, limits::ARGS_MAX),
         };
         LexerLimits {
+            nonsync_bytes_max: self.nonsync_bytes_max,
             bytes_max: self.line_bytes_max,
             nesting_max,
             args_max,

@@ -116,6 +116,16 @@ fn messages() {
 }
 
 #[test]
+fn literal_minus() {
+    let mut reader = CommandReader::after_login(9000).with_literal_minus();
+    let input = &b"a SELECT {4097}\r\n"[..];
+    assert_eq!(run(&mut reader, true, [input]), "+\n");
+    let mut reader = CommandReader::after_login(9000).with_literal_minus();
+    let input = &b"a APPEND x {4097+}\r\n"[..];
+    assert_eq!(run(&mut reader, true, [input]), "* BYE Non-synchronizing literal size too large\n");
+}
+
+#[test]
 fn refused_messages() {
     let check = |input: &[u8], expected: &str| {
         let mut reader = CommandReader::after_login(200);
