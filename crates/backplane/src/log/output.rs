@@ -159,8 +159,8 @@ impl LogFile {
     }
 
     fn reopen(&mut self) -> Result<(), OpenError> {
-        self.file = open_appending(&self.path)
-            .map_err(|source| OpenError { path: self.path.clone(), source })?;
+        self.file =
+            open_appending(&self.path).map_err(|source| OpenError { path: self.path.clone(), source })?;
         Ok(())
     }
 

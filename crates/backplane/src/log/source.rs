@@ -52,12 +52,13 @@ impl Source {
         }
     }
 
-    pub(crate) fn service(&self) -> &str {
-        &self.service
+    /// Whether the process `pid` has written something.
+    pub(crate) fn knows(&self, pid: u32) -> bool {
+        self.writers.contains_key(&pid)
     }
 
     /// The prefix of lines that come without one.
-    pub(crate) fn default_prefix(&self) -> String {
+    fn default_prefix(&self) -> String {
         format!("{}: ", self.service)
     }
 
