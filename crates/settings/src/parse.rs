@@ -242,18 +242,23 @@ impl<'a> Parser<'a> {
         if key.is_empty() {
             return Err("Missing key name ('=' at the beginning of line)".into());
         }
+        if self.set_known(key, &value, from)? { Ok(()) } else { Err(self.unknown(key)) }
+    }
+
+    /// Sets `key`; `false` if there is no such setting here.
+    fn set_known(&mut self, key: &str, value: &str, from: Option<Arc<str>>) -> Outcome<bool> {
         let filtered = self.mask().is_local_or_remote();
         let (file, line) = self.place();
         let source = Source { file, line };
-        let unknown = self.unknown(key);
         let (node, map, nothing) = self.node_mut();
-        if nothing {
-            return Err(unknown);
+        if nothing || (map.is_some() && key.contains('/')) {
+            return Ok(false);
         }
         if let Some(kind) = map {
-            return if key.contains('/') { Err(unknown) } else { set_in_map(node, kind, key, value, source) };
+            set_in_map(node, kind, key, value, source);
+            return Ok(true);
         }
-        let Some((node, target)) = locate(node, key) else { return Err(unknown) };
+        let Some((node, target)) = locate(node, key) else { return Ok(false) };
         match target {
             Target::Setting(index) => {
                 let decl = node.kind.decl(index);
@@ -264,23 +269,21 @@ impl<'a> Parser<'a> {
                         format!("Auth settings not supported inside local/remote blocks: {key}").into()
                     );
                 }
-                let value = Value::parse(decl, &value).map_err(|error| error.0)?;
+                let value = Value::parse(decl, value).map_err(|error| error.0)?;
                 node.entries.insert(index, Entry { value, source: Some(source), file: from });
-                Ok(())
             }
             Target::MapItem(kind, name) => set_in_map(node, kind, &name, value, source),
             Target::Map(kind) => {
                 node.maps.entry(kind).or_default();
-                Ok(())
             }
             Target::List(kind) => {
                 for name in value.split([',', '\t', ' ']).filter(|name| !name.is_empty()) {
                     open_section(node, kind, name, None, &source)
                         .map_err(|refusal| refusal.message.replace("{}", key))?;
                 }
-                Ok(())
             }
         }
+        Ok(true)
     }
 
     fn unknown(&self, key: &str) -> Refusal {
@@ -454,38 +457,47 @@ impl<'a> Parser<'a> {
     }
 
     fn begin_section(&mut self, mut frame: Frame, name: &str, path_name: String, source: &Source) -> Outcome {
-        let filtered = self.mask().is_local_or_remote();
+        let full = format!("{}{}", frame.path, frame.key);
+        let opened = self.open(&frame.key, &full, name, &path_name, source)?;
         let key = frame.key.clone();
-        self.frames.push(frame_for_error(&frame));
-        let unknown = self.unknown(&key);
-        self.frames.pop();
-        let full = format!("{}{key}", frame.path);
+        frame.path = format!("{full}/{path_name}/");
+        let known = opened.map(|step| frame.steps.push(step));
+        self.frames.push(frame);
+        // 2.3 names the section twice: it is open already.
+        if known.is_some() { Ok(()) } else { Err(self.unknown(&key)) }
+    }
+
+    /// Makes a section, or finds it; `None` if there is no such section here.
+    fn open(
+        &mut self,
+        key: &str,
+        full: &str,
+        name: &str,
+        path_name: &str,
+        source: &Source,
+    ) -> Outcome<Option<Step>> {
+        let filtered = self.mask().is_local_or_remote();
         let (node, map, nothing) = self.node_mut();
         if nothing {
-            return Err(unknown);
+            return Ok(None);
         }
         if map.is_some() {
             return Err("Section not allowed here".into());
         }
-        let map = MapKind::find(&key).filter(|_| node.kind == SectionKind::Root);
-        if let Some(kind) = map {
+        if let Some(kind) = MapKind::find(key).filter(|_| node.kind == SectionKind::Root) {
             node.maps.entry(kind).or_default();
-            frame.steps.push(Step::Map(kind));
-        } else if let Some(kind) = node.kind.child(&key) {
-            if filtered && kind.roots() & roots::AUTH != 0 {
-                return Err(format!("Auth settings not supported inside local/remote blocks: {key}").into());
-            }
-            let at = open_section(node, kind, &path_name, Some(name), source)
-                .map_err(|refusal| Refusal { message: refusal.message.replace("{}", &full), help: None })?;
-            frame.steps.push(Step::Section(kind, at));
-        } else if node.kind.index_of(&key).is_some() {
-            return Err("Section not allowed here".into());
-        } else {
-            return Err(unknown);
+            return Ok(Some(Step::Map(kind)));
         }
-        frame.path = format!("{full}/{path_name}/");
-        self.frames.push(frame);
-        Ok(())
+        let Some(kind) = node.kind.child(key) else {
+            let is_setting = node.kind.index_of(key).is_some();
+            return if is_setting { Err("Section not allowed here".into()) } else { Ok(None) };
+        };
+        if filtered && kind.roots() & roots::AUTH != 0 {
+            return Err(format!("Auth settings not supported inside local/remote blocks: {key}").into());
+        }
+        let at = open_section(node, kind, path_name, Some(name), source)
+            .map_err(|refusal| Refusal { message: refusal.message.replace("{}", full), help: None })?;
+        Ok(Some(Step::Section(kind, at)))
     }
 
     fn begin_filter(&mut self, mut frame: Frame, name: &str) -> Outcome {
@@ -607,18 +619,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn frame_for_error(frame: &Frame) -> Frame {
-    Frame {
-        key: frame.key.clone(),
-        is_filter: false,
-        part: frame.part,
-        steps: frame.steps.clone(),
-        path: frame.path.clone(),
-        open_file: frame.open_file.clone(),
-        open_line: frame.open_line,
-    }
-}
-
 /// What a key leads to.
 enum Target {
     Setting(u16),
@@ -702,16 +702,13 @@ fn name_entry(name: &str, source: &Source) -> Entry {
     Entry { value: Value::Text(name.into()), source: Some(source.clone()), file: None }
 }
 
-fn set_in_map(node: &mut Node, kind: MapKind, name: &str, value: String, source: Source) -> Outcome {
+fn set_in_map(node: &mut Node, kind: MapKind, name: &str, value: &str, source: Source) {
     let map = node.maps.entry(kind).or_default();
-    match map.iter_mut().find(|entry| entry.name == name) {
-        Some(entry) => {
-            entry.value = value;
-            entry.source = source;
-        }
-        None => map.push(MapEntry { name: name.to_owned(), value, source }),
+    let entry = MapEntry { name: name.to_owned(), value: value.to_owned(), source };
+    match map.iter_mut().find(|has| has.name == name) {
+        Some(has) => *has = entry,
+        None => map.push(entry),
     }
-    Ok(())
 }
 
 /// Splits at newlines; a carriage return before one is none of the line. A NUL ends a line early,

@@ -1,0 +1,84 @@
+//! Mistakes in configurations, each in a file of `errors/` that ends in the words of Dovecot 2.3.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use settings::{Config, Files, MemoryFiles, ParseOptions};
+
+/// The users of a system on which Dovecot is installed.
+struct System(MemoryFiles);
+
+impl Files for System {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+
+    fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        self.0.glob(pattern)
+    }
+
+    fn user_exists(&self, name: &str) -> Option<bool> {
+        Some(matches!(name, "dovecot" | "dovenull"))
+    }
+}
+
+fn result(text: &str) -> String {
+    let main = Path::new("/test.conf");
+    let files = System(MemoryFiles::one(main, text));
+    let parsed = Config::parse(&files, main, &ParseOptions::default());
+    match parsed.and_then(|config| config.snapshot()) {
+        Ok(_) => "ok".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn mistakes_are_named_in_the_words_of_2_3() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/errors");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let expected =
+            text.lines().last().and_then(|line| line.strip_prefix("#= ")).expect("a last line with #=");
+        assert_eq!(result(&text), expected, "{}", path.display());
+        checked += 1;
+    }
+    assert!(checked >= 35, "only {checked} cases found");
+}
+
+#[test]
+fn a_mistake_explains_itself() {
+    for (text, expected) in [
+        ("sll = no\n", vec!["    1 | sll = no", "      = did you mean ssl?"]),
+        ("mail_locaton = x\n", vec!["    1 | mail_locaton = x", "      = did you mean mail_location?"]),
+        (
+            "service imap {\n  mail_location = x\n}\n",
+            vec![
+                "    2 |   mail_location = x",
+                "      = mail_location belongs outside of any section: is a '}' missing?",
+            ],
+        ),
+        (
+            "client_limit = 5\n",
+            vec!["    1 | client_limit = 5", "      = client_limit exists in sections of kind service"],
+        ),
+    ] {
+        assert_eq!(Config::parse_text(text).unwrap_err().explain(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_missing_file_has_no_line() {
+    let error = Config::parse(&MemoryFiles::default(), Path::new("/none.conf"), &ParseOptions::default())
+        .unwrap_err();
+    assert_eq!(error.to_string(), "open(/none.conf) failed: No such file or directory");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_told_once() {
+    let text = "dsync_alt_char = -\nprotocol imap {\n  dsync_alt_char = .\n}\nmdbox_rotate_size = 10M\n";
+    let warnings = Config::parse_text(text).unwrap().check().unwrap();
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["/dovecot.conf:1: dsync_alt_char is known, but has no effect in this version yet"]);
+}
