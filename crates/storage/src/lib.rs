@@ -5,8 +5,11 @@
 //! known of a message), [`error`], then the driver [`maildir`].
 
 pub mod api;
+mod dotlock;
 pub mod error;
 pub mod facts;
+pub mod fs;
+pub mod maildir;
 pub mod notify;
 pub mod search;
 pub mod settings;

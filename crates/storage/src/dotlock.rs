@@ -1,0 +1,226 @@
+//! Lock files beside the file they protect (`dovecot-uidlist.lock`), made, waited for and overridden
+//! as Dovecot 2.3 does, so that both exclude each other.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use base::Logger;
+
+use crate::error::{Error, Result};
+use crate::fs::{Fs, Permissions, Stamp};
+
+/// How a lock is taken.
+#[derive(Clone, Debug)]
+pub struct DotlockSettings {
+    /// How long to wait for somebody else.
+    pub timeout: Duration,
+    /// After so long without a change of lock or protected file the lock is overridden.
+    pub stale: Duration,
+    /// `dotlock_use_excl`.
+    pub use_excl: bool,
+    /// The host's name as it stands in lock files.
+    pub hostname: String,
+}
+
+/// A lock that is held. Dropping it releases it.
+pub struct Dotlock {
+    fs: Fs,
+    path: PathBuf,
+    file: Option<File>,
+    stamp: Option<Stamp>,
+}
+
+impl Dotlock {
+    /// Locks `target`, waiting if need be.
+    pub fn lock(
+        fs: &Fs,
+        target: &Path,
+        permissions: &Permissions,
+        settings: &DotlockSettings,
+        logger: &Logger,
+    ) -> Result<Self> {
+        let mut waiter = Waiter::new(fs, target, settings, logger);
+        let pid = format!("{}:{}", std::process::id(), settings.hostname);
+        loop {
+            match waiter.try_create(permissions) {
+                Ok(file) => {
+                    // The content is advice for others: without it only the stale time counts.
+                    let _ = fs.write(&file, &waiter.path, pid.as_bytes());
+                    let stamp = fs.stamp_of(&file).ok();
+                    return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
+                Err(error) => return Err(Error::io("file_dotlock_create", target, error)),
+            }
+        }
+    }
+
+    /// Locks `target` with an empty lock file, which is to become the new `target` by
+    /// [`replace`](Self::replace).
+    pub fn open(
+        fs: &Fs,
+        target: &Path,
+        permissions: &Permissions,
+        settings: &DotlockSettings,
+        logger: &Logger,
+    ) -> Result<Self> {
+        let mut waiter = Waiter::new(fs, target, settings, logger);
+        loop {
+            match waiter.try_create(permissions) {
+                Ok(file) => {
+                    let stamp = fs.stamp_of(&file).ok();
+                    return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
+                Err(error) => return Err(Error::io("file_dotlock_open", target, error)),
+            }
+        }
+    }
+
+    /// Writes to the lock file.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        self.fs.write(file, &self.path, bytes)
+    }
+
+    /// The lock file, to be set times on.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// Makes the lock file the protected file and so releases the lock.
+    pub fn replace(mut self, target: &Path, sync: bool) -> Result<()> {
+        let done = (|| {
+            let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+            if sync {
+                self.fs.sync(file, &self.path)?;
+            }
+            self.fs.rename(&self.path, target)
+        })();
+        match done {
+            Ok(()) => {
+                self.file = None;
+                Ok(())
+            }
+            Err(error) => Err(Error::io("file_dotlock_replace", target, error)),
+        }
+    }
+
+    /// Whether the lock file is still ours: somebody may have overridden it while we were slow.
+    pub fn is_held(&self) -> bool {
+        let now = self.fs.stamp(&self.path).ok().flatten();
+        match (now, self.stamp) {
+            (Some(now), Some(mine)) => now.ino == mine.ino && now.dev == mine.dev,
+            _ => false,
+        }
+    }
+}
+
+impl Drop for Dotlock {
+    fn drop(&mut self) {
+        if self.file.is_some() && self.is_held() {
+            let _ = self.fs.unlink(&self.path);
+        }
+    }
+}
+
+struct Waiter<'a> {
+    fs: &'a Fs,
+    target: &'a Path,
+    path: PathBuf,
+    settings: &'a DotlockSettings,
+    logger: &'a Logger,
+    deadline: Instant,
+    pause: Duration,
+    // Since when neither the lock nor the protected file changed, as far as we have seen.
+    seen: Option<(Stamp, Option<Stamp>)>,
+    unchanged_since: SystemTime,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(fs: &'a Fs, target: &'a Path, settings: &'a DotlockSettings, logger: &'a Logger) -> Self {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".lock");
+        Self {
+            fs,
+            target,
+            path: PathBuf::from(name),
+            settings,
+            logger,
+            deadline: Instant::now() + settings.timeout,
+            pause: PAUSE_MIN,
+            seen: None,
+            unchanged_since: SystemTime::now(),
+        }
+    }
+
+    fn try_create(&self, permissions: &Permissions) -> io::Result<File> {
+        if self.settings.use_excl {
+            return self.fs.create_new(&self.path, permissions);
+        }
+        // link(2) is atomic where O_EXCL is not (old NFS).
+        let mut name = self.target.parent().unwrap_or(Path::new(".")).to_path_buf();
+        name.push(format!(".temp.{}.{}.{}", self.settings.hostname, std::process::id(), unique()));
+        let file = self.fs.create_new(&name, permissions)?;
+        let linked = self.fs.link(&name, &self.path);
+        let _ = self.fs.unlink(&name);
+        linked.map(|()| file)
+    }
+
+    /// Somebody else has the lock: waits a moment, or removes it if nobody has it any more.
+    fn wait(&mut self) -> Result<()> {
+        if self.owner_is_dead() || self.is_stale()? {
+            let removed = self.fs.unlink(&self.path);
+            self.logger.debug(format_args!("Overrode stale lock file {}", self.path.display()));
+            return match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(Error::io("unlink", self.path.clone(), error))
+                }
+                _ => Ok(()),
+            };
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Error::InUse("Timeout while waiting for lock".to_owned()));
+        }
+        thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+
+    /// A lock file of this host whose process has gone.
+    fn owner_is_dead(&self) -> bool {
+        let mut text = String::new();
+        let read = self.fs.open(&self.path).and_then(|file| file.take(512).read_to_string(&mut text));
+        let Some((pid, host)) = read.ok().and_then(|_| text.trim_end().split_once(':')) else { return false };
+        let pid = pid.parse().ok().filter(|_| host == self.settings.hostname);
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return false };
+        rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+    }
+
+    fn is_stale(&mut self) -> Result<bool> {
+        let stat = |path: &Path| self.fs.stamp(path).map_err(|error| Error::io("stat", path, error));
+        let Some(lock) = stat(&self.path)? else { return Ok(false) };
+        let seen = (lock, stat(self.target)?);
+        let now = SystemTime::now();
+        if self.seen != Some(seen) {
+            let mtime = Duration::from_nanos(u64::try_from(lock.mtime_ns).unwrap_or(0));
+            let first = self.seen.is_none();
+            self.seen = Some(seen);
+            self.unchanged_since = if first { SystemTime::UNIX_EPOCH + mtime } else { now };
+        }
+        Ok(now.duration_since(self.unchanged_since).is_ok_and(|age| age > self.settings.stale))
+    }
+}
+
+fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+// Locks are held for milliseconds: look again soon at first, rarely later.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(100);

@@ -1,0 +1,289 @@
+//! The one seam through which the drivers change files, so that tests can inject a full disk, a short
+//! write or a crash between any two steps. Reading goes through here as well; only changes ask the
+//! hook.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+/// Asked before every change on disk.
+pub trait Hook: Send + Sync {
+    /// `op` is the system call's name; `bytes` how many are to be written. An error is returned to
+    /// the driver as if the system had given it; `Ok(n)` with `n < bytes` makes the write stop there
+    /// with ENOSPC.
+    fn before(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize>;
+}
+
+/// Modes and group for what is created, taken from the mailbox's directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Permissions {
+    /// For files.
+    pub file_mode: u32,
+    /// For directories; may have setgid.
+    pub dir_mode: u32,
+    /// The group files and directories must get, where it does not come by itself.
+    pub gid: Option<u32>,
+}
+
+impl Default for Permissions {
+    /// For a mail directory that does not exist yet: private.
+    fn default() -> Self {
+        Self { file_mode: 0o600, dir_mode: 0o700, gid: None }
+    }
+}
+
+impl Permissions {
+    /// What 2.3 derives from the directory at `path`; the default if there is none.
+    pub fn of_dir(path: &Path) -> Self {
+        let Ok(meta) = fs::metadata(path) else { return Self::default() };
+        let mode = meta.mode();
+        let dir_mode = (mode & 0o777) | 0o700;
+        let file_mode = (mode & 0o666) | 0o600;
+        if mode & 0o2000 != 0 {
+            return Self { file_mode, dir_mode: dir_mode | 0o2000, gid: None };
+        }
+        let own = meta.gid() == rustix::process::getegid().as_raw();
+        // With equal rights for group and others the group makes no difference.
+        let group_matters = (mode >> 3) & 7 != mode & 7;
+        Self { file_mode, dir_mode, gid: (!own && group_matters).then_some(meta.gid()) }
+    }
+}
+
+/// What identifies a version of a file or directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Modification time, in nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Stamp {
+    fn of(meta: &fs::Metadata) -> Self {
+        let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+        Self { dev: meta.dev(), ino: meta.ino(), mtime_ns, size: meta.size() }
+    }
+}
+
+/// The file system, possibly with a hook.
+#[derive(Clone, Default)]
+pub struct Fs {
+    hook: Option<Arc<dyn Hook>>,
+}
+
+impl Fs {
+    /// With a hook that sees, and may refuse, every change.
+    pub fn with_hook(hook: Arc<dyn Hook>) -> Self {
+        Self { hook: Some(hook) }
+    }
+
+    /// The stamp of what `path` leads to, or `None` if there is nothing.
+    pub fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        match fs::metadata(path) {
+            Ok(meta) => Ok(Some(Stamp::of(&meta))),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The stamp of an open file.
+    pub fn stamp_of(&self, file: &File) -> io::Result<Stamp> {
+        file.metadata().map(|meta| Stamp::of(&meta))
+    }
+
+    /// Opens for reading.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    /// Calls `entry` with every name in a directory but `.` and `..`, in the system's order.
+    pub fn read_dir(
+        &self,
+        path: &Path,
+        mut entry: impl FnMut(&[u8], rustix::fs::FileType),
+    ) -> io::Result<()> {
+        let dir = File::open(path)?;
+        let mut buffer = Vec::with_capacity(64 * 1024);
+        let mut iter = rustix::fs::RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
+        while let Some(found) = iter.next() {
+            let found = found?;
+            match found.file_name().to_bytes() {
+                b"." | b".." => {}
+                name => entry(name, found.file_type()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a file that must not exist, with exactly these permissions.
+    pub fn create_new(&self, path: &Path, permissions: &Permissions) -> io::Result<File> {
+        self.ask("open", path, 0)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(permissions.file_mode)
+            .open(path)?;
+        self.permit(&file, permissions)?;
+        Ok(file)
+    }
+
+    /// Creates a file or empties the one that is there.
+    pub fn create(&self, path: &Path, permissions: &Permissions) -> io::Result<File> {
+        self.ask("open", path, 0)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(permissions.file_mode)
+            .open(path)?;
+        self.permit(&file, permissions)?;
+        Ok(file)
+    }
+
+    /// Opens an existing file for appending.
+    pub fn open_append(&self, path: &Path) -> io::Result<File> {
+        self.ask("open", path, 0)?;
+        OpenOptions::new().read(true).append(true).open(path)
+    }
+
+    /// Opens an existing file for changing it in place.
+    pub fn open_write(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
+    /// Writes all bytes at the file's position.
+    pub fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let allowed = self.ask("write", path, bytes.len())?;
+        match bytes.get(..allowed) {
+            Some(part) if allowed < bytes.len() => {
+                file.write_all(part)?;
+                Err(io::Error::from_raw_os_error(28))
+            }
+            _ => file.write_all(bytes),
+        }
+    }
+
+    /// Cuts a file.
+    pub fn truncate(&self, file: &File, path: &Path, size: u64) -> io::Result<()> {
+        self.ask("ftruncate", path, 0)?;
+        file.set_len(size)
+    }
+
+    /// Forces a file's bytes to disk.
+    pub fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.ask("fdatasync", path, 0)?;
+        file.sync_data()
+    }
+
+    /// Forces a directory's entries to disk.
+    pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.ask("fsync", path, 0)?;
+        File::open(path)?.sync_all()
+    }
+
+    /// rename(2)
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask("rename", from, 0)?;
+        fs::rename(from, to)
+    }
+
+    /// link(2)
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask("link", to, 0)?;
+        fs::hard_link(from, to)
+    }
+
+    /// unlink(2)
+    pub fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.ask("unlink", path, 0)?;
+        fs::remove_file(path)
+    }
+
+    /// rmdir(2)
+    pub fn rmdir(&self, path: &Path) -> io::Result<()> {
+        self.ask("rmdir", path, 0)?;
+        fs::remove_dir(path)
+    }
+
+    /// mkdir(2) with exactly these permissions.
+    pub fn mkdir(&self, path: &Path, permissions: &Permissions) -> io::Result<()> {
+        self.ask("mkdir", path, 0)?;
+        rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(permissions.dir_mode))?;
+        if permissions.dir_mode & umask() != 0 || permissions.dir_mode & 0o2000 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(permissions.dir_mode))?;
+        }
+        if let Some(gid) = permissions.gid {
+            // Without the right to give it away the directory stays usable for its owner.
+            let _ = std::os::unix::fs::chown(path, None, Some(gid));
+        }
+        Ok(())
+    }
+
+    /// Makes a directory and whatever is missing above it; one that exists is fine.
+    pub fn mkdir_all(&self, path: &Path, permissions: &Permissions) -> io::Result<()> {
+        match self.mkdir(path, permissions) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).ok_or(error)?;
+                self.mkdir_all(parent, permissions)?;
+                match self.mkdir(path, permissions) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    result => result,
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Sets the modification time.
+    pub fn set_mtime(&self, path: &Path, mtime: SystemTime) -> io::Result<()> {
+        self.ask("utime", path, 0)?;
+        File::options().read(true).open(path)?.set_modified(mtime)
+    }
+
+    fn ask(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize> {
+        self.hook.as_ref().map_or(Ok(bytes), |hook| hook.before(op, path, bytes))
+    }
+
+    fn permit(&self, file: &File, permissions: &Permissions) -> io::Result<()> {
+        if permissions.file_mode & umask() != 0 {
+            file.set_permissions(fs::Permissions::from_mode(permissions.file_mode))?;
+        }
+        if let Some(gid) = permissions.gid {
+            let _ = fchown(file, None, Some(gid));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error says that a path, or a directory on the way to it, is not there.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// `dir` with a name of any bytes below it.
+pub fn join(dir: &Path, name: &[u8]) -> std::path::PathBuf {
+    dir.join(std::ffi::OsStr::from_bytes(name))
+}
+
+/// The process's umask, read without changing it.
+fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        // Unknown: assume that everything would be masked and set modes explicitly.
+        line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
+    })
+}

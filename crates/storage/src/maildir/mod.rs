@@ -1,0 +1,15 @@
+//! The Maildir driver: one file per message, flags in file names, UIDs in `dovecot-uidlist`. The files'
+//! layouts are in `docs/formats/maildir.md`.
+
+mod change;
+mod filename;
+mod keywords;
+mod mailbox;
+mod read;
+mod save;
+mod scan;
+mod shared;
+
+mod sync;
+mod uidlist;
+mod uidvalidity;

@@ -1,0 +1,244 @@
+//! What the sessions of one process share of a mailbox: its newest view, the names of its files, and
+//! what is known of the files beside them. One per directory, alive while somebody has it open.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Duration;
+
+use base::{Logger, Uid, UidSet, UidValidity};
+
+use crate::dotlock::{Dotlock, DotlockSettings};
+use crate::error::{Error, Result};
+use crate::fs::{Fs, Permissions, Stamp, is_missing, join};
+use crate::notify::Channel;
+use crate::settings::{FsyncMode, MailSettings};
+use crate::view::View;
+
+use super::keywords::Letters;
+use super::uidlist::Header;
+
+/// Where a mailbox lies and what applies to it.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub fs: Fs,
+    pub logger: Logger,
+    pub settings: Arc<MailSettings>,
+    /// With `cur`, `new` and `tmp`.
+    pub dir: PathBuf,
+    /// Where the uidlist is.
+    pub control: PathBuf,
+    /// Where `dovecot-uidvalidity` is.
+    pub control_root: PathBuf,
+}
+
+/// One mailbox in this process.
+pub(crate) struct Shared {
+    place: Place,
+    permissions: Permissions,
+    /// Held by whoever looks at the disk or changes it, also while waiting for the uidlist's lock.
+    work: Mutex<Work>,
+    /// Held for moments only; changed only by the holder of `work`.
+    state: Mutex<State>,
+    pub channel: Arc<Channel>,
+}
+
+/// What all sessions look at.
+pub(crate) struct State {
+    pub view: Arc<View>,
+    // Invariant: the same UIDs in the same order as in `view`.
+    pub entries: Vec<Entry>,
+    /// Saved by this process straight into cur/ and not yet any session's `\Recent`.
+    pub unclaimed: UidSet,
+}
+
+/// The file of a message.
+pub(crate) struct Entry {
+    pub uid: Uid,
+    /// With its flags.
+    pub name: Box<[u8]>,
+    /// The uidlist's fields: `W12 Gx`.
+    pub fields: Box<[u8]>,
+    /// In new/ rather than cur/.
+    pub in_new: bool,
+}
+
+impl Entry {
+    /// Where the file was last seen.
+    pub fn path(&self, dir: &Path) -> PathBuf {
+        join(&dir.join(if self.in_new { "new" } else { "cur" }), &self.name)
+    }
+}
+
+/// What is remembered between looks at the disk.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// Whether the mailbox has been read at all.
+    pub loaded: bool,
+    pub header: Header,
+    /// The uidlist as it was read last, and how far.
+    pub uidlist: Option<Stamp>,
+    pub offset: usize,
+    pub lines: usize,
+    /// The uidlist should be written anew at the next occasion.
+    pub recreate: bool,
+    /// Names that stand in the uidlist but have no file any more.
+    pub gone: HashSet<Vec<u8>>,
+    pub new: DirSeen,
+    pub cur: DirSeen,
+    pub letters: Letters,
+    /// For each letter its index in the view's keywords and the name it had then.
+    pub letter_index: HashMap<usize, (usize, String)>,
+}
+
+/// How a directory was when it was read last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DirSeen {
+    pub mtime_ns: i128,
+    /// The clock when it was read, or when we ourselves changed it.
+    pub at_ns: i128,
+    pub own_change: bool,
+}
+
+impl Shared {
+    /// The state for the mailbox at `place`, shared with whoever has it open in this process.
+    pub fn get(place: Place) -> Result<Arc<Self>> {
+        let stamp =
+            place.fs.stamp(&place.dir).map_err(|error| Error::io("stat", place.dir.clone(), error))?;
+        let stamp = stamp.ok_or_else(|| Error::NotFound(place.dir.display().to_string()))?;
+        let key = (stamp.dev, stamp.ino, place.control.clone());
+        let mut registry = lock(registry());
+        if let Some(shared) =
+            registry.get(&key).and_then(Weak::upgrade).filter(|old| old.place.dir == place.dir)
+        {
+            return Ok(shared);
+        }
+        registry.retain(|_, old| old.strong_count() > 0);
+        let permissions = Permissions::of_dir(&place.dir);
+        let channel = Channel::new(vec![place.dir.join("new"), place.dir.join("cur")]);
+        let view = Arc::new(View::empty(UidValidity::ONE, Uid::ONE));
+        let state = State { view, entries: Vec::new(), unclaimed: UidSet::new() };
+        let shared = Arc::new(Self {
+            place,
+            permissions,
+            work: Mutex::new(Work::default()),
+            state: Mutex::new(state),
+            channel,
+        });
+        registry.insert(key, Arc::downgrade(&shared));
+        Ok(shared)
+    }
+
+    pub fn work(&self) -> MutexGuard<'_, Work> {
+        lock(&self.work)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.state().view.clone()
+    }
+
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
+    pub fn control_file(&self, name: &str) -> PathBuf {
+        self.place.control.join(name)
+    }
+
+    pub fn syncs(&self) -> bool {
+        self.settings.mail_fsync != FsyncMode::Never
+    }
+
+    pub fn dotlock_settings(&self) -> DotlockSettings {
+        let limit = self.settings.mail_max_lock_timeout;
+        let timeout = STALE + Duration::from_secs(2);
+        DotlockSettings {
+            timeout: if limit.is_zero() { timeout } else { timeout.min(limit) },
+            stale: STALE,
+            use_excl: self.settings.dotlock_use_excl,
+            hostname: self.settings.hostname.clone(),
+        }
+    }
+
+    /// Takes the uidlist's lock, making directories that got lost.
+    pub fn lock_uidlist(&self) -> Result<Dotlock> {
+        let path = self.control_file("dovecot-uidlist");
+        let take =
+            || Dotlock::lock(&self.fs, &path, &self.permissions, &self.dotlock_settings(), &self.logger);
+        match take() {
+            Err(Error::Temporary { source, .. }) if is_missing(&source) => {
+                self.make_directories()?;
+                take()
+            }
+            result => result,
+        }
+    }
+
+    /// Makes what is missing below the mailbox's directory, which must be there itself.
+    pub fn make_directories(&self) -> Result<()> {
+        let gone = || Error::MailboxGone(self.dir.display().to_string());
+        self.fs
+            .stamp(&self.dir)
+            .map_err(|error| Error::io("stat", self.dir.clone(), error))?
+            .ok_or_else(gone)?;
+        let names = ["cur", "new", "tmp"].map(|name| self.dir.join(name));
+        for path in names.iter().chain([&self.control]) {
+            self.fs
+                .mkdir_all(path, &self.permissions)
+                .map_err(|error| Error::io("mkdir", path.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    /// A whole file, or `None` if there is none.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.read_from(path, 0).map(|found| found.map(|(data, _)| data))
+    }
+
+    /// A file from `offset` on, and its stamp as it was when opened.
+    pub fn read_from(&self, path: &Path, offset: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
+        let file = match self.fs.open(path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let read = |mut file: File| -> std::io::Result<(Vec<u8>, Stamp)> {
+            let stamp = self.fs.stamp_of(&file)?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut data =
+                Vec::with_capacity(usize::try_from(stamp.size.saturating_sub(offset)).unwrap_or(0));
+            // Bytes added after the stamp was taken are left for the next time.
+            file.take(stamp.size.saturating_sub(offset)).read_to_end(&mut data)?;
+            Ok((data, stamp))
+        };
+        read(file).map(Some).map_err(|error| Error::io("read", path, error))
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Place;
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// A panic in one session must not end the others: what a lock protects is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+type Registry = Mutex<HashMap<(u64, u64, PathBuf), Weak<Shared>>>;
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+// 2.3's MAILDIR_UIDLIST_LOCK_STALE_TIMEOUT.
+const STALE: Duration = Duration::from_secs(120);
