@@ -14,7 +14,7 @@ use crate::fs::{Fs, Permissions, Stamp};
 
 /// How a lock is taken.
 #[derive(Clone, Debug)]
-pub struct DotlockSettings {
+pub(crate) struct DotlockSettings {
     /// How long to wait for somebody else.
     pub timeout: Duration,
     /// After so long without a change of lock or protected file the lock is overridden.
@@ -26,7 +26,7 @@ pub struct DotlockSettings {
 }
 
 /// A lock that is held. Dropping it releases it.
-pub struct Dotlock {
+pub(crate) struct Dotlock {
     fs: Fs,
     path: PathBuf,
     file: Option<File>,
@@ -35,7 +35,7 @@ pub struct Dotlock {
 
 impl Dotlock {
     /// Locks `target`, waiting if need be.
-    pub fn lock(
+    pub(crate) fn lock(
         fs: &Fs,
         target: &Path,
         permissions: &Permissions,
@@ -60,7 +60,7 @@ impl Dotlock {
 
     /// Locks `target` with an empty lock file, which is to become the new `target` by
     /// [`replace`](Self::replace).
-    pub fn open(
+    pub(crate) fn open(
         fs: &Fs,
         target: &Path,
         permissions: &Permissions,
@@ -81,18 +81,18 @@ impl Dotlock {
     }
 
     /// Writes to the lock file.
-    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         self.fs.write(file, &self.path, bytes)
     }
 
     /// The lock file, to be set times on.
-    pub fn file(&self) -> Option<&File> {
+    pub(crate) fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
     /// Makes the lock file the protected file and so releases the lock.
-    pub fn replace(mut self, target: &Path, sync: bool) -> Result<()> {
+    pub(crate) fn replace(mut self, target: &Path, sync: bool) -> Result<()> {
         let done = (|| {
             let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
             if sync {
@@ -110,7 +110,7 @@ impl Dotlock {
     }
 
     /// Whether the lock file is still ours: somebody may have overridden it while we were slow.
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         let now = self.fs.stamp(&self.path).ok().flatten();
         match (now, self.stamp) {
             (Some(now), Some(mine)) => now.ino == mine.ino && now.dev == mine.dev,

@@ -9,10 +9,13 @@ mod dotlock;
 pub mod error;
 pub mod facts;
 pub mod fs;
+mod layout;
+pub mod location;
 pub mod maildir;
 pub mod notify;
 pub mod search;
 pub mod settings;
+mod subscriptions;
 pub mod view;
 
 pub use api::{
@@ -21,6 +24,8 @@ pub use api::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};
+pub use location::Location;
+pub use maildir::MaildirStorage;
 pub use notify::{Hub, Subscription};
 pub use settings::MailSettings;
 pub use view::{Changes, Flags, KeywordSet, Record, View};

@@ -95,11 +95,11 @@ struct Inner {
 }
 
 impl Channel {
-    pub fn new(paths: Vec<PathBuf>) -> Arc<Self> {
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Arc<Self> {
         Arc::new(Self { paths, inner: Mutex::default() })
     }
 
-    pub fn subscribe(self: &Arc<Self>, callback: Callback) -> Subscription {
+    pub(crate) fn subscribe(self: &Arc<Self>, callback: Callback) -> Subscription {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut inner = lock(&self.inner);
@@ -111,7 +111,7 @@ impl Channel {
     }
 
     /// Wakes all.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let all: Vec<Callback> = lock(&self.inner).subscribers.iter().map(|(_, call)| call.clone()).collect();
         all.iter().for_each(|call| call());
     }

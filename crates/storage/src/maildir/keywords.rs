@@ -21,7 +21,7 @@ pub(crate) struct Letters {
 
 impl Letters {
     /// Reads the file if it has changed.
-    pub fn refresh(&mut self, shared: &Shared) -> Result<()> {
+    pub(super) fn refresh(&mut self, shared: &Shared) -> Result<()> {
         let path = shared.control_file("dovecot-keywords");
         let stamp = shared.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         if stamp == self.stamp && !self.changed {
@@ -36,7 +36,7 @@ impl Letters {
     }
 
     /// The name of a letter; one that the file does not know gets a name of its own, as in 2.3.
-    pub fn name(&mut self, letter: usize) -> String {
+    pub(super) fn name(&mut self, letter: usize) -> String {
         if let Some(Some(name)) = self.names.get(letter) {
             return name.clone();
         }
@@ -49,14 +49,14 @@ impl Letters {
     }
 
     /// The letter of a keyword.
-    pub fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.names
             .iter()
             .position(|known| known.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
     }
 
     /// The letter of a keyword, a free one if it has none yet; `None` when all are taken.
-    pub fn find_or_add(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn find_or_add(&mut self, name: &str) -> Option<usize> {
         if let Some(letter) = self.find(name) {
             return Some(letter);
         }
@@ -69,17 +69,17 @@ impl Letters {
     }
 
     /// Whether another keyword would fit.
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.names.len() < KEYWORDS_MAX || self.names.iter().any(Option::is_none)
     }
 
     /// All letters that have a name.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         self.names.iter().enumerate().filter_map(|(letter, name)| Some((letter, name.as_deref()?)))
     }
 
     /// Writes the file if names were added. The uidlist must be locked.
-    pub fn commit(&mut self, shared: &Shared) -> Result<()> {
+    pub(super) fn commit(&mut self, shared: &Shared) -> Result<()> {
         if !self.changed {
             return Ok(());
         }

@@ -26,7 +26,7 @@ pub(crate) struct MaildirMailbox {
 }
 
 impl MaildirMailbox {
-    pub fn new(name: &str, shared: Arc<Shared>, mode: OpenMode) -> Self {
+    pub(super) fn new(name: &str, shared: Arc<Shared>, mode: OpenMode) -> Self {
         // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
         let cur = shared.dir.join("cur");
         let writable =

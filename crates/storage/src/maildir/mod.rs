@@ -10,6 +10,8 @@ mod save;
 mod scan;
 mod shared;
 
+mod storage;
 mod sync;
 mod uidlist;
 mod uidvalidity;
+pub use storage::MaildirStorage;

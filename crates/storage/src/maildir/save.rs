@@ -48,7 +48,7 @@ struct Placed {
 }
 
 impl Batch {
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, done: Vec::new(), current: None }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Name and whether it is in new/.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
         self.items.iter().map(|&(start, end, new)| (self.buffer.get(start..end).unwrap_or_default(), new))
     }
 

@@ -67,7 +67,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Where the file was last seen.
-    pub fn path(&self, dir: &Path) -> PathBuf {
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
         join(&dir.join(if self.in_new { "new" } else { "cur" }), &self.name)
     }
 }
@@ -104,7 +104,7 @@ pub(crate) struct DirSeen {
 
 impl Shared {
     /// The state for the mailbox at `place`, shared with whoever has it open in this process.
-    pub fn get(place: Place) -> Result<Arc<Self>> {
+    pub(super) fn get(place: Place) -> Result<Arc<Self>> {
         let stamp =
             place.fs.stamp(&place.dir).map_err(|error| Error::io("stat", place.dir.clone(), error))?;
         let stamp = stamp.ok_or_else(|| Error::NotFound(place.dir.display().to_string()))?;
@@ -131,31 +131,31 @@ impl Shared {
         Ok(shared)
     }
 
-    pub fn work(&self) -> MutexGuard<'_, Work> {
+    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
         lock(&self.work)
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    pub fn view(&self) -> Arc<View> {
+    pub(super) fn view(&self) -> Arc<View> {
         self.state().view.clone()
     }
 
-    pub fn permissions(&self) -> Permissions {
+    pub(super) fn permissions(&self) -> Permissions {
         self.permissions
     }
 
-    pub fn control_file(&self, name: &str) -> PathBuf {
+    pub(super) fn control_file(&self, name: &str) -> PathBuf {
         self.place.control.join(name)
     }
 
-    pub fn syncs(&self) -> bool {
+    pub(super) fn syncs(&self) -> bool {
         self.settings.mail_fsync != FsyncMode::Never
     }
 
-    pub fn dotlock_settings(&self) -> DotlockSettings {
+    pub(super) fn dotlock_settings(&self) -> DotlockSettings {
         let limit = self.settings.mail_max_lock_timeout;
         let timeout = STALE + Duration::from_secs(2);
         DotlockSettings {
@@ -167,7 +167,7 @@ impl Shared {
     }
 
     /// Takes the uidlist's lock, making directories that got lost.
-    pub fn lock_uidlist(&self) -> Result<Dotlock> {
+    pub(super) fn lock_uidlist(&self) -> Result<Dotlock> {
         let path = self.control_file("dovecot-uidlist");
         let take =
             || Dotlock::lock(&self.fs, &path, &self.permissions, &self.dotlock_settings(), &self.logger);
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     /// Makes what is missing below the mailbox's directory, which must be there itself.
-    pub fn make_directories(&self) -> Result<()> {
+    pub(super) fn make_directories(&self) -> Result<()> {
         let gone = || Error::MailboxGone(self.dir.display().to_string());
         self.fs
             .stamp(&self.dir)
@@ -197,12 +197,12 @@ impl Shared {
     }
 
     /// A whole file, or `None` if there is none.
-    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+    pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         self.read_from(path, 0).map(|found| found.map(|(data, _)| data))
     }
 
     /// A file from `offset` on, and its stamp as it was when opened.
-    pub fn read_from(&self, path: &Path, offset: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
+    pub(super) fn read_from(&self, path: &Path, offset: u64) -> Result<Option<(Vec<u8>, Stamp)>> {
         let file = match self.fs.open(path) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(None),

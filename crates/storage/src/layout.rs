@@ -1,0 +1,242 @@
+//! How mailbox names become directories: Maildir++ (`.parent.child`) and `fs` (`parent/child`).
+
+use std::path::{Path, PathBuf};
+
+use base::mutf7;
+
+use crate::api::Listed;
+use crate::error::{Error, Result};
+use crate::fs::{Fs, is_missing, join};
+use crate::location::{IndexPlace, Layout, Location};
+
+/// The names and paths of one location.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    pub location: Location,
+    /// `mail_full_filesystem_access`
+    pub full_access: bool,
+    /// `maildir_stat_dirs`
+    pub stat_dirs: bool,
+}
+
+impl Tree {
+    pub(crate) fn separator(&self) -> char {
+        match self.location.layout {
+            Layout::MaildirPlusPlus => '.',
+            Layout::Fs => '/',
+        }
+    }
+
+    /// Refuses what can never be a mailbox, in 2.3's words.
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        let invalid = |why: &str| Err(Error::InvalidName { name: name.to_owned(), why: why.to_owned() });
+        if name.is_empty() {
+            return invalid("Name is empty");
+        }
+        if name.chars().any(char::is_control) {
+            return invalid("Contains control characters");
+        }
+        if self.full_access && name.starts_with(['/', '~']) {
+            return Ok(());
+        }
+        let separator = self.separator();
+        if name.starts_with(separator) && separator != '/' {
+            return invalid("Begins with hierarchy separator");
+        }
+        if name.ends_with(separator) {
+            return invalid("Ends with hierarchy separator");
+        }
+        match self.location.layout {
+            Layout::MaildirPlusPlus if name.contains('/') => {
+                return invalid("Name must not have '/' characters");
+            }
+            Layout::MaildirPlusPlus if name.contains("..") => {
+                return invalid("Has adjacent hierarchy separators");
+            }
+            Layout::MaildirPlusPlus => {}
+            Layout::Fs if name.starts_with('/') => return invalid("Begins with '/'"),
+            Layout::Fs if name.starts_with('~') => return invalid("Begins with '~'"),
+            Layout::Fs if name.contains("//") => return invalid("Has adjacent '/' chars"),
+            Layout::Fs => {
+                for part in name.split('/') {
+                    match part {
+                        "." => return invalid("Contains '.' part"),
+                        ".." => return invalid("Contains '..' part"),
+                        "cur" | "new" | "tmp" => return invalid("Contains reserved name"),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let longest = match self.location.layout {
+            Layout::MaildirPlusPlus => self.encode(name).len() + 1,
+            Layout::Fs => name.split('/').map(|part| self.encode(part).len()).max().unwrap_or(0),
+        };
+        if longest > NAME_BYTES_MAX || name.len() > PATH_BYTES_MAX {
+            return invalid("Mailbox name too long");
+        }
+        Ok(())
+    }
+
+    /// The directory with a mailbox's messages.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        if name == "INBOX" {
+            return self.location.inbox.clone().unwrap_or_else(|| self.location.root.clone());
+        }
+        let mut path = self.node(name);
+        if !self.location.dir_name.is_empty() {
+            path.push(&self.location.dir_name);
+        }
+        path
+    }
+
+    /// The directory that stands for a name and, with `fs`, holds its children.
+    pub(crate) fn node(&self, name: &str) -> PathBuf {
+        if self.full_access && name.starts_with('/') {
+            return PathBuf::from(name);
+        }
+        let mut root = self.location.root.clone();
+        if !self.location.mailbox_dir.is_empty() {
+            root.push(&self.location.mailbox_dir);
+        }
+        self.below(&root, name)
+    }
+
+    /// The control directory of a mailbox.
+    pub(crate) fn control(&self, name: &str) -> PathBuf {
+        match &self.location.control {
+            Some(control) => self.below(control, name),
+            None => self.dir(name),
+        }
+    }
+
+    /// The index directory of a mailbox.
+    pub(crate) fn index(&self, name: &str) -> Option<PathBuf> {
+        match &self.location.index {
+            Some(IndexPlace::Memory) => None,
+            Some(IndexPlace::Dir(index)) => Some(self.below(index, name)),
+            None => Some(self.dir(name)),
+        }
+    }
+
+    /// Where the subscriptions and `dovecot-uidvalidity` are.
+    pub(crate) fn control_root(&self) -> &Path {
+        self.location.control.as_deref().unwrap_or(&self.location.root)
+    }
+
+    fn below(&self, root: &Path, name: &str) -> PathBuf {
+        match self.location.layout {
+            Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),
+            Layout::Fs => root.join(self.encode(name)),
+        }
+    }
+
+    /// As the name stands on disk.
+    pub(crate) fn encode(&self, name: &str) -> String {
+        if self.location.utf8 { name.to_owned() } else { mutf7::encode(name) }
+    }
+
+    /// The name of what stands on disk; `None` if it is no mailbox name.
+    pub(crate) fn decode(&self, raw: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(raw).ok()?;
+        if self.location.utf8 { Some(text.to_owned()) } else { mutf7::decode(text).ok() }
+    }
+
+    /// Every mailbox and node on disk but INBOX.
+    pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        let mut root = self.location.root.clone();
+        if !self.location.mailbox_dir.is_empty() {
+            root.push(&self.location.mailbox_dir);
+        }
+        match self.location.layout {
+            Layout::MaildirPlusPlus => self.list_flat(fs, &root, &mut found)?,
+            Layout::Fs => self.list_deep(fs, &root, "", 0, &mut found)?,
+        }
+        Ok(found)
+    }
+
+    fn list_flat(&self, fs: &Fs, root: &Path, found: &mut Vec<Listed>) -> Result<()> {
+        let mut names = Vec::new();
+        let read = fs.read_dir(root, |name, kind| {
+            let hidden = name.starts_with(b"..") || name.starts_with(b".temp.") || name.starts_with(b".nfs");
+            let Some(rest) = name.strip_prefix(b".").filter(|rest| !rest.is_empty() && !hidden) else {
+                return;
+            };
+            if may_be_dir(kind) {
+                names.push((rest.to_vec(), kind == rustix::fs::FileType::Directory));
+            }
+        });
+        ignore_missing(read, root)?;
+        for (raw, sure) in names {
+            let Some(name) = self.decode(&raw).filter(|name| self.check(name).is_ok()) else { continue };
+            let path = join(root, &[b".", &raw[..]].concat());
+            let selectable = if self.stat_dirs || !sure { path.join("cur").is_dir() } else { true };
+            if selectable {
+                found.push(Listed { name, selectable, inferiors: true, marked: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn list_deep(
+        &self,
+        fs: &Fs,
+        dir: &Path,
+        prefix: &str,
+        depth: usize,
+        found: &mut Vec<Listed>,
+    ) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Ok(());
+        }
+        let mut names = Vec::new();
+        let read = fs.read_dir(dir, |name, kind| {
+            let reserved =
+                matches!(name, b"cur" | b"new" | b"tmp") || name == self.location.dir_name.as_bytes();
+            if may_be_dir(kind) && !reserved && !name.starts_with(b".") {
+                names.push((name.to_vec(), kind == rustix::fs::FileType::Directory));
+            }
+        });
+        ignore_missing(read, dir)?;
+        for (raw, sure) in names {
+            let path = join(dir, &raw);
+            if !sure && !path.is_dir() {
+                continue;
+            }
+            let Some(part) = self.decode(&raw) else { continue };
+            let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
+            let mail = if self.location.dir_name.is_empty() {
+                path.clone()
+            } else {
+                path.join(&self.location.dir_name)
+            };
+            let selectable = mail.join("cur").is_dir();
+            // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
+            if name != "INBOX" {
+                found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
+            }
+            self.list_deep(fs, &path, &name, depth + 1, found)?;
+        }
+        Ok(())
+    }
+}
+
+fn may_be_dir(kind: rustix::fs::FileType) -> bool {
+    use rustix::fs::FileType;
+    matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown)
+}
+
+fn ignore_missing(result: std::io::Result<()>, path: &Path) -> Result<()> {
+    match result {
+        Err(error) if !is_missing(&error) => Err(Error::io("opendir", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// File systems allow no longer names.
+const NAME_BYTES_MAX: usize = 255;
+/// 2.3's MAILBOX_LIST_NAME_MAX_LENGTH.
+const PATH_BYTES_MAX: usize = 4096;
+/// A loop of symbolic links ends here.
+const DEPTH_MAX: usize = 64;

@@ -1,0 +1,395 @@
+//! A place with Maildirs: opens, creates, deletes, renames and lists them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base::Logger;
+
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage};
+use crate::error::{Error, Result};
+use crate::fs::{Fs, Permissions, is_missing};
+use crate::layout::Tree;
+use crate::location::{Layout, Location};
+use crate::settings::MailSettings;
+use crate::subscriptions;
+
+use super::mailbox::MaildirMailbox;
+use super::shared::{Place, Shared};
+
+/// See [`Storage`].
+pub struct MaildirStorage {
+    tree: Tree,
+    fs: Fs,
+    settings: Arc<MailSettings>,
+    logger: Logger,
+    has_inbox: bool,
+}
+
+impl MaildirStorage {
+    /// A storage at `location`, which must be a Maildir's. `has_inbox` says that the root (or `INBOX=`)
+    /// is the user's INBOX.
+    pub fn new(location: Location, settings: Arc<MailSettings>, has_inbox: bool, logger: Logger) -> Self {
+        Self::with_fs(location, settings, has_inbox, logger, Fs::default())
+    }
+
+    /// The same over a file system with a hook, for tests.
+    pub fn with_fs(
+        location: Location,
+        settings: Arc<MailSettings>,
+        has_inbox: bool,
+        logger: Logger,
+        fs: Fs,
+    ) -> Self {
+        let tree = Tree {
+            location,
+            full_access: settings.mail_full_filesystem_access,
+            stat_dirs: settings.maildir_stat_dirs,
+        };
+        Self { tree, fs, settings, logger, has_inbox }
+    }
+
+    fn check(&self, name: &str) -> Result<()> {
+        self.tree.check(name)?;
+        match name == "INBOX" && !self.has_inbox {
+            true => Err(Error::NotFound(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn is_maildir(&self, dir: &Path) -> Result<bool> {
+        let cur = dir.join("cur");
+        self.fs.stamp(&cur).map(|stamp| stamp.is_some()).map_err(|error| Error::io("stat", cur, error))
+    }
+
+    /// Modes for something new: those of the nearest directory above that exists, else of the root.
+    fn permissions(&self) -> Permissions {
+        Permissions::of_dir(&self.tree.location.root)
+    }
+
+    fn make_maildir(&self, name: &str) -> Result<()> {
+        let (dir, permissions) = (self.tree.dir(name), self.permissions());
+        let mkdir = |path: PathBuf| {
+            self.fs.mkdir_all(&path, &permissions).map_err(|error| Error::io("mkdir", path.clone(), error))
+        };
+        mkdir(dir.clone())?;
+        for sub in ["cur", "new", "tmp"] {
+            mkdir(dir.join(sub))?;
+        }
+        mkdir(self.tree.control(name))?;
+        if self.tree.location.layout == Layout::MaildirPlusPlus && name != "INBOX" {
+            // Maildir++ marks subfolders so that delivery agents find the quota of the root.
+            let path = dir.join("maildirfolder");
+            self.fs.create(&path, &permissions).map_err(|error| Error::io("open", path, error))?;
+        }
+        self.copy_shared_marker(&dir, &permissions)
+    }
+
+    /// `dovecot-shared` in the root is inherited by new mailboxes.
+    fn copy_shared_marker(&self, dir: &Path, permissions: &Permissions) -> Result<()> {
+        let marker = self.tree.location.root.join("dovecot-shared");
+        if dir == self.tree.location.root || !marker.exists() {
+            return Ok(());
+        }
+        let path = dir.join("dovecot-shared");
+        match self.fs.create_new(&path, permissions) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("open", path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes files that lie in tmp/ since long, at most once per `mail_temp_scan_interval`.
+    fn clean_tmp(&self, dir: &Path) {
+        let interval = self.settings.mail_temp_scan_interval;
+        let tmp = dir.join("tmp");
+        let Ok(meta) = std::fs::metadata(&tmp) else { return };
+        let (Ok(accessed), Ok(modified)) = (meta.accessed(), meta.modified()) else { return };
+        let now = SystemTime::now();
+        let done = accessed > modified + TMP_AGE;
+        if interval.is_zero() || done || now.duration_since(accessed).is_ok_and(|age| age < interval) {
+            return;
+        }
+        let mut old = Vec::new();
+        let _ = self.fs.read_dir(&tmp, |name, _| old.push(crate::fs::join(&tmp, name)));
+        for path in old {
+            let age = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
+            let age = age.and_then(|modified| now.duration_since(modified).ok());
+            if age.is_some_and(|age| age > TMP_AGE) {
+                let _ = self.fs.unlink(&path);
+            }
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let dir = self.tree.dir(name);
+        let root = &self.tree.location.root;
+        let trash = root.join(TRASH);
+        let failed = |path: &Path, error| Error::io("rename", path, error);
+        // Gone at once for everybody: one rename, then the files at leisure.
+        if trash.exists() {
+            self.remove_tree(&trash)?;
+        }
+        if self.tree.location.layout == Layout::MaildirPlusPlus {
+            self.fs.rename(&dir, &trash).map_err(|error| failed(&dir, error))?;
+        } else {
+            self.fs.mkdir(&trash, &self.permissions()).map_err(|error| failed(&trash, error))?;
+            for sub in ["cur", "new", "tmp"] {
+                match self.fs.rename(&dir.join(sub), &trash.join(sub)) {
+                    Err(error) if !is_missing(&error) => return Err(failed(&dir.join(sub), error)),
+                    _ => {}
+                }
+            }
+            self.remove_files(&dir);
+            // With children it stays, as a node without mail.
+            let _ = self.fs.rmdir(&dir);
+        }
+        self.remove_tree(&trash)?;
+        for extra in [Some(self.tree.control(name)), self.tree.index(name)].into_iter().flatten() {
+            if extra != dir {
+                self.remove_files(&extra);
+                let _ = self.fs.rmdir(&extra);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_files(&self, dir: &Path) {
+        let mut files = Vec::new();
+        let _ = self.fs.read_dir(dir, |name, kind| {
+            if kind != rustix::fs::FileType::Directory {
+                files.push(crate::fs::join(dir, name));
+            }
+        });
+        files.iter().for_each(|path| drop(self.fs.unlink(path)));
+    }
+
+    fn remove_tree(&self, dir: &Path) -> Result<()> {
+        let mut below = Vec::new();
+        let read = self.fs.read_dir(dir, |name, kind| {
+            below.push((crate::fs::join(dir, name), kind == rustix::fs::FileType::Directory));
+        });
+        match read {
+            Err(error) if is_missing(&error) => return Ok(()),
+            result => result.map_err(|error| Error::io("opendir", dir, error))?,
+        }
+        for (path, is_dir) in below {
+            if is_dir {
+                self.remove_tree(&path)?;
+            } else if let Err(error) = self.fs.unlink(&path)
+                && !is_missing(&error)
+            {
+                return Err(Error::io("unlink", path, error));
+            }
+        }
+        match self.fs.rmdir(dir) {
+            Err(error) if !is_missing(&error) => Err(Error::io("rmdir", dir, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn move_dir(&self, from: &Path, to: &Path) -> Result<bool> {
+        match self.fs.rename(from, to) {
+            Ok(()) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(Error::Exists(to.display().to_string()))
+            }
+            Err(error) => Err(Error::io("rename", from, error)),
+        }
+    }
+
+    fn rename_one(&self, from: &str, to: &str) -> Result<bool> {
+        let moved = self.move_dir(&self.tree.node(from), &self.tree.node(to))?;
+        if self.tree.location.control.is_some() {
+            self.move_extra(&self.tree.control(from), &self.tree.control(to))?;
+        }
+        if let (Some(_), Some(old), Some(new)) =
+            (&self.tree.location.index, self.tree.index(from), self.tree.index(to))
+        {
+            self.move_extra(&old, &new)?;
+        }
+        Ok(moved)
+    }
+
+    fn move_extra(&self, from: &Path, to: &Path) -> Result<()> {
+        if let Some(parent) = to.parent() {
+            self.fs
+                .mkdir_all(parent, &self.permissions())
+                .map_err(|error| Error::io("mkdir", parent, error))?;
+        }
+        self.move_dir(from, to).map(drop)
+    }
+}
+
+impl Storage for MaildirStorage {
+    fn driver(&self) -> &'static str {
+        "maildir"
+    }
+
+    fn separator(&self) -> char {
+        self.tree.separator()
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        self.check(name)?;
+        let dir = self.tree.dir(name);
+        if !self.is_maildir(&dir)? {
+            return match self.state(name)? {
+                // INBOX is there always; another Maildir that lost its directories gets them back.
+                MailboxState::Selectable => {
+                    self.make_maildir(name)?;
+                    self.open(name, mode)
+                }
+                MailboxState::NoSelect => Err(Error::NotSelectable(name.to_owned())),
+                MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
+            };
+        }
+        self.clean_tmp(&dir);
+        let shared = Shared::get(Place {
+            fs: self.fs.clone(),
+            logger: self.logger.clone(),
+            settings: self.settings.clone(),
+            dir,
+            control: self.tree.control(name),
+            control_root: self.tree.control_root().to_path_buf(),
+        })?;
+        Ok(Box::new(MaildirMailbox::new(name, shared, mode)))
+    }
+
+    fn state(&self, name: &str) -> Result<MailboxState> {
+        self.check(name)?;
+        if name == "INBOX" {
+            return Ok(MailboxState::Selectable);
+        }
+        if self.is_maildir(&self.tree.dir(name))? {
+            return Ok(MailboxState::Selectable);
+        }
+        let node = self.tree.node(name);
+        let there = self.fs.stamp(&node).map_err(|error| Error::io("stat", node, error))?.is_some();
+        Ok(match (there, self.tree.location.layout) {
+            (false, _) => MailboxState::Missing,
+            // A Maildir++ directory is a mailbox even without cur/.
+            (true, Layout::MaildirPlusPlus) => MailboxState::Selectable,
+            (true, Layout::Fs) => MailboxState::NoSelect,
+        })
+    }
+
+    fn create(&self, name: &str, directory: bool) -> Result<()> {
+        self.check(name)?;
+        if self.is_maildir(&self.tree.dir(name))? {
+            return Err(Error::Exists(name.to_owned()));
+        }
+        if directory && self.tree.location.layout == Layout::Fs {
+            let (node, permissions) = (self.tree.node(name), self.permissions());
+            return self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error));
+        }
+        // Maildir++ has no nodes without mail: 2.3 makes a mailbox.
+        self.make_maildir(name)
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        self.check(name)?;
+        if name == "INBOX" {
+            return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
+        }
+        match self.state(name)? {
+            MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
+            MailboxState::Selectable => self.remove(name),
+            MailboxState::NoSelect => match self.fs.rmdir(&self.tree.node(name)) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
+                }
+                result => result.map_err(|error| Error::io("rmdir", self.tree.node(name), error)),
+            },
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.check(from)?;
+        self.check(to)?;
+        if from == "INBOX" {
+            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
+        }
+        if self.state(to)? == MailboxState::Selectable {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        let separator = self.separator();
+        let mut children = Vec::new();
+        if self.tree.location.layout == Layout::MaildirPlusPlus {
+            let prefix = format!("{from}{separator}");
+            let listed = self.tree.list(&self.fs)?;
+            children = listed
+                .into_iter()
+                .filter_map(|one| one.name.strip_prefix(&prefix).map(str::to_owned))
+                .collect();
+        } else if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(separator)) {
+            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
+        } else if let Some(parent) = self.tree.node(to).parent() {
+            self.fs
+                .mkdir_all(parent, &self.permissions())
+                .map_err(|error| Error::io("mkdir", parent, error))?;
+        }
+        let mut moved = self.rename_one(from, to)?;
+        for child in children {
+            let (old, new) = (format!("{from}{separator}{child}"), format!("{to}{separator}{child}"));
+            // RENAME "a" "a.b" has just made "a.b": it must not become "a.b.b".
+            if old != to {
+                moved |= self.rename_one(&old, &new)?;
+            }
+        }
+        if moved { Ok(()) } else { Err(Error::NotFound(from.to_owned())) }
+    }
+
+    fn list(&self) -> Result<Vec<Listed>> {
+        let mut all = self.tree.list(&self.fs)?;
+        if self.has_inbox {
+            all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+        }
+        Ok(all)
+    }
+
+    fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
+        self.tree.check(name).ok()?;
+        match kind {
+            PathKind::Mailbox => Some(self.tree.dir(name)),
+            PathKind::Control if name == "INBOX" && self.tree.location.control.is_none() => {
+                Some(self.tree.dir(name))
+            }
+            PathKind::Control => Some(self.tree.control(name)),
+            PathKind::Index => self.tree.index(name),
+        }
+    }
+
+    fn subscriptions(&self) -> Result<Vec<String>> {
+        let path = self.tree.control_root().join(&self.tree.location.subscriptions);
+        let names = subscriptions::read(&path, self.separator())?;
+        Ok(names.into_iter().filter_map(|name| self.tree.decode(name.as_bytes())).collect())
+    }
+
+    fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
+        self.tree.check(name)?;
+        let path = self.tree.control_root().join(&self.tree.location.subscriptions);
+        let name =
+            if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { self.tree.encode(name) };
+        subscriptions::change(
+            &self.fs,
+            &path,
+            self.separator(),
+            &name,
+            subscribed,
+            &self.settings,
+            &self.logger,
+        )
+    }
+}
+
+// 2.3's MAILDIR_TMP_DELETE_SECS.
+const TMP_AGE: Duration = Duration::from_secs(36 * 3600);
+/// 2.3's name for what is being deleted; Maildir++ never lists it.
+const TRASH: &str = "..DOVECOT-TRASHED";
