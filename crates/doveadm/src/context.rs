@@ -86,3 +86,99 @@ impl Context {
         Printer::new(format, self.globals.hide_titles, columns, &mut self.output)
     }
 }
+
+/// A whole `doveadm` for tests: a configuration with a `base_dir` of its own, in which the other
+/// side of a socket can be played.
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::thread::JoinHandle;
+
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::{args::Args, commands, globals};
+
+    pub(crate) struct Doveadm {
+        directory: tempfile::TempDir,
+    }
+
+    impl Doveadm {
+        pub(crate) fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let base = directory.path().display();
+            let config =
+                format!("base_dir = {base}\nstate_dir = {base}\nlog_path = {base}/log\nlog_timestamp =\n");
+            std::fs::write(directory.path().join("dovecot.conf"), config).unwrap();
+            Self { directory }
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            self.directory.path()
+        }
+
+        /// Answers the next question on the socket `name` with `answers`, and gives the question.
+        pub(crate) fn play<Q, A>(&self, name: &str, answers: Vec<A>) -> JoinHandle<Q>
+        where
+            Q: DeserializeOwned + Send + 'static,
+            A: Serialize + Send + 'static,
+        {
+            let socket = UnixListener::bind(self.path().join(name)).unwrap();
+            std::thread::spawn(move || {
+                let (mut stream, _) = socket.accept().unwrap();
+                let mut decoder = ipc::Decoder::new();
+                let query = loop {
+                    let mut buffer = [0; 1024];
+                    let read = stream.read(&mut buffer).unwrap();
+                    decoder.push(&buffer[..read]);
+                    if let Some(query) = decoder.message().unwrap() {
+                        break query;
+                    }
+                };
+                for answer in answers {
+                    stream.write_all(&ipc::encode(&answer).unwrap()).unwrap();
+                }
+                query
+            })
+        }
+
+        /// Plays a line protocol: sends each text after as many lines as it says have come.
+        pub(crate) fn play_lines(
+            &self,
+            name: &str,
+            script: Vec<(usize, &'static str)>,
+        ) -> JoinHandle<String> {
+            use std::io::{BufRead, BufReader};
+            let socket = UnixListener::bind(self.path().join(name)).unwrap();
+            std::thread::spawn(move || {
+                let (stream, _) = socket.accept().unwrap();
+                let mut reader = BufReader::new(stream);
+                let mut heard = String::new();
+                for (lines, text) in script {
+                    for _ in 0..lines {
+                        reader.read_line(&mut heard).unwrap();
+                    }
+                    reader.get_mut().write_all(text.as_bytes()).unwrap();
+                }
+                heard
+            })
+        }
+
+        /// Runs a command line, and returns its output and how it ended.
+        pub(crate) fn run(&self, line: &str) -> (String, Result<i32, Failure>) {
+            let config = self.path().join("dovecot.conf").display().to_string();
+            let words: Vec<String> =
+                ["doveadm", "-c", &config].into_iter().chain(line.split(' ')).map(str::to_owned).collect();
+            let (globals, words) = globals::parse(&words).unwrap();
+            let mut cx = Context { output: Output::captured(), ..Context::new(globals) };
+            let (command, rest) = commands::find(&words).unwrap();
+            let args = Args::parse(command, command.name, rest).unwrap();
+            let outcome = (command.run)(&mut cx, &args);
+            let status = cx.status;
+            (cx.output.take_captured(), outcome.map(|()| status))
+        }
+    }
+}

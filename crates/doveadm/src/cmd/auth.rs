@@ -238,3 +238,80 @@ fn redeem(cx: &mut Context, client: &AuthClient, request: u32, path: &str) -> bo
     cx.error(format_args!("userdb lookup failed: {INTERNAL_FAILURE}"), status::NO_PERMISSION);
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    const HELLO: &str = "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t77\nCUID\t1\nCOOKIE\t0123456789abcdef0123456789abcdef\nDONE\n";
+    const MASTER_HELLO: &str = "VERSION\t1\t1\nSPID\t77\n";
+
+    #[test]
+    fn a_good_password() {
+        let doveadm = Doveadm::new();
+        let auth = doveadm.play_lines("auth-client", vec![(2, HELLO), (1, "OK\t1\tuser=u\t\n")]);
+        let (output, status) = doveadm.run("auth test -x service=imap -x rip=10.0.0.1 u pass");
+        assert_eq!(output, "passdb: u auth succeeded\nextra fields:\n  user=u\n  \n");
+        assert_eq!(status, Ok(0));
+        let heard = auth.join().unwrap();
+        assert!(heard.starts_with("VERSION\t1\t2\nCPID\t"), "{heard}");
+        assert!(
+            heard.ends_with("AUTH\t1\tPLAIN\tservice=imap\trip=10.0.0.1\tresp=dQB1AHBhc3M=\n"),
+            "{heard}"
+        );
+    }
+
+    #[test]
+    fn a_bad_password_and_nobody_there() {
+        let doveadm = Doveadm::new();
+        let _auth = doveadm.play_lines("auth-client", vec![(2, HELLO), (1, "FAIL\t1\tuser=u\n")]);
+        let (output, status) = doveadm.run("auth test u bad");
+        assert_eq!(output, "passdb: u auth failed\nextra fields:\n  user=u\n");
+        assert_eq!(status, Ok(status::NO_PERMISSION));
+        assert_eq!(doveadm.run("auth test -a /nonexistent u p").1, Ok(status::NO_PERMISSION));
+        assert_eq!(doveadm.run("auth test -x rip=z u p").1, Err(Failure::fatal("rip: Invalid ip")));
+    }
+
+    #[test]
+    fn a_login_is_redeemed() {
+        let doveadm = Doveadm::new();
+        let _auth = doveadm.play_lines("auth-login", vec![(2, HELLO), (1, "OK\t1\tuser=u\n")]);
+        let master = doveadm.play_lines("auth-master", vec![(1, MASTER_HELLO), (1, "USER\t1\tu\tuid=1\n")]);
+        let (output, status) = doveadm.run("auth login u pass");
+        assert_eq!(
+            output,
+            "passdb: u auth succeeded\nextra fields:\n  user=u\nuserdb extra fields:\n  u\n  uid=1\n"
+        );
+        assert_eq!(status, Ok(0));
+        let pid = std::process::id();
+        let request = format!("REQUEST\t1\t{pid}\t1\t0123456789abcdef0123456789abcdef\tsession_pid={pid}\n");
+        assert_eq!(master.join().unwrap(), format!("VERSION\t1\t1\n{request}"));
+    }
+
+    #[test]
+    fn lookups() {
+        let doveadm = Doveadm::new();
+        let script = vec![
+            (1, MASTER_HELLO),
+            (1, "PASS\t1\tuser=u\tnologin\n"),
+            (1, "NOTFOUND\t2\n"),
+            (1, "FAIL\t3\treason=down\n"),
+        ];
+        let _auth = doveadm.play_lines("auth-userdb", script);
+        let (output, status) = doveadm.run("auth lookup u v w");
+        assert_eq!(
+            output,
+            "passdb: u\n  user      : u\n  nologin   \n\npassdb lookup: user v doesn't exist\n\n"
+        );
+        assert_eq!(status, Ok(status::TEMPFAIL));
+    }
+
+    #[test]
+    fn a_cache_is_flushed() {
+        let doveadm = Doveadm::new();
+        let auth = doveadm.play_lines("auth-master", vec![(1, MASTER_HELLO), (1, "OK\t1\t5\n")]);
+        assert_eq!(doveadm.run("auth cache flush u").0, "5 cache entries flushed\n");
+        assert_eq!(auth.join().unwrap(), "VERSION\t1\t1\nCACHE-FLUSH\t1\tu\n");
+    }
+}

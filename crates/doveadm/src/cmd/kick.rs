@@ -48,3 +48,49 @@ fn print(cx: &mut Context, kicked: &[String]) {
     table.end(&mut cx.output);
     cx.output.plain("\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use ipc::anvil::Session;
+
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    fn kicked(user: &str) -> Answer {
+        let session = Session {
+            id: 1,
+            username: user.into(),
+            service: "imap".into(),
+            remote_ip: None,
+            session_id: String::new(),
+        };
+        Answer::Session { session, pid: 1 }
+    }
+
+    #[test]
+    fn users_are_named_once() {
+        let doveadm = Doveadm::new();
+        let anvil =
+            doveadm.play::<Query, _>("anvil", vec![kicked("v"), kicked("u"), kicked("v"), Answer::End]);
+        let (output, status) = doveadm.run("kick * 10.0.0.0/8");
+        // The order is what a pipe sees of 2.3.
+        assert_eq!(output, "u v kicked connections from the following users:\n\n");
+        assert_eq!(status, Ok(0));
+        match anvil.join().unwrap() {
+            Query::Kick { users, nets } => {
+                assert_eq!(users, ["*"]);
+                assert_eq!(nets, [("10.0.0.0".parse().unwrap(), 8)]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nobody_to_kick() {
+        let doveadm = Doveadm::new();
+        let _anvil = doveadm.play::<Query, _>("anvil", vec![Answer::End]);
+        assert_eq!(doveadm.run("kick nobody"), ("no users kicked\n".to_owned(), Ok(status::NOT_FOUND)));
+        assert_eq!(doveadm.run("kick").1, Err(Failure::Exit(status::USAGE)));
+        assert_eq!(doveadm.run("kick a b").1, Err(Failure::Exit(status::USAGE)));
+    }
+}

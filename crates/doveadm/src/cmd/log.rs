@@ -144,6 +144,7 @@ fn trim(prefix: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::tests::Doveadm;
 
     #[test]
     fn test_lines_are_found_again() {
@@ -156,6 +157,31 @@ mod tests {
         assert_eq!(levels_written(&path, length), [Level::Error]);
         assert_eq!(levels_written(&path, 0), [Level::Error, Level::Fatal]);
         assert_eq!(levels_written(&directory.path().join("nosuch"), 0), []);
+    }
+
+    #[test]
+    fn the_log_is_found_and_written() {
+        let doveadm = Doveadm::new();
+        let path = doveadm.path().join("log");
+        let found = format!("Debug: {0}\nInfo: {0}\nWarning: {0}\nError: {0}\nFatal: {0}\n", path.display());
+        assert_eq!(doveadm.run("log find"), (found, Ok(0)));
+        assert_eq!(doveadm.run("log test"), (String::new(), Ok(0)));
+        let written = fs::read_to_string(&path).unwrap();
+        let begins: Vec<&str> = written.lines().map(|line| line.split(" (").next().unwrap()).collect();
+        assert_eq!(begins[0], "doveadm: Debug: This is Dovecot's debug log");
+        assert_eq!(begins[4], "doveadm: Fatal: This is Dovecot's fatal log");
+    }
+
+    #[test]
+    fn the_last_errors() {
+        let doveadm = Doveadm::new();
+        let kept =
+            |level, text: &str| KeptLine { time_us: 0, level, prefix: "imap(u): ".into(), text: text.into() };
+        let log = doveadm.play::<ErrorsQuery, _>("log-errors", vec![kept(b'E', "broken"), kept(b'?', "x")]);
+        let (output, status) = doveadm.run("log errors -s 7");
+        assert!(output.ends_with(" Error: imap(u): broken\n") && output.lines().count() == 1, "{output}");
+        assert_eq!(status, Ok(status::PROTOCOL));
+        assert_eq!(log.join().unwrap().since_s, 7);
     }
 
     #[test]

@@ -63,3 +63,34 @@ pub(crate) fn alive(text: &str) -> Option<u32> {
         matches!(sys::signal::kill(pid, None), Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH));
     (pid != std::process::id() && !gone).then_some(pid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    #[test]
+    fn nobody_runs() {
+        let doveadm = Doveadm::new();
+        let pid_file = doveadm.path().join("master.pid");
+        let text = format!("Dovecot is not running (read from {})", pid_file.display());
+        for content in [None, Some(""), Some("x\n"), Some("4194305\n"), Some("-1\n")] {
+            if let Some(content) = content {
+                fs::write(&pid_file, content).unwrap();
+            }
+            for line in ["stop", "reload", "log reopen"] {
+                assert_eq!(doveadm.run(line).1, Err(Failure::fatal(&text)), "{content:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_configuration_is_not_sent() {
+        let doveadm = Doveadm::new();
+        fs::write(doveadm.path().join("dovecot.conf"), "bogus = 1\n").unwrap();
+        let Err(Failure::Said(text, status)) = doveadm.run("reload").1 else { panic!("sent") };
+        assert!(text.starts_with("doveconf: Fatal: Error in configuration file "), "{text}");
+        assert!(text.contains(" line 1: Unknown setting: bogus"), "{text}");
+        assert_eq!(status, status::FATAL);
+    }
+}

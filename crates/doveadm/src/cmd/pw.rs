@@ -92,3 +92,35 @@ fn random(bytes: &mut [u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    #[track_caller]
+    fn check(line: &str, expected: Result<&str, &str>) {
+        let (output, ended) = Doveadm::new().run(line);
+        match expected {
+            Ok(text) => assert_eq!((output.as_str(), ended), (text, Ok(0)), "{line}"),
+            Err(text) => assert_eq!(ended, Err(Failure::fatal(text)), "{line}"),
+        }
+    }
+
+    /// Recorded from 2.3.19.
+    #[test]
+    fn passwords() {
+        check("pw -s plain -p x", Ok("{PLAIN}x\n"));
+        check("pw -s plain -p x -V", Ok("{PLAIN}x (verified)\n"));
+        check("pw -t {PLAIN}x -p x", Ok("{PLAIN}x (verified)\n"));
+        check("pw -t {PLAIN}y -p x", Err("reverse password verification check failed: Password mismatch"));
+        check("pw -t x -p x", Err("Missing {scheme} prefix from hash"));
+        check("pw -s foo -p x", Err("Unknown scheme: FOO"));
+        check("pw -p x -r 99999999999", Err("Invalid number of rounds: 99999999999"));
+        let (listed, _) = Doveadm::new().run("pw -l");
+        assert!(
+            listed.starts_with("SHA1 SSHA512 SCRAM-SHA-256 BLF-CRYPT PLAIN ")
+                && listed.ends_with("LDAP-MD5 \n")
+        );
+    }
+}

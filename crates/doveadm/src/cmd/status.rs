@@ -119,3 +119,44 @@ fn process_values(process: &Process) -> [String; 7] {
         process.last_kill_sent.to_string(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    #[test]
+    fn processes_are_listed() {
+        let doveadm = Doveadm::new();
+        let auth = Process {
+            name: "auth".into(),
+            pid: 1395,
+            available_count: 1000,
+            total_count: 3,
+            ..Process::default()
+        };
+        let master = doveadm.play::<Query, _>("master", vec![Answer::Process(auth), Answer::End]);
+        let (output, status) = doveadm.run("-h -f tab process status auth");
+        assert_eq!((output.as_str(), status), ("auth\t1395\t1000\t3\t0\t0\t0\n", Ok(0)));
+        assert!(matches!(master.join().unwrap(), Query::Processes(services) if services == ["auth"]));
+    }
+
+    #[test]
+    fn services_are_listed() {
+        let doveadm = Doveadm::new();
+        let imap = Service { name: "imap".into(), listening: true, ..Service::default() };
+        let _master = doveadm.play::<Query, _>("master", vec![Answer::Service(Box::new(imap)), Answer::End]);
+        let (output, _) = doveadm.run("service status imap");
+        assert!(output.starts_with("name: imap\nprocess_count: 0\n"), "{output}");
+        assert!(output.ends_with("listen_pending: n\nlistening: y\ndoveadm_stop: n\nprocess_total: 0\n"));
+    }
+
+    #[test]
+    fn an_unknown_service_is_named() {
+        let doveadm = Doveadm::new();
+        let _master = doveadm
+            .play::<Query, _>("master", vec![Answer::Failed("Unknown service: nosuch".into()), Answer::End]);
+        assert_eq!(doveadm.run("service stop nosuch").1, Ok(status::NOT_FOUND));
+        assert_eq!(doveadm.run("service stop").1, Err(Failure::fatal("service parameter missing")));
+    }
+}

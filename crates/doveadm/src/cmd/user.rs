@@ -255,3 +255,57 @@ impl MailUser {
         pairs.find(|(key, _)| *key == wanted).map_or(default, |(_, value)| value).to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    const HELLO: &str = "VERSION\t1\t1\nSPID\t77\n";
+    const USER: &str = "USER\t1\tu@d\tuid=5\thome=/home/u\tquota=5M\tmail=maildir:%h/Mail\n";
+
+    #[track_caller]
+    fn check(line: &str, answer: &'static str, expected: &str, status: i32) {
+        let doveadm = Doveadm::new();
+        let _auth = doveadm.play_lines("auth-userdb", vec![(1, HELLO), (1, answer)]);
+        let (output, ended) = doveadm.run(line);
+        assert_eq!((output.as_str(), ended), (expected, Ok(status)), "{line}");
+    }
+
+    #[test]
+    fn users_with_their_settings() {
+        let all = "field\tvalue\nuid\t5\ngid\t\nhome\t/home/u\nmail\tmaildir:/home/u/Mail\nquota\t5M\n";
+        check("user u@d", USER, all, 0);
+        check("user -f home u@d", USER, "/home/u\n", 0);
+        check("user -e %n-%d-%h-%{userdb:quota}-%{userdb:x:y} u@d", USER, "u-d-/home/u-5M-y\n", 0);
+        check(
+            "user nosuch",
+            "NOTFOUND\t1\n",
+            "field\tvalue\n\nuserdb lookup: user nosuch doesn't exist\n",
+            67,
+        );
+        check("user broken", "FAIL\t1\n", "field\tvalue\n", 75);
+    }
+
+    #[test]
+    fn what_the_userdbs_say() {
+        let all = "userdb: u@d\n  user      : u@d\n  uid       : 5\n  home      : /home/u\n  quota     : 5M\n  \
+                   mail      : maildir:%h/Mail\n";
+        check("user -u u@d", USER, all, 0);
+        check("user -u nosuch", "NOTFOUND\t1\n", "userdb lookup: user nosuch doesn't exist\n", 67);
+    }
+
+    #[test]
+    fn masks_are_listed() {
+        let list = "LIST\t1\ta@d\nLIST\t1\tb@d\nLIST\t1\tc@e\nDONE\t1\t\n";
+        check("user *@D", list, "a@d\nb@d\n", 0);
+        check("user a* c*", list, "a@d\nc@e\n", 0);
+    }
+
+    #[test]
+    fn contradictions() {
+        let doveadm = Doveadm::new();
+        assert_eq!(doveadm.run("user -e x -f y u"), (String::new(), Ok(status::USAGE)));
+        assert_eq!(doveadm.run("user -e x -u u"), (String::new(), Ok(status::USAGE)));
+    }
+}

@@ -101,3 +101,67 @@ fn list(items: &[impl ToString]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     format!("({})", items.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    fn session(user: &str, service: &str, ip: &str, pid: u32) -> Answer {
+        let session = Session {
+            id: 1,
+            username: user.into(),
+            service: service.into(),
+            remote_ip: ip.parse().ok(),
+            session_id: "s".into(),
+        };
+        Answer::Session { session, pid }
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let doveadm = Doveadm::new();
+        let sessions = vec![
+            session("bob", "pop3", "2001:db8::1", 12),
+            session("alice@example.com", "imap", "10.0.0.1", 10),
+            session("alice@example.com", "imap", "10.0.0.2", 10),
+            session("alice@example.com", "imap", "10.0.0.1", 11),
+            session("carol", "lmtp", "", 13),
+            Answer::End,
+        ];
+        let anvil = doveadm.play::<Query, _>("anvil", sessions);
+        let (output, status) = doveadm.run(line);
+        assert_eq!((output.as_str(), status), (expected, Ok(0)), "{line}");
+        assert!(matches!(anvil.join().unwrap(), Query::Who));
+    }
+
+    #[test]
+    fn sessions_are_added_up() {
+        check(
+            "-f flow who",
+            "username=alice@example.com #=3 proto=imap (pids)=(10 11) (ips)=(10.0.0.1 10.0.0.2)\n\
+             username=bob #=1 proto=pop3 (pids)=(12) (ips)=(2001:db8::1)\n\
+             username=carol #=1 proto=lmtp (pids)=(13) (ips)=()\n",
+        );
+        check("-f flow who BO*", "username=bob #=1 proto=pop3 (pids)=(12) (ips)=(2001:db8::1)\n");
+        check("-h -f tab who 10.0.0.2/31", "alice@example.com\t3\timap\t(10 11)\t(10.0.0.1 10.0.0.2)\n");
+    }
+
+    #[test]
+    fn or_listed_one_by_one() {
+        check(
+            "-h -f tab who -1 10.0.0.0/8",
+            "alice@example.com\timap\t10\t10.0.0.1\n\
+             alice@example.com\timap\t10\t10.0.0.2\n\
+             alice@example.com\timap\t11\t10.0.0.1\n",
+        );
+    }
+
+    #[test]
+    fn nobody_there() {
+        let doveadm = Doveadm::new();
+        let path = doveadm.path().join("anvil").display().to_string();
+        let text = format!("net_connect_unix({path}) failed: No such file or directory");
+        assert_eq!(doveadm.run("who").1, Err(crate::context::Failure::fatal(text)));
+    }
+}
