@@ -15,7 +15,8 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A password that is asked for, in bytes.
 pub(crate) const PASSWORD_MAX: usize = 1024;
 
-/// How often and how long `stop` looks whether the master is gone, as in 2.3.
-pub(crate) const STOP_TRIES: u32 = 30;
-/// See [`STOP_TRIES`].
+/// How often `stop` looks whether the master is gone. 2.3 gives up after 30 looks; a master whose
+/// clients are slow to take their goodbye needs longer, and `stop` followed by a start must work.
+pub(crate) const STOP_TRIES: u32 = 150;
+/// How long it waits between two looks, as in 2.3.
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(100);

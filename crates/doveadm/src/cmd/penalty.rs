@@ -38,3 +38,24 @@ pub(crate) fn penalty(cx: &mut Context, args: &Args) -> Outcome {
     table.end(&mut cx.output);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::Doveadm;
+
+    #[test]
+    fn penalties_are_listed() {
+        let doveadm = Doveadm::new();
+        let ip = "10.0.0.9".parse().unwrap();
+        let found =
+            Answer::Penalty { ip, value: 3, last_penalty_s: 1_795_443_962, last_update_s: 1_795_443_963 };
+        let anvil = doveadm.play::<Query, _>("anvil", vec![found, Answer::End]);
+        let (output, status) = doveadm.run("-h -f tab penalty 10.0.0.0/8");
+        assert!(output.starts_with("10.0.0.9\t3\t2026-11-2"), "{output}");
+        assert_eq!(status, Ok(0));
+        let net = ("10.0.0.0".parse().unwrap(), 8);
+        assert!(matches!(anvil.join().unwrap(), Query::Penalties { nets } if nets == [net]));
+        assert_eq!(doveadm.run("penalty xx").1, Err(Failure::Exit(status::USAGE)));
+    }
+}
