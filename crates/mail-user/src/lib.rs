@@ -4,9 +4,11 @@
 //! Mailbox names here are what Dovecot calls vnames: UTF-8, with the namespace's prefix and
 //! separator. Protocols turn them into modified UTF-7 themselves (`base::mutf7`).
 
+mod from_settings;
 pub mod input;
 pub mod list;
 pub mod namespace;
+mod pattern;
 pub mod user;
 
 pub use input::{MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType, UserSettings};

@@ -1,6 +1,13 @@
 //! LIST and LSUB over all namespaces: patterns, subscriptions, children and special uses.
 
-use storage::{Status, StatusItems};
+use std::collections::BTreeMap;
+
+use storage::{Error, OpenMode, Result, Status, StatusItems};
+
+use crate::input::{Auto, NamespaceList};
+use crate::namespace::Namespace;
+use crate::pattern::Pattern;
+use crate::user::MailUser;
 
 /// What to list and to find out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,4 +63,191 @@ pub enum Node {
     NoSelect,
     /// `\NonExistent` (plain LIST shows `\Noselect`): only children or a subscription are there.
     NonExistent,
+}
+
+/// What is known of a name before patterns are applied.
+#[derive(Clone)]
+struct Known {
+    separator: char,
+    node: Node,
+    subscribed: bool,
+    no_inferiors: bool,
+}
+
+/// See [`MailUser::list`].
+pub(crate) fn run(
+    user: &MailUser,
+    reference: &str,
+    patterns: &[&str],
+    options: &ListOptions,
+) -> Result<Vec<ListEntry>> {
+    let joined: Vec<String> = patterns.iter().map(|pattern| format!("{reference}{pattern}")).collect();
+    let mut names = BTreeMap::new();
+    for namespace in user.namespaces() {
+        if is_listed(namespace, &joined) {
+            gather(user, namespace, options, &mut names)?;
+        }
+    }
+    add_parents(&mut names);
+    let mut found = Vec::new();
+    for (name, known) in &names {
+        let patterns: Vec<Pattern<'_>> =
+            joined.iter().map(|text| Pattern::new(text, known.separator)).collect();
+        if patterns.iter().any(|pattern| pattern.matches(name))
+            && let Some(entry) = entry(user, &names, name, known, &patterns, options)
+        {
+            found.push(entry);
+        }
+    }
+    // INBOX first, as users expect it.
+    found.sort_by_key(|entry| entry.name != "INBOX");
+    if let Some(items) = options.return_status {
+        for entry in found.iter_mut().filter(|entry| entry.node == Node::Selectable) {
+            entry.status = status(user, &entry.name, items);
+        }
+    }
+    Ok(found)
+}
+
+/// A namespace with `list = no`, and one that is an alias, shows only when it is asked for by name.
+fn is_listed(namespace: &Namespace, patterns: &[String]) -> bool {
+    let settings = namespace.settings();
+    let bare = namespace.prefix().strip_suffix(namespace.separator()).unwrap_or(namespace.prefix());
+    let named = !bare.is_empty() && patterns.iter().any(|pattern| pattern.starts_with(bare));
+    named || (settings.list != NamespaceList::No && settings.alias_for.is_none())
+}
+
+fn gather(
+    user: &MailUser,
+    namespace: &Namespace,
+    options: &ListOptions,
+    names: &mut BTreeMap<String, Known>,
+) -> Result<()> {
+    let separator = namespace.separator();
+    let fresh = |node| Known { separator, node, subscribed: false, no_inferiors: false };
+    let before = names.len();
+    // Plain LSUB shows subscribed names whether or not they exist: no need to look.
+    for listed in namespace.storage().list()? {
+        let Some(name) = namespace.user_name(&listed.name) else { continue };
+        let node = if listed.selectable { Node::Selectable } else { Node::NoSelect };
+        names.insert(name, Known { no_inferiors: !listed.inferiors, ..fresh(node) });
+    }
+    for (name, auto) in namespace.automatic() {
+        let known = names.entry(name).or_insert_with(|| fresh(Node::Selectable));
+        known.node = Node::Selectable;
+        known.subscribed |= auto == Auto::Subscribe;
+    }
+    if (options.select_subscribed || options.return_subscribed)
+        && let Some(keeper) = user.subscription_namespace(namespace)
+    {
+        for below in keeper.storage().subscriptions()? {
+            let Some(name) = keeper.user_name(&below) else { continue };
+            if user.namespace_of(&name).is_some_and(|owner| owner.prefix() == namespace.prefix()) {
+                names.entry(name).or_insert_with(|| fresh(Node::NonExistent)).subscribed = true;
+            }
+        }
+    }
+    let bare = namespace.prefix().strip_suffix(separator).unwrap_or(namespace.prefix());
+    let shown = namespace.settings().list == NamespaceList::Yes || names.len() > before;
+    if !bare.is_empty() && shown {
+        names.entry(bare.to_owned()).or_insert_with(|| fresh(Node::NonExistent));
+    }
+    Ok(())
+}
+
+/// Names that exist only because there is something below them.
+fn add_parents(names: &mut BTreeMap<String, Known>) {
+    let mut missing = BTreeMap::new();
+    for (name, known) in names.iter() {
+        for (at, _) in name.match_indices(known.separator) {
+            let parent = name.get(..at).unwrap_or_default();
+            if !parent.is_empty() && !names.contains_key(parent) {
+                let separator = known.separator;
+                let parent_known =
+                    Known { separator, node: Node::NonExistent, subscribed: false, no_inferiors: false };
+                missing.insert(parent.to_owned(), parent_known);
+            }
+        }
+    }
+    names.append(&mut missing);
+}
+
+fn entry(
+    user: &MailUser,
+    names: &BTreeMap<String, Known>,
+    name: &str,
+    known: &Known,
+    patterns: &[Pattern<'_>],
+    options: &ListOptions,
+) -> Option<ListEntry> {
+    let children = below(names, name, known.separator);
+    let special_use =
+        user.mailbox_settings(name).map(|mailbox| mailbox.special_use.clone()).unwrap_or_default();
+    let mut node = known.node;
+    let mut child_subscribed = false;
+    let special = !options.select_special_use || !special_use.is_empty();
+    if options.select_subscribed {
+        let hidden_child =
+            |&(child, _): &(&String, &Known)| !patterns.iter().any(|pattern| pattern.matches(child));
+        let mut subscribed = below(names, name, known.separator).filter(|(_, child)| child.subscribed);
+        child_subscribed = if options.lsub {
+            !known.subscribed && subscribed.any(|child| hidden_child(&child))
+        } else {
+            options.recursive_match && subscribed.next().is_some()
+        };
+        if !known.subscribed && !child_subscribed {
+            return None;
+        }
+        if options.lsub && !known.subscribed {
+            node = Node::NoSelect;
+        }
+    } else if !special {
+        return None;
+    }
+    if options.select_subscribed && !special && !child_subscribed {
+        return None;
+    }
+    // What exists only as a subscription is no parent for plain LIST.
+    let exists = |child: &Known| child.node != Node::NonExistent || options.select_subscribed;
+    let has_children = children.into_iter().any(|(_, child)| exists(child));
+    if !options.select_subscribed && node == Node::NonExistent && !has_children && !is_prefix(user, name) {
+        return None;
+    }
+    Some(ListEntry {
+        name: name.to_owned(),
+        separator: known.separator,
+        node,
+        children: options.return_children.then_some(has_children),
+        no_inferiors: known.no_inferiors,
+        marked: None,
+        subscribed: known.subscribed,
+        child_subscribed,
+        special_use,
+        status: None,
+    })
+}
+
+fn is_prefix(user: &MailUser, name: &str) -> bool {
+    user.namespaces().iter().any(|ns| ns.prefix().strip_suffix(ns.separator()) == Some(name))
+}
+
+fn below<'a>(
+    names: &'a BTreeMap<String, Known>,
+    name: &str,
+    separator: char,
+) -> impl Iterator<Item = (&'a String, &'a Known)> + use<'a> {
+    let prefix = format!("{name}{separator}");
+    names.range(prefix.clone()..).take_while(move |(child, _)| child.starts_with(&prefix))
+}
+
+fn status(user: &MailUser, name: &str, items: StatusItems) -> Option<Status> {
+    let result = user.open_mailbox(name, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.status(items));
+    match result {
+        Ok(status) => Some(status),
+        Err(Error::NotFound(_) | Error::NotSelectable(_) | Error::NoPermission(_)) => None,
+        Err(error) => {
+            user.logger().error(format_args!("STATUS of {name} failed: {}", base::chain(&error)));
+            None
+        }
+    }
 }

@@ -1,20 +1,43 @@
-//! A namespace: a prefix and separator over a storage (RFC 2342).
+//! A namespace: a prefix and separator over a storage (RFC 2342), and the translation between the
+//! names that users see and those of the storage.
 
 use std::sync::Arc;
 
-use storage::Storage;
+use storage::{Error, MailSettings, MaildirStorage, Result, Storage};
 
-use crate::input::{NamespaceSettings, NamespaceType};
+use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType};
 
 /// One namespace of a user.
 #[derive(Clone)]
 pub struct Namespace {
-    pub(crate) settings: Arc<NamespaceSettings>,
-    pub(crate) separator: char,
-    pub(crate) storage: Arc<dyn Storage>,
+    settings: Arc<NamespaceSettings>,
+    separator: char,
+    storage: Arc<dyn Storage>,
 }
 
 impl Namespace {
+    /// Opens the storage of `settings`, or shares that of the namespace it is an alias for.
+    pub(crate) fn open(input: &MailUserInput, settings: NamespaceSettings, others: &[Self]) -> Result<Self> {
+        let storage = match &settings.alias_for {
+            Some(prefix) => {
+                let target = others.iter().find(|other| other.prefix() == prefix);
+                target
+                    .map(|other| other.storage.clone())
+                    .ok_or_else(|| Error::Unsupported(format!("Invalid namespace alias_for: {prefix}")))?
+            }
+            None => open_storage(input, &settings)?,
+        };
+        let separator = settings.separator.chars().next().unwrap_or_else(|| storage.separator());
+        if !settings.prefix.is_empty() && !settings.prefix.ends_with(separator) && settings.prefix != "INBOX"
+        {
+            let prefix = &settings.prefix;
+            return Err(Error::Unsupported(format!(
+                "Namespace '{prefix}': prefix doesn't end with the separator '{separator}'"
+            )));
+        }
+        Ok(Self { settings: Arc::new(settings), separator, storage })
+    }
+
     /// The block it comes from.
     pub fn settings(&self) -> &NamespaceSettings {
         &self.settings
@@ -38,5 +61,100 @@ impl Namespace {
     /// What is below it.
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    /// The part of `name` behind the prefix, if the name belongs here. The prefix alone, without its
+    /// separator, is the empty name.
+    pub(crate) fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let prefix = self.prefix();
+        if let Some(start) = name.get(..prefix.len())
+            && matches(start, prefix, self.separator)
+        {
+            return name.get(prefix.len()..);
+        }
+        let bare = prefix.strip_suffix(self.separator)?;
+        (name.len() == bare.len() && matches(name, bare, self.separator)).then_some("")
+    }
+
+    /// The storage's name for a user's name that belongs here.
+    pub(crate) fn storage_name(&self, name: &str) -> Result<String> {
+        if self.settings.inbox && name.eq_ignore_ascii_case("INBOX") {
+            return Ok("INBOX".to_owned());
+        }
+        let invalid = |why: &str| Error::InvalidName { name: name.to_owned(), why: why.to_owned() };
+        let rest = self.strip(name).ok_or_else(|| invalid("Missing namespace prefix"))?;
+        let (own, below) = (self.separator, self.storage.separator());
+        if rest == "INBOX" && !self.prefix().is_empty() {
+            return Err(Error::NotFound(name.to_owned()));
+        }
+        if own != below && rest.contains(below) {
+            return Err(Error::BadRequest(format!("Character not allowed in mailbox name: '{below}'")));
+        }
+        if rest.starts_with(own) {
+            return Err(invalid("Begins with hierarchy separator"));
+        }
+        if rest.ends_with(own) {
+            return Err(invalid("Ends with hierarchy separator"));
+        }
+        if rest.contains(&format!("{own}{own}")) {
+            return Err(invalid("Has adjacent hierarchy separators"));
+        }
+        Ok(if own == below { rest.to_owned() } else { rest.replace(own, &below.to_string()) })
+    }
+
+    /// The user's name for a storage's name; `None` if it cannot be shown here.
+    pub(crate) fn user_name(&self, name: &str) -> Option<String> {
+        if name == "INBOX" && self.settings.inbox {
+            return Some(name.to_owned());
+        }
+        let (own, below) = (self.separator, self.storage.separator());
+        if own == below {
+            return Some(format!("{}{name}", self.prefix()));
+        }
+        // A level that holds our separator would look like two levels.
+        let shown = !name.contains(own);
+        shown.then(|| format!("{}{}", self.prefix(), name.replace(below, &own.to_string())))
+    }
+
+    /// The `mailbox {}` blocks with their full names.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (String, &MailboxSettings)> {
+        let inbox = self.settings.inbox;
+        self.settings.mailboxes.iter().map(move |mailbox| match mailbox.name.as_str() {
+            name if inbox && name.eq_ignore_ascii_case("INBOX") => ("INBOX".to_owned(), mailbox),
+            name => (format!("{}{name}", self.prefix()), mailbox),
+        })
+    }
+
+    /// Names that exist by configuration alone.
+    pub(crate) fn automatic(&self) -> impl Iterator<Item = (String, Auto)> {
+        self.configured()
+            .filter(|(_, mailbox)| mailbox.auto != Auto::No)
+            .map(|(name, mailbox)| (name, mailbox.auto))
+    }
+}
+
+/// Equal, but for the case of a leading INBOX (RFC 3501 §5.1).
+fn matches(name: &str, prefix: &str, separator: char) -> bool {
+    let inbox =
+        prefix == "INBOX" || prefix.strip_prefix("INBOX").is_some_and(|rest| rest.starts_with(separator));
+    match (inbox, name.get(..5), name.get(5..), prefix.get(5..)) {
+        (true, Some(head), Some(tail), Some(rest)) => head.eq_ignore_ascii_case("INBOX") && tail == rest,
+        _ => name == prefix,
+    }
+}
+
+fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<Arc<dyn Storage>> {
+    let text = match settings.location.as_str() {
+        "" => input.settings.mail_location.as_str(),
+        own => own,
+    };
+    let location = storage::Location::parse(text, input.home.as_deref())?;
+    let mail: Arc<MailSettings> = Arc::new(input.settings.mail.clone());
+    match location.driver.as_str() {
+        "maildir" => Ok(Arc::new(MaildirStorage::new(location, mail, settings.inbox, input.logger.clone()))),
+        driver @ ("mbox" | "sdbox" | "mdbox" | "dbox" | "imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
+            Err(Error::Unsupported(format!("Mail storage driver {driver} isn't available yet: {text}")))
+        }
+        driver => Err(Error::Unsupported(format!("Unknown mail storage driver {driver}"))),
     }
 }

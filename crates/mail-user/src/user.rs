@@ -7,8 +7,8 @@ use base::Logger;
 use storage::api::PathKind;
 use storage::{Error, Mailbox, MailboxState, OpenMode, Result};
 
-use crate::input::{MailUserInput, MailboxSettings, UserSettings};
-use crate::list::{ListEntry, ListOptions};
+use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
+use crate::list::{self, ListEntry, ListOptions};
 use crate::namespace::Namespace;
 
 /// A logged-in user's mailboxes. Share it behind an `Arc`; all methods may block on the disk.
@@ -18,9 +18,44 @@ pub struct MailUser {
 }
 
 impl MailUser {
-    /// Sets up the namespaces. Creates nothing on disk but what 2.3 creates at login.
+    /// Sets up the namespaces. Creates nothing on disk; INBOX is created when it is first opened.
+    ///
+    /// # Errors
+    /// A `mail_location` that cannot be understood or has a driver that is not there.
     pub fn open(input: MailUserInput) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { input, namespaces: Vec::new() }))
+        let mut blocks = input.settings.namespaces.clone();
+        blocks.retain(|block| !block.disabled);
+        if blocks.is_empty() {
+            blocks.push(NamespaceSettings {
+                name: "inbox".to_owned(),
+                inbox: true,
+                ..NamespaceSettings::default()
+            });
+        }
+        blocks.sort_by_key(|block| (block.alias_for.is_some(), block.order));
+        let mut namespaces = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let (prefix, optional) = (block.prefix.clone(), block.ignore_on_failure);
+            match Namespace::open(&input, block, &namespaces) {
+                Ok(namespace) => namespaces.push(namespace),
+                Err(error) if optional => {
+                    input
+                        .logger
+                        .warning(format_args!("Ignoring namespace '{prefix}': {}", base::chain(&error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let inboxes = namespaces.iter().filter(|ns| ns.settings().inbox && ns.settings().alias_for.is_none());
+        match inboxes.count() {
+            1 => Ok(Arc::new(Self { input, namespaces })),
+            0 => Err(Error::Unsupported(
+                "namespace configuration error: inbox=yes namespace missing".to_owned(),
+            )),
+            _ => Err(Error::Unsupported(
+                "namespace configuration error: There can be only one namespace with inbox=yes".to_owned(),
+            )),
+        }
     }
 
     /// The user name.
@@ -43,76 +78,173 @@ impl MailUser {
         &self.input.logger
     }
 
-    /// All namespaces in the order of their prefixes, hidden ones too.
+    /// All namespaces in the order of `order`, aliases last, hidden ones too.
     pub fn namespaces(&self) -> &[Namespace] {
         &self.namespaces
     }
 
-    /// The namespace a name belongs to.
+    /// The namespace a name belongs to: that with the longest prefix that fits.
     pub fn namespace_of(&self, name: &str) -> Option<&Namespace> {
-        let _ = name;
-        self.namespaces.first()
+        if name.eq_ignore_ascii_case("INBOX")
+            && let Some(inbox) = self.namespaces.iter().find(|ns| ns.settings().inbox)
+        {
+            return Some(inbox);
+        }
+        self.namespaces.iter().filter(|ns| ns.strip(name).is_some()).max_by_key(|ns| ns.prefix().len())
     }
 
     /// Opens a mailbox; one that has `auto = create` or `subscribe` is created first if need be.
     pub fn open_mailbox(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
-        let _ = mode;
-        Err(Error::NotFound(name.to_owned()))
+        let (namespace, below) = self.resolve(name)?;
+        match namespace.storage().open(&below, mode) {
+            Err(Error::NotFound(_) | Error::NotSelectable(_)) if self.auto(namespace, name) != Auto::No => {
+                self.create_automatic(namespace, name, &below)?;
+                namespace.storage().open(&below, mode)
+            }
+            result => result,
+        }
+        .map_err(|error| named(error, name))
     }
 
     /// What there is under a name; `auto` mailboxes always exist.
     pub fn mailbox_state(&self, name: &str) -> Result<MailboxState> {
-        let _ = name;
-        Ok(MailboxState::Missing)
+        let (namespace, below) = self.resolve(name)?;
+        if below.is_empty() {
+            return Ok(MailboxState::NoSelect);
+        }
+        if self.auto(namespace, name) != Auto::No {
+            return Ok(MailboxState::Selectable);
+        }
+        namespace.storage().state(&below).map_err(|error| named(error, name))
     }
 
     /// LIST: `reference` and `patterns` as the client gave them, decoded to UTF-8. An empty pattern is
     /// the protocol's business (it asks for the separator only).
     pub fn list(&self, reference: &str, patterns: &[&str], options: &ListOptions) -> Result<Vec<ListEntry>> {
-        let _ = (reference, patterns, options);
-        Ok(Vec::new())
+        list::run(self, reference, patterns, options)
     }
 
     /// CREATE. A name that ends in the separator makes a `\Noselect` node where the layout has one.
     pub fn create(&self, name: &str) -> Result<()> {
-        Err(Error::NotFound(name.to_owned()))
+        let separator = self.namespace_of(name).map(Namespace::separator);
+        let (bare, directory) = match separator.and_then(|separator| name.strip_suffix(separator)) {
+            Some(bare) => (bare, true),
+            None => (name, false),
+        };
+        let (namespace, below) = self.resolve(bare)?;
+        if below == "INBOX" || below.is_empty() {
+            return Err(Error::Exists(bare.to_owned()));
+        }
+        namespace.storage().create(&below, directory).map_err(|error| named(error, bare))
     }
 
     /// DELETE. INBOX is refused.
     pub fn delete(&self, name: &str) -> Result<()> {
-        Err(Error::NotFound(name.to_owned()))
+        let (namespace, below) = self.resolve(name)?;
+        namespace.storage().delete(&below).map_err(|error| named(error, name))
     }
 
-    /// RENAME, with all children. Renaming INBOX moves its messages (RFC 3501 §6.3.5).
+    /// RENAME, with all children. INBOX is refused, as 2.3 does.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let _ = to;
-        Err(Error::NotFound(from.to_owned()))
+        let (old, from_below) = self.resolve(from)?;
+        let (new, to_below) = self.resolve(to)?;
+        if !Arc::ptr_eq(old.storage(), new.storage()) {
+            return Err(Error::Unsupported("Can't rename mailboxes across specified storages.".to_owned()));
+        }
+        old.storage().rename(&from_below, &to_below).map_err(|error| match error {
+            Error::Exists(_) => Error::Exists(to.to_owned()),
+            Error::InvalidName { why, .. } => Error::InvalidName { name: to.to_owned(), why },
+            error => named(error, from),
+        })
     }
 
     /// SUBSCRIBE. The mailbox must exist, as in 2.3.
     pub fn subscribe(&self, name: &str) -> Result<()> {
-        Err(Error::NotFound(name.to_owned()))
+        if self.mailbox_state(name)? == MailboxState::Missing {
+            return Err(Error::NotFound(name.to_owned()));
+        }
+        self.set_subscribed(name, true)
     }
 
     /// UNSUBSCRIBE.
     pub fn unsubscribe(&self, name: &str) -> Result<()> {
-        Err(Error::NotFound(name.to_owned()))
+        self.set_subscribed(name, false)
     }
 
     /// The `mailbox {}` block of a name, if the configuration has one.
     pub fn mailbox_settings(&self, name: &str) -> Option<&MailboxSettings> {
-        let _ = name;
-        None
+        let namespace = self.namespace_of(name)?;
+        let name = if name.eq_ignore_ascii_case("INBOX") { "INBOX" } else { name };
+        namespace.configured().find(|(known, _)| known == name).map(|(_, mailbox)| mailbox)
     }
 
     /// Whether any mailbox has a special use, so that SPECIAL-USE is a capability.
     pub fn has_special_use(&self) -> bool {
-        self.input.settings.namespaces.iter().any(|ns| ns.mailboxes.iter().any(|m| !m.special_use.is_empty()))
+        self.namespaces.iter().any(|ns| ns.configured().any(|(_, mailbox)| !mailbox.special_use.is_empty()))
     }
 
     /// Where something of a mailbox lies.
     pub fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
-        let _ = (name, kind);
-        None
+        let (namespace, below) = self.resolve(name).ok()?;
+        namespace.storage().path(&below, kind)
+    }
+
+    /// The namespace whose subscriptions file has the entries of `namespace`.
+    pub(crate) fn subscription_namespace<'a>(&'a self, namespace: &'a Namespace) -> Option<&'a Namespace> {
+        if namespace.settings().subscriptions {
+            return Some(namespace);
+        }
+        let parents = self.namespaces.iter().filter(|ns| ns.settings().subscriptions);
+        parents.filter(|ns| namespace.prefix().starts_with(ns.prefix())).max_by_key(|ns| ns.prefix().len())
+    }
+
+    fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<()> {
+        let (namespace, _) = self.resolve(name)?;
+        let keeper = self.subscription_namespace(namespace);
+        let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
+        let below = keeper.storage_name(name)?;
+        keeper.storage().set_subscribed(&below, subscribed).map(drop).map_err(|error| named(error, name))
+    }
+
+    fn create_automatic(&self, namespace: &Namespace, name: &str, below: &str) -> Result<()> {
+        match namespace.storage().create(below, false) {
+            Err(Error::Exists(_)) => return Ok(()),
+            result => result?,
+        }
+        if self.auto(namespace, name) == Auto::Subscribe
+            && let Err(error) = self.set_subscribed(name, true)
+        {
+            let error = base::chain(&error);
+            self.logger().error(format_args!("Failed to autosubscribe to mailbox {name}: {error}"));
+        }
+        Ok(())
+    }
+
+    fn auto(&self, namespace: &Namespace, name: &str) -> Auto {
+        namespace.automatic().find(|(known, _)| known == name).map_or(Auto::No, |(_, auto)| auto)
+    }
+
+    /// The namespace and its storage's name for `name`.
+    fn resolve(&self, name: &str) -> Result<(&Namespace, String)> {
+        let namespace = self.namespace_of(name);
+        let namespace = namespace.ok_or_else(|| {
+            Error::BadRequest(format!("Client tried to access nonexistent namespace. (Mailbox name should probably be prefixed with: {})", self.inbox_prefix()))
+        })?;
+        Ok((namespace, namespace.storage_name(name)?))
+    }
+
+    fn inbox_prefix(&self) -> &str {
+        self.namespaces.iter().find(|ns| ns.settings().inbox).map_or("", Namespace::prefix)
+    }
+}
+
+/// The error with the name that the user knows.
+fn named(error: Error, name: &str) -> Error {
+    match error {
+        Error::NotFound(_) => Error::NotFound(name.to_owned()),
+        Error::NotSelectable(_) => Error::NotSelectable(name.to_owned()),
+        Error::Exists(_) => Error::Exists(name.to_owned()),
+        Error::InvalidName { why, .. } => Error::InvalidName { name: name.to_owned(), why },
+        error => error,
     }
 }

@@ -1,0 +1,101 @@
+//! Makes [`UserSettings`] from the parsed configuration.
+
+use settings::key::{self, mailbox, namespace};
+use settings::vars::Expander;
+use settings::{Section, SectionKind, Settings};
+use storage::settings::FsyncMode;
+use storage::{Error, MailSettings, Result};
+
+use crate::input::{Auto, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings};
+
+impl UserSettings {
+    /// The settings of one user: `settings` with the userdb's fields over them; `expander` knows the
+    /// user's `%` variables; `hostname` goes into the names of files.
+    ///
+    /// # Errors
+    /// A location or prefix with a variable that does not exist.
+    pub fn from_settings(settings: &Settings, expander: &Expander<'_>, hostname: &str) -> Result<Self> {
+        let expand =
+            |text: &str| expander.expand(text).map_err(|error| Error::Unsupported(error.to_string()));
+        let sections = settings.section_list(SectionKind::Namespace);
+        let namespaces =
+            sections.iter().map(|section| namespace_of(section, &expand)).collect::<Result<_>>()?;
+        Ok(Self {
+            mail_location: expand(settings.get(key::MAIL_LOCATION))?,
+            mail: mail_of(settings, hostname),
+            namespaces,
+        })
+    }
+}
+
+fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
+    MailSettings {
+        mail_fsync: match settings.get(key::MAIL_FSYNC) {
+            "never" => FsyncMode::Never,
+            "always" => FsyncMode::Always,
+            _ => FsyncMode::Optimized,
+        },
+        mail_nfs_storage: settings.get(key::MAIL_NFS_STORAGE),
+        mail_max_lock_timeout: settings.get(key::MAIL_MAX_LOCK_TIMEOUT),
+        dotlock_use_excl: settings.get(key::DOTLOCK_USE_EXCL),
+        mail_max_keyword_length: usize::try_from(settings.get(key::MAIL_MAX_KEYWORD_LENGTH))
+            .unwrap_or(usize::MAX),
+        mail_full_filesystem_access: settings.get(key::MAIL_FULL_FILESYSTEM_ACCESS),
+        mail_save_crlf: settings.get(key::MAIL_SAVE_CRLF),
+        mail_temp_scan_interval: settings.get(key::MAIL_TEMP_SCAN_INTERVAL),
+        mailbox_list_index: settings.get(key::MAILBOX_LIST_INDEX),
+        maildir_stat_dirs: settings.get(key::MAILDIR_STAT_DIRS),
+        maildir_copy_with_hardlinks: settings.get(key::MAILDIR_COPY_WITH_HARDLINKS),
+        maildir_very_dirty_syncs: settings.get(key::MAILDIR_VERY_DIRTY_SYNCS),
+        maildir_broken_filename_sizes: settings.get(key::MAILDIR_BROKEN_FILENAME_SIZES),
+        maildir_empty_new: settings.get(key::MAILDIR_EMPTY_NEW),
+        hostname: hostname.to_owned(),
+        ..MailSettings::default()
+    }
+}
+
+fn namespace_of(section: &Section, expand: &dyn Fn(&str) -> Result<String>) -> Result<NamespaceSettings> {
+    let alias_for = match section.get(namespace::ALIAS_FOR) {
+        "" if !section.is_set(namespace::ALIAS_FOR) => None,
+        prefix => Some(expand(prefix)?),
+    };
+    Ok(NamespaceSettings {
+        name: section.name().to_owned(),
+        kind: match section.get(namespace::TYPE) {
+            "shared" => NamespaceType::Shared,
+            "public" => NamespaceType::Public,
+            _ => NamespaceType::Private,
+        },
+        separator: section.get(namespace::SEPARATOR).to_owned(),
+        prefix: expand(section.get(namespace::PREFIX))?,
+        location: expand(section.get(namespace::LOCATION))?,
+        alias_for,
+        inbox: section.get(namespace::INBOX),
+        hidden: section.get(namespace::HIDDEN),
+        list: match section.get(namespace::LIST) {
+            "no" => NamespaceList::No,
+            "children" => NamespaceList::Children,
+            _ => NamespaceList::Yes,
+        },
+        subscriptions: section.get(namespace::SUBSCRIPTIONS),
+        ignore_on_failure: section.get(namespace::IGNORE_ON_FAILURE),
+        disabled: section.get(namespace::DISABLED),
+        order: u32::try_from(section.get(namespace::ORDER)).unwrap_or(u32::MAX),
+        mailboxes: section.sub(SectionKind::Mailbox).iter().map(mailbox_of).collect(),
+    })
+}
+
+fn mailbox_of(section: &Section) -> MailboxSettings {
+    MailboxSettings {
+        name: section.name().to_owned(),
+        auto: match section.get(mailbox::AUTO) {
+            "create" => Auto::Create,
+            "subscribe" => Auto::Subscribe,
+            _ => Auto::No,
+        },
+        special_use: section.get(mailbox::SPECIAL_USE).split_whitespace().map(str::to_owned).collect(),
+        comment: section.get(mailbox::COMMENT).to_owned(),
+        autoexpunge_secs: section.get(mailbox::AUTOEXPUNGE).as_secs(),
+        autoexpunge_max_mails: section.get(mailbox::AUTOEXPUNGE_MAX_MAILS),
+    }
+}
