@@ -71,3 +71,15 @@ pub(crate) const PROXY_STEP_BYTES: usize = 16 * 1024;
 
 /// Distinct settings (by network and server name) whose TLS contexts and texts are kept ready.
 pub(crate) const CONFIGS_MAX: usize = 4096;
+
+/// Pause between looks at a PROXY protocol header that comes in pieces.
+pub(crate) const HEADER_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long TLS proxies go on once the process stops: the mail processes say goodbye through them.
+pub(crate) const PROXY_GRACE: Duration = Duration::from_secs(5);
+
+/// Pause after an `accept` that failed.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The master is told of clients that come and go at most this often.
+pub(crate) const STATUS_PAUSE: Duration = Duration::from_millis(100);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use base::Logger;
+use net::tls::ClientCert;
 use settings::vars::{Expander, Variable};
 
 use crate::facts::{Peer, Tls};
@@ -206,7 +207,13 @@ fn protection(peer: &Peer) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
         Tls::Proxied => (Some("TLS".into()), Some("(proxied)".into())),
         Tls::Handshaking(None) => (Some("TLS handshaking".into()), Some("".into())),
         Tls::Handshaking(Some(error)) => (Some(format!("TLS handshaking: {error}").into()), Some("".into())),
-        Tls::On(details) => (Some("TLS".into()), Some(Cow::Borrowed(details.as_str()))),
+        Tls::On(details) => {
+            let state = match &peer.cert {
+                ClientCert::Invalid(reason) => format!("TLS: {reason}").into(),
+                _ => Cow::Borrowed("TLS"),
+            };
+            (Some(state), Some(Cow::Borrowed(details.as_str())))
+        }
     }
 }
 

@@ -87,6 +87,9 @@ impl Imap {
                 self.reply(common, "OK Logout completed.");
                 return Step::Act(Action::Disconnect("Aborted login by logging out"));
             }
+            LoginCommand::Id(params) if params.0.iter().any(|(key, _)| key.len() > ID_KEY_BYTES_MAX) => {
+                self.reply(common, "BAD Invalid ID parameters");
+            }
             LoginCommand::Id(params) => self.id(common, &params),
             LoginCommand::Starttls => return self.starttls(common),
             LoginCommand::Authenticate { mechanism, initial_response } => {

@@ -378,9 +378,14 @@ impl Session {
         &self.common.config
     }
 
-    /// Whether an attempt to log in is on, or through.
-    pub(crate) fn is_finishing(&self) -> bool {
-        self.stage == Stage::Finishing
+    /// Whether bytes of the client wait.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// The auth process that was asked.
+    pub(crate) fn mechanisms(&self) -> &Mechanisms {
+        &self.common.mechanisms
     }
 
     /// Whether the session has been greeted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{Details, ServerContext, cipher};
 
@@ -43,7 +43,15 @@ where
             break;
         }
     }
-    let start = LazyConfigAcceptor::new(acceptor, stream).await.map_err(failed)?;
+    // The acceptor below looks at what it reads only, so what was read before needs a look of its own.
+    let ready = match early {
+        [] => None,
+        _ => acceptor.accept().map_err(|(error, _)| AcceptError::Failed(error))?,
+    };
+    let start = match ready {
+        Some(accepted) => StartHandshake::from_parts(accepted, stream),
+        None => LazyConfigAcceptor::new(acceptor, stream).await.map_err(failed)?,
+    };
     let context = choose(start.client_hello().server_name()).ok_or(AcceptError::NoContext)?;
     let stream = start.into_stream(context.config.clone()).await.map_err(failed)?;
     Ok((stream, context))

@@ -134,6 +134,25 @@ async fn garbage_and_half_handshakes_fail() {
     }
 }
 
+/// STARTTLS: a client may send its first message without waiting for our OK, but nothing else.
+#[tokio::test]
+async fn bytes_that_were_read_before() {
+    let authority = Authority::new("Test CA");
+    let context = Arc::new(ServerContext::new(&options(&authority, "a.example.org")).unwrap());
+    let (near, _far) = tokio::io::duplex(1 << 16);
+    let error = accept(near, b"b noop\r\n", |_| Some(context.clone())).await.map(|_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("SSL_accept() failed: received corrupt message"), "{error}");
+
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let connector = client(&authority, None, false);
+    let name = ServerName::try_from("a.example.org").unwrap();
+    let connecting = tokio::spawn(async move { connector.connect(name, far).await.map(|_| ()) });
+    let mut early = [0; 64];
+    tokio::io::AsyncReadExt::read_exact(&mut near, &mut early).await.unwrap();
+    accept(near, &early, |_| Some(context)).await.unwrap();
+    connecting.await.unwrap().unwrap();
+}
+
 #[test]
 fn settings_errors() {
     let authority = Authority::new("Test CA");

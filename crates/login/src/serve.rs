@@ -1,0 +1,206 @@
+//! The process: accepts clients, as many as it may have at once and in all, tells the master how
+//! many there are, and ends when its time has come.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use ipc::control::{Listener, ToMaster};
+use net::tls::TlsStream;
+use service::{Fatal, Phase, Process, Stream};
+use settings::key;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::accept::Acceptor;
+use crate::arguments::Arguments;
+use crate::arrival::{LoadBalancers, arrive};
+use crate::auth_client::{AuthClient, AuthState};
+use crate::clients::{Clients, Seat};
+use crate::config::Configs;
+use crate::connection::{self, Shared};
+use crate::here::Here;
+use crate::limits::{ACCEPT_PAUSE, PROXY_GRACE, STATUS_PAUSE};
+use crate::proxy::pump;
+use crate::session::Protocol;
+
+/// The life of a login process.
+pub(crate) async fn run(protocol: Protocol, process: Process, here: Here) -> Result<(), Fatal> {
+    let log = process.log().clone();
+    let arguments = Arguments::parse(process.arguments(), protocol).map_err(Fatal::new)?;
+    let pid = std::process::id();
+    let auth = AuthClient::start(process.socket(&arguments.auth_socket()), pid, log.clone());
+    let acceptor = Acceptor::new(process.take_listeners())?;
+    let shared = Arc::new(Shared {
+        protocol,
+        configs: Configs::new(protocol, Arc::new(here), process.settings(), log.clone()),
+        auth,
+        clients: Clients::default(),
+        pid,
+        tls_always: arguments.tls,
+        mail_socket: process.socket(&arguments.mail_socket()),
+        shutdown: process.shutdown(),
+        log,
+        process,
+    });
+    Server::new(shared, acceptor).run().await;
+    Ok(())
+}
+
+/// Proxies a logged-in client's TLS until either side is through.
+pub(crate) async fn proxy(shared: Arc<Shared>, client: Box<TlsStream<Stream>>, mail: UnixStream, seat: Seat) {
+    tokio::select! {
+        () = pump(client, mail) => {}
+        () = last_words(&shared) => {}
+    }
+    drop(seat);
+}
+
+async fn last_words(shared: &Shared) {
+    shared.shutdown.stopping().await;
+    sleep(PROXY_GRACE).await;
+}
+
+struct Server {
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+    balancers: LoadBalancers,
+    served: u32,
+    phase: Phase,
+    told: Option<(u32, u32)>,
+    tell_at: Option<Instant>,
+}
+
+/// What happened.
+enum Event {
+    Client(std::io::Result<(Stream, Arc<Listener>)>),
+    Crowded,
+    Changed,
+    Tell,
+    Phase(Phase),
+}
+
+impl Server {
+    fn new(shared: Arc<Shared>, acceptor: Acceptor) -> Self {
+        let balancers = LoadBalancers::new(&shared.process.settings().root(), &shared.log);
+        Self { shared, acceptor, balancers, served: 0, phase: Phase::Running, told: None, tell_at: None }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let counts = self.shared.clients.counts();
+            let (is_open, here) = (self.is_open(), counts.strangers + counts.proxies);
+            if !is_open {
+                self.acceptor.close();
+                if here == 0 {
+                    break;
+                }
+                if counts.strangers == 0 {
+                    self.shared.auth.quit();
+                }
+            }
+            self.tell(here);
+            match self.event(is_open, here).await {
+                Event::Client(Ok((stream, listener))) => self.welcome(stream, listener),
+                Event::Client(Err(error)) => {
+                    // Out of descriptors, most likely: those that leave make room.
+                    self.shared.log.error(format_args!("accept() failed: {error}"));
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                Event::Crowded => self.shared.clients.evict_oldest(),
+                Event::Tell => self.tell_now(here),
+                Event::Changed => {}
+                Event::Phase(phase) => self.enter(phase),
+            }
+        }
+        self.tell_now(0);
+    }
+
+    /// Whether clients are still accepted, apart from there being room.
+    fn is_open(&self) -> bool {
+        let most = self.shared.process.service_count();
+        self.phase == Phase::Running && (most == 0 || self.served < most)
+    }
+
+    async fn event(&mut self, is_open: bool, here: usize) -> Event {
+        let shared = &self.shared;
+        let has_room = here < shared.process.client_limit() as usize;
+        let phase = self.phase;
+        let tell_at = self.tell_at;
+        tokio::select! {
+            biased;
+            () = shared.shutdown.stopping(), if phase < Phase::Stopping => Event::Phase(Phase::Stopping),
+            () = shared.shutdown.retiring(), if phase < Phase::Retiring => Event::Phase(Phase::Retiring),
+            () = shared.clients.changed() => Event::Changed,
+            () = shared.process.crowded(), if is_open && !has_room => Event::Crowded,
+            client = self.acceptor.accept(), if is_open && has_room => Event::Client(client),
+            () = async { match tell_at { Some(at) => sleep_until(at).await, None => pending().await } } => Event::Tell,
+        }
+    }
+
+    fn welcome(&mut self, stream: Stream, listener: Arc<Listener>) {
+        self.served = self.served.saturating_add(1);
+        let (shared, balancers) = (self.shared.clone(), self.balancers.clone());
+        let ip = match &stream {
+            Stream::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip().to_canonical()),
+            Stream::Unix(_) => None,
+        };
+        if let Stream::Tcp(stream) = &stream {
+            // Answers are written whole; waiting for more to send only costs time.
+            let _ = stream.set_nodelay(true);
+        }
+        let (seat, evicted) = shared.clients.enter(ip);
+        tokio::spawn(async move {
+            let arrival = arrive(stream, &listener.name, &listener.kind, &balancers, &shared.log).await;
+            if let Some(arrival) = arrival {
+                connection::serve(shared, arrival, seat, evicted).await;
+            }
+        });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        let is_ready = matches!(self.shared.auth.state(), AuthState::Ready(_));
+        // Without an auth process there is nothing left that strangers could wait for.
+        if phase == Phase::Stopping || !is_ready {
+            self.shared.clients.evict_all();
+        }
+    }
+
+    /// Tells the master how things stand: at once when room or idleness begins or ends, otherwise
+    /// after a pause, since it need not know of each client.
+    fn tell(&mut self, here: usize) {
+        let status = self.status(here);
+        let edge = |(available, _): (u32, u32)| (available == 0, here == 0);
+        match self.told {
+            Some(told) if told == status => self.tell_at = None,
+            Some(told) if edge(told).0 == edge(status).0 && here != 0 => {
+                self.tell_at.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
+            }
+            _ => self.tell_now(here),
+        }
+    }
+
+    fn tell_now(&mut self, here: usize) {
+        let (available, total) = self.status(here);
+        self.told = Some((available, total));
+        self.tell_at = None;
+        let process = &self.shared.process;
+        process.tell_master(ToMaster::Status { available, total }, None);
+        if process.settings().root().get(key::VERBOSE_PROCTITLE) {
+            process.set_title(&self.shared.clients.title());
+        }
+    }
+
+    fn status(&self, here: usize) -> (u32, u32) {
+        if !self.is_open() {
+            return (0, self.served);
+        }
+        let process = &self.shared.process;
+        let room = process.client_limit().saturating_sub(u32::try_from(here).unwrap_or(u32::MAX));
+        let left = match process.service_count() {
+            0 => u32::MAX,
+            most => most.saturating_sub(self.served),
+        };
+        (room.min(left), self.served)
+    }
+}
