@@ -149,7 +149,9 @@ mod tests {
         let channel = Channel::new(vec![dir.path().to_path_buf()]);
         let count = Arc::new(AtomicUsize::new(0));
         let seen = count.clone();
-        let subscription = channel.subscribe(Arc::new(move || drop(seen.fetch_add(1, Ordering::SeqCst))));
+        let subscription = channel.subscribe(Arc::new(move || {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }));
         std::fs::write(dir.path().join("a"), "x").unwrap();
         Hub::global().dispatch();
         // Other tests may dispatch at the same time, so the call may come from there.

@@ -397,7 +397,9 @@ impl Shared {
                 known.iter().map(|entry| filename::base(&entry.name)).collect();
             let gone = read.records.iter().map(|(_, _, name)| filename::base(name));
             work.gone = gone.filter(|base| !names.contains(base)).map(<[u8]>::to_vec).collect();
-            state.entries.iter().for_each(|entry| drop(work.gone.remove(filename::base(&entry.name))));
+            for entry in &state.entries {
+                work.gone.remove(filename::base(&entry.name));
+            }
         }
         recreate |= unknown.iter().any(|(name, _)| work.gone.contains(filename::base(name)));
         let removed: UidSet = if renewed {

@@ -1,0 +1,222 @@
+//! What a Maildir does for its sessions, seen from outside.
+
+mod support;
+
+use std::io::Read;
+
+use base::Uid;
+use storage::api::copy;
+use storage::{CopyMode, Error, FlagMode, Flags, OpenMode, SaveMeta, StatusItems, Storage, SyncMode, Wanted};
+use support::{Home, change, deliver, save, show, uids};
+
+#[test]
+fn saved_messages_have_names_sizes_and_uids() {
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    assert_eq!(save(&mut *inbox, "A: b\r\n\r\nline\r\n", Flags::NONE, &[]).unwrap(), 1);
+    assert_eq!(save(&mut *inbox, "A: b\n\nx\ry\r", Flags::SEEN | Flags::FLAGGED, &["work"]).unwrap(), 2);
+    let view = inbox.sync(SyncMode::Quick).unwrap();
+    assert_eq!(show(&view), "1() 2(\\Flagged \\Seen work)");
+    assert_eq!(inbox.recent().to_string(), "1:2");
+    let files = home.files();
+    assert!(files[0].contains("host,S=11,W=14:2,") && files[1].ends_with(",S=10,W=12:2,FSa"), "{files:?}");
+    let uidlist = home.uidlist();
+    assert!(
+        uidlist.starts_with("3 V") && uidlist.contains("\n1 :") && uidlist.contains("\n2 :"),
+        "{uidlist}"
+    );
+    assert_eq!(std::fs::read_to_string(home.root().join("dovecot-keywords")).unwrap(), "0 work\n");
+    let mut text = String::new();
+    inbox.open_message(Uid::ONE).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "A: b\n\nline\n");
+    let facts =
+        inbox.fetch_facts(Uid::ONE, Wanted::SIZE_VIRTUAL | Wanted::HEADER | Wanted::ENVELOPE).unwrap();
+    assert_eq!(facts.size_virtual, Some(14));
+    assert_eq!(facts.header.as_deref(), Some(&b"A: b\n\n"[..]));
+}
+
+#[test]
+fn changes_by_other_programs_are_noticed() {
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    deliver(&home.root(), "20.M1P1.x", "b\n");
+    deliver(&home.root(), "10.M1P1.x", "a\n");
+    let view = inbox.sync(SyncMode::Quick).unwrap();
+    assert_eq!((show(&view).as_str(), inbox.recent().to_string().as_str()), ("1() 2()", "1:2"));
+    assert_eq!(home.files(), ["cur/10.M1P1.x:2,", "cur/20.M1P1.x:2,"]);
+    let cur = home.root().join("cur");
+    std::fs::rename(cur.join("10.M1P1.x:2,"), cur.join("10.M1P1.x:2,RS")).unwrap();
+    std::fs::remove_file(cur.join("20.M1P1.x:2,")).unwrap();
+    deliver(&home.root(), "30.M1P1.x", "c\n");
+    assert_eq!(show(&inbox.sync(SyncMode::Quick).unwrap()), "1(\\Answered \\Seen) 3()");
+    // Between our look and our change somebody renames once more.
+    std::fs::rename(cur.join("10.M1P1.x:2,RS"), cur.join("10.M1P1.x:2,S")).unwrap();
+    let view = inbox.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::FLAGGED, &[])).unwrap();
+    assert_eq!(show(&view), "1(\\Flagged \\Seen) 3()");
+    // A file put back after its expunge is a new message.
+    inbox.expunge(&uids(&[1])).unwrap();
+    std::fs::write(cur.join("10.M1P1.x:2,S"), "a\n").unwrap();
+    assert_eq!(show(&inbox.sync(SyncMode::Full).unwrap()), "3() 4(\\Seen)");
+}
+
+#[test]
+fn sessions_of_one_process_see_each_other() {
+    let home = Home::new();
+    let (mut one, mut two) = (home.inbox(), home.inbox());
+    save(&mut *one, "x\n", Flags::NONE, &[]).unwrap();
+    one.sync(SyncMode::Quick).unwrap();
+    let view = two.sync(SyncMode::Quick).unwrap();
+    assert_eq!((view.len(), one.recent().len(), two.recent().len()), (1, 1, 0));
+    let woken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let seen = woken.clone();
+    let add = move || {
+        seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    };
+    let _subscription = two.subscribe(std::sync::Arc::new(add)).unwrap();
+    one.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::SEEN, &["later"])).unwrap();
+    assert_ne!(woken.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(show(&two.sync(SyncMode::Memory).unwrap()), "1(\\Seen later)");
+    one.expunge(&uids(&[1])).unwrap();
+    assert!(matches!(two.open_message(Uid::ONE), Err(Error::Expunged(_))));
+}
+
+#[test]
+fn examine_changes_nothing() {
+    let home = Home::new();
+    home.inbox();
+    deliver(&home.root(), "20.M1P1.x", "b\n");
+    let mut mailbox = home.storage().open("INBOX", OpenMode::ReadOnly).unwrap();
+    assert_eq!(mailbox.sync(SyncMode::Quick).unwrap().len(), 1);
+    assert_eq!((home.files(), mailbox.recent().len()), (vec!["new/20.M1P1.x".to_owned()], 1));
+    assert!(matches!(mailbox.expunge(&uids(&[1])), Err(Error::NoPermission(_))));
+    let status = mailbox.status(StatusItems::MESSAGES | StatusItems::SIZE).unwrap();
+    assert_eq!((status.messages, status.recent, status.size), (1, 1, Some(3)));
+}
+
+#[test]
+fn copies_keep_flags_dates_and_guid() {
+    let home = Home::new();
+    let storage = home.storage();
+    let mut inbox = home.inbox();
+    storage.create("Archive.2024", false).unwrap();
+    let mut archive = storage.open("Archive.2024", OpenMode::ReadWrite).unwrap();
+    save(&mut *inbox, "x\n", Flags::SEEN, &["work"]).unwrap();
+    save(&mut *inbox, "y\n", Flags::NONE, &[]).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    let guid = |mailbox: &mut dyn storage::Mailbox, uid| {
+        mailbox.fetch_facts(Uid::new(uid).unwrap(), Wanted::GUID | Wanted::INTERNAL_DATE).unwrap()
+    };
+    let before = guid(&mut *inbox, 1);
+    let copied = copy(&mut *inbox, &uids(&[1, 2, 7]), &mut *archive, CopyMode::Move).unwrap();
+    assert_eq!(copied.destination.len(), 2);
+    assert!(inbox.sync(SyncMode::Quick).unwrap().is_empty());
+    assert_eq!(show(&archive.sync(SyncMode::Quick).unwrap()), "1(\\Seen work) 2()");
+    let after = guid(&mut *archive, 1);
+    assert_eq!((before.guid, before.internal_date), (after.guid, after.internal_date));
+    // Into the same mailbox: the name is taken, so the GUID goes into the uidlist.
+    let mut same = storage.open("Archive.2024", OpenMode::Append).unwrap();
+    copy(&mut *archive, &uids(&[1]), &mut *same, CopyMode::Copy).unwrap();
+    assert_eq!(show(&archive.sync(SyncMode::Quick).unwrap()), "1(\\Seen work) 2() 3(\\Seen work)");
+    assert_eq!(guid(&mut *archive, 3).guid, guid(&mut *archive, 1).guid);
+    assert_eq!(home.files().len(), 0);
+}
+
+#[test]
+fn an_aborted_save_leaves_nothing() {
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    let before = home.uidlist();
+    let mut batch = inbox.begin_save().unwrap();
+    for _ in 0..2 {
+        batch.begin(SaveMeta::default()).unwrap();
+        batch.write(b"x").unwrap();
+    }
+    batch.end().unwrap();
+    batch.begin(SaveMeta::default()).unwrap();
+    drop(batch);
+    assert!(home.files().is_empty());
+    assert_eq!(home.uidlist(), before);
+}
+
+#[test]
+fn damaged_uidlists() {
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    save(&mut *inbox, "x\n", Flags::SEEN, &[]).unwrap();
+    save(&mut *inbox, "y\n", Flags::SEEN, &[]).unwrap();
+    let good = home.uidlist();
+    let path = home.root().join("dovecot-uidlist");
+    // While it is open, memory mends the file and nothing changes for the session.
+    let validity = inbox.sync(SyncMode::Quick).unwrap().uid_validity();
+    for bad in ["garbage\n", "", "3 V1 N1\n1\n"] {
+        std::fs::write(&path, bad).unwrap();
+        let view = inbox.sync(SyncMode::Full).unwrap();
+        assert_eq!((show(&view).as_str(), view.uid_validity()), ("1(\\Seen) 2(\\Seen)", validity), "{bad:?}");
+        assert_eq!(home.uidlist().lines().nth(1), good.lines().nth(1));
+    }
+    drop(inbox);
+    // A line torn at the end is only that line.
+    std::fs::write(&path, good.get(..good.len() - 5).unwrap()).unwrap();
+    let mut inbox = home.inbox();
+    assert_eq!(inbox.view().uid_validity(), validity);
+    assert_eq!(inbox.view().len(), 2);
+    assert_eq!(save(&mut *inbox, "z\n", Flags::SEEN, &[]).unwrap(), inbox.view().uid_next().get());
+    drop(inbox);
+    // Garbage without memory: a new UIDVALIDITY, all messages.
+    std::fs::write(&path, "garbage\n").unwrap();
+    let inbox = home.inbox();
+    assert_ne!(inbox.view().uid_validity(), validity);
+    assert_eq!(inbox.view().len(), 3);
+}
+
+#[test]
+fn keywords_beyond_the_alphabet_are_refused() {
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    save(&mut *inbox, "x\n", Flags::NONE, &[]).unwrap();
+    for index in 0..26 {
+        let name = format!("k{index}");
+        inbox.store_flags(&uids(&[1]), &change(FlagMode::Replace, Flags::NONE, &[&name])).unwrap();
+    }
+    assert!(!inbox.allows_new_keywords());
+    let one_more = change(FlagMode::Add, Flags::NONE, &["k26"]);
+    assert!(matches!(inbox.store_flags(&uids(&[1]), &one_more), Err(Error::BadRequest(_))));
+    assert_eq!(show(&inbox.sync(SyncMode::Quick).unwrap()), "1(k25)");
+}
+
+#[test]
+fn mailboxes_are_created_listed_renamed_deleted() {
+    for (extra, separator) in [("", "."), (":LAYOUT=fs", "/")] {
+        let home = Home::new();
+        let storage = home.storage_at(extra, storage::fs::Fs::default());
+        let name = |text: &str| text.replace('/', separator);
+        let listed = || {
+            let mut names: Vec<String> = storage
+                .list()
+                .unwrap()
+                .into_iter()
+                .map(|one| format!("{}{}", one.name, if one.selectable { "" } else { "-" }))
+                .collect();
+            names.sort();
+            names.join(" ")
+        };
+        storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+        storage.create(&name("Entwürfe"), false).unwrap();
+        storage.create(&name("a/b"), false).unwrap();
+        assert!(matches!(storage.create(&name("a/b"), false), Err(Error::Exists(_))));
+        let parent = if separator == "/" { "a- " } else { "" };
+        assert_eq!(listed(), name(&format!("Entwürfe INBOX {parent}a/b")));
+        storage.create("a", false).unwrap();
+        storage.rename("a", "z").unwrap();
+        assert_eq!(listed(), name("Entwürfe INBOX z z/b"));
+        assert!(matches!(storage.rename("a", "y"), Err(Error::NotFound(_))));
+        storage.delete("z").unwrap();
+        let parent = if separator == "/" { "z- " } else { "" };
+        assert_eq!(listed(), name(&format!("Entwürfe INBOX {parent}z/b")));
+        for bad in ["", "..", "a/../b", "a//b", "x\ty", "/etc", "~root"] {
+            assert!(storage.create(bad, false).is_err() || (separator == "." && bad == "~root"), "{bad}");
+        }
+        assert!(storage.set_subscribed("Entwürfe", true).unwrap());
+        assert_eq!(storage.subscriptions().unwrap(), ["Entwürfe"]);
+    }
+}
