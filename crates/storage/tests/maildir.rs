@@ -220,3 +220,35 @@ fn mailboxes_are_created_listed_renamed_deleted() {
         assert_eq!(storage.subscriptions().unwrap(), ["Entwürfe"]);
     }
 }
+
+#[test]
+fn searches() {
+    use storage::search::{DateKind, Day, Query, run};
+    let home = Home::new();
+    let mut inbox = home.inbox();
+    let text = |subject: &str, body: &str| {
+        format!("Date: Fri, 1 Mar 2024 10:00:00 +0100\r\nSubject: {subject}\r\n\r\n{body}\r\n")
+    };
+    save(&mut *inbox, &text("Hello World", "first body"), Flags::SEEN, &["Work"]).unwrap();
+    save(&mut *inbox, &text("other", "Second BODY with more words"), Flags::NONE, &[]).unwrap();
+    let view = inbox.sync(SyncMode::Quick).unwrap();
+    let mut check = |query: Query, expected: &[u32]| {
+        let found = run(&mut *inbox, &view, &query).unwrap();
+        assert_eq!(found.iter().map(|uid| uid.get()).collect::<Vec<_>>(), expected, "{query:?}");
+    };
+    let header = |name: &str, text: &str| Query::Header { name: name.into(), text: text.into() };
+    let day = Day::from_ymd(2024, 3, 1).unwrap();
+    check(Query::All, &[1, 2]);
+    check(Query::Not(Box::new(Query::Flags(Flags::SEEN))), &[2]);
+    check(Query::Keyword("WORK".into()), &[1]);
+    check(Query::Recent, &[1, 2]);
+    check(header("subject", "hello w"), &[1]);
+    check(header("X-None", ""), &[]);
+    check(Query::And(vec![Query::Body("body".into()), Query::Larger(80)]), &[2]);
+    check(Query::Or(vec![Query::Text("WORLD".into()), Query::Body("more words".into())]), &[1, 2]);
+    check(Query::On(DateKind::Sent, day), &[1, 2]);
+    check(Query::Before(DateKind::Sent, day), &[]);
+    check(Query::Since(DateKind::Received, day), &[1, 2]);
+    check(Query::Younger(3600), &[1, 2]);
+    check(Query::And(vec![Query::Uids(uids(&[2, 9])), Query::Text("nothing of it".into())]), &[]);
+}

@@ -1,6 +1,10 @@
 //! Search over a mailbox: the query tree and the engine that answers it from facts first and opens
 //! a message only where nothing else can tell.
 
+mod date;
 pub mod query;
+mod run;
+mod text;
 
 pub use query::{DateKind, Day, Query};
+pub use run::{Search, run};
