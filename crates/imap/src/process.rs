@@ -63,6 +63,10 @@ pub async fn serve(
         out: OutBuf::default(),
         news: Arc::new(Notify::new()),
         subscription: None,
+        settings: settings.clone(),
+        heard_at: Instant::now(),
+        still_here_at: None,
+        check_at: None,
         title,
         titled: None,
     };
@@ -83,6 +87,13 @@ struct Task<T> {
     out: OutBuf,
     news: Arc<Notify>,
     subscription: Option<storage::Subscription>,
+    settings: Arc<ImapSettings>,
+    /// When the client last sent something.
+    heard_at: Instant,
+    /// When an idle client is told that we are still here.
+    still_here_at: Option<Instant>,
+    /// When the mailbox of an idle client is looked at next.
+    check_at: Option<Instant>,
     title: T,
     titled: Option<&'static str>,
 }
@@ -167,12 +178,16 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         match self.wait(ending).await {
             Ok(Woken::Readable) => return self.read().await,
             Ok(Woken::News) => {
+                self.check_at = None;
                 let (session, out) = (&mut self.session, &mut self.out);
                 if blocking(AssertUnwindSafe(|| session.notice_changes(out))).is_err() {
                     return Some("Internal error".to_owned());
                 }
             }
-            Ok(Woken::StillHere) => self.out.put(b"* OK Still here\r\n"),
+            Ok(Woken::StillHere) => {
+                self.still_here_at = None;
+                self.out.put(b"* OK Still here\r\n");
+            }
             Ok(Woken::Inactive) => {
                 self.out.put(b"* BYE Disconnected for inactivity.\r\n");
                 let _ = self.flush().await;
@@ -185,16 +200,36 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
     }
 
     async fn wait(&mut self, ending: std::pin::Pin<&mut impl Future<Output = Ending>>) -> io::Result<Woken> {
-        let interval = self.session.idle_notify_interval();
-        let is_idling = self.session.is_idling();
-        let still_here = is_idling && interval > Duration::ZERO;
-        // Each "Still here" proves that the client is there.
-        let patience = if still_here { interval } else { INACTIVITY_MAX };
+        let (deadline, what) = self.deadline();
         tokio::select! {
             ready = self.stream.readable() => ready.map(|()| Woken::Readable),
-            () = self.news.notified(), if is_idling => Ok(Woken::News),
-            () = tokio::time::sleep(patience) => Ok(if still_here { Woken::StillHere } else { Woken::Inactive }),
+            () = self.news.notified(), if self.session.is_idling() => Ok(Woken::News),
+            () = tokio::time::sleep_until(deadline.into()) => Ok(what),
             why = ending => Ok(Woken::Ending(why)),
+        }
+    }
+
+    /// What is to be done if nothing happens, and when.
+    fn deadline(&mut self) -> (Instant, Woken) {
+        let now = Instant::now();
+        if !self.session.is_idling() {
+            self.still_here_at = None;
+            self.check_at = None;
+            return (now + INACTIVITY_MAX, Woken::Inactive);
+        }
+        let after = |at: &mut Option<Instant>, interval: Duration| {
+            (interval > Duration::ZERO).then(|| *at.get_or_insert(now + interval))
+        };
+        let check = after(&mut self.check_at, self.settings.idle_check_interval);
+        // Each "Still here" proves that the client is there.
+        let still_here = after(&mut self.still_here_at, self.settings.idle_notify_interval);
+        let (last, what) = match still_here {
+            Some(at) => (at, Woken::StillHere),
+            None => (self.heard_at + INACTIVITY_MAX, Woken::Inactive),
+        };
+        match check {
+            Some(check) if check < last => (check, Woken::News),
+            _ => (last, what),
         }
     }
 
@@ -216,6 +251,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
             Ok(0) => Some(self.hung_up(&io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
                 self.session.stats().input_bytes += count as u64;
+                self.heard_at = Instant::now();
                 None
             }
             Err(error) => Some(self.hung_up(&error)),

@@ -193,7 +193,9 @@ impl Announcement {
         }
         let recent = selected.mailbox.recent();
         let recent = recent.iter().filter(|uid| view.record(*uid).is_some()).count() as u64;
-        if recent != selected.recent_told {
+        // Those that are gone but not yet told of still count for the client.
+        let is_news = recent > selected.recent_told || !self.changes.expunged.is_empty();
+        if is_news && recent != selected.recent_told {
             out.line(format_args!("* {recent} RECENT"));
             selected.recent_told = recent;
         }

@@ -121,11 +121,6 @@ impl Session {
         &mut self.context.stats
     }
 
-    /// `imap_idle_notify_interval`
-    pub fn idle_notify_interval(&self) -> Duration {
-        self.context.settings.idle_notify_interval
-    }
-
     /// What the client selected.
     pub fn selected_mailbox(&mut self) -> Option<&mut dyn storage::Mailbox> {
         self.context.selected.as_mut().map(|selected| &mut *selected.mailbox as &mut dyn storage::Mailbox)
@@ -452,7 +447,8 @@ impl Session {
             return self.bye(error.text, error.text, out);
         }
         let tag = error.tag.as_ref().map_or("*", Tag::as_str);
-        put_answer(tag, &Answer::bad(error.to_string()), Duration::ZERO, Duration::ZERO, out);
+        let moment = Duration::from_micros(1);
+        put_answer(tag, &Answer::bad(error.to_string()), moment, moment, out);
         self.count_bad(true, out);
     }
 

@@ -46,6 +46,9 @@ pub struct ImapSettings {
     pub fetch_failure: FetchFailure,
     /// `imap_idle_notify_interval`; zero is never.
     pub idle_notify_interval: Duration,
+    /// `mailbox_idle_check_interval`: how often IDLE looks at the disk even without news, since not
+    /// every file system gives any.
+    pub idle_check_interval: Duration,
     /// `mail_max_keyword_length`, in bytes.
     pub keyword_bytes_max: usize,
     /// `imap_literal_minus`: LITERAL- instead of LITERAL+ (RFC 7888 §5).
@@ -70,6 +73,7 @@ impl ImapSettings {
             fetch_failure: FetchFailure::parse(failure)
                 .ok_or_else(|| format!("imap_fetch_failure: Invalid value: {failure}"))?,
             idle_notify_interval: settings.get(key::IMAP_IDLE_NOTIFY_INTERVAL),
+            idle_check_interval: settings.get(key::MAILBOX_IDLE_CHECK_INTERVAL),
             keyword_bytes_max: usize::try_from(settings.get(key::MAIL_MAX_KEYWORD_LENGTH))
                 .unwrap_or(usize::MAX),
             literal_minus: settings.get(key::IMAP_LITERAL_MINUS),
@@ -92,6 +96,7 @@ impl Default for ImapSettings {
             id_log: String::new(),
             fetch_failure: FetchFailure::default(),
             idle_notify_interval: Duration::from_secs(120),
+            idle_check_interval: Duration::from_secs(30),
             keyword_bytes_max: 50,
             literal_minus: false,
         }

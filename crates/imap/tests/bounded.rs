@@ -59,7 +59,7 @@ fn partial_fetches_make_up_the_message() {
     let mut client = Client::new(&home);
     // Bare LFs: positions on disk and on the wire differ.
     client.send(
-        b"a APPEND INBOX {60+}\r\nSubject: x\n\nline one\nline two\n\nline four\n\n\nthe end, 60 by\r\n",
+        b"a APPEND INBOX {57+}\r\nSubject: x\n\nline one\nline two\n\nline four\n\n\nthe end, 60 by\r\n",
     );
     client.send(b"b SELECT INBOX\r\n");
     client.read_all();

@@ -6,6 +6,9 @@ use crate::context::Context;
 use crate::reply::Answer;
 
 pub(super) fn create(context: &mut Context, mailbox: &MailboxName) -> Result<Answer, Answer> {
+    if mailbox.as_str().is_empty() {
+        return Err(Answer::no("Invalid mailbox name: Name is empty").code("CANNOT"));
+    }
     // A separator at the end announces children to come; the workaround is not meant for it.
     let created = context.user.create(mailbox.as_str());
     created.map_err(|error| context.failed(&error, Answer::of_error))?;

@@ -22,26 +22,39 @@ A> i APPEND INBOX {0}
 A< i NO Can't save a zero byte message (* secs).
 A> j APPEND INBOX
 A< j BAD Error in IMAP command APPEND: Missing message size (* secs).
+# Another session has seen them first, so that none is recent here.
+open Z
+Z> a SELECT INBOX
+Z<? * FLAGS *
+Z<? * OK [PERMANENTFLAGS *
+Z<? * 4 EXISTS
+Z<? * * RECENT
+Z<? * OK [UNSEEN *
+Z<? * OK [UIDVALIDITY *
+Z<? * OK [UIDNEXT *
+Z<? a OK *
+Z> b UNSELECT
+Z< b OK *
 A> k SELECT INBOX
 A< * FLAGS (\Answered \Flagged \Deleted \Seen \Draft $foo bar)
 A< * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft $foo bar \*)] Flags permitted.
 A< * 4 EXISTS
-A< * 4 RECENT
+A< * 0 RECENT
 A< * OK [UNSEEN 1] First unseen.
 A< * OK [UIDVALIDITY $v] *
 A< * OK [UIDNEXT 5] *
 A< k OK [READ-WRITE] *
 A> l FETCH 2 (FLAGS RFC822.SIZE)
-A< * 2 FETCH (FLAGS (\Flagged \Seen \Recent $foo bar) RFC822.SIZE 27)
+A< * 2 FETCH (FLAGS (\Flagged \Seen $foo bar) RFC822.SIZE 27)
 A< l OK *
 A> m FETCH 1:4 FLAGS
-A< * 1 FETCH (FLAGS (\Recent))
-A< * 2 FETCH (FLAGS (\Flagged \Seen \Recent $foo bar))
-A< * 3 FETCH (FLAGS (\Recent))
-A< * 4 FETCH (FLAGS (\Seen \Recent))
+A< * 1 FETCH (FLAGS ())
+A< * 2 FETCH (FLAGS (\Flagged \Seen $foo bar))
+A< * 3 FETCH (FLAGS ())
+A< * 4 FETCH (FLAGS (\Seen))
 A< m OK *
 # Into the selected mailbox: it is announced before the answer.
 A~ n APPEND INBOX {3+}\r\nabc\r\n
 A< * 5 EXISTS
-A< * 5 RECENT
+A< * * RECENT
 A< n OK [APPENDUID $v 5] Append completed (* secs).

@@ -1,6 +1,6 @@
 # FETCH of every kind of item, of a message that is stored with LF.
 open A
-A~ a APPEND INBOX "01-Jan-2020 10:00:00 +0000" {57+}\r\nSubject: hi\nFrom: A <a@b.c>\nX: 1\n\nbody line\nsecond line\n\r\n
+A~ a APPEND INBOX "01-Jan-2020 10:00:00 +0000" {56+}\r\nSubject: hi\nFrom: A <a@b.c>\nX: 1\n\nbody line\nsecond line\n\r\n
 A< a OK *
 A> b SELECT INBOX
 A<? * FLAGS *

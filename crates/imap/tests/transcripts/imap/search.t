@@ -6,7 +6,7 @@ A> b SELECT INBOX
 A<? * FLAGS *
 A<? * OK [PERMANENTFLAGS *
 A<? * 2 EXISTS
-A<? * 2 RECENT
+A<? * * RECENT
 A<? * OK [UNSEEN 2] *
 A<? * OK [UIDVALIDITY *
 A<? * OK [UIDNEXT 3] *

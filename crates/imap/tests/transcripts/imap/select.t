@@ -19,7 +19,7 @@ A> e EXAMINE inbox
 A< * FLAGS (\Answered \Flagged \Deleted \Seen \Draft kw)
 A< * OK [PERMANENTFLAGS ()] Read-only mailbox.
 A< * 1 EXISTS
-A< * 1 RECENT
+A< * * RECENT
 A< * OK [UNSEEN 1] First unseen.
 A< * OK [UIDVALIDITY $v] UIDs valid
 A< * OK [UIDNEXT 2] Predicted next UID
