@@ -1,0 +1,81 @@
+//! SQL databases as `dovecot-sql.conf.ext` describes them.
+
+mod config;
+mod mysql;
+mod pool;
+mod sqlite;
+mod template;
+
+pub use config::{Query, SqlConfig, SqlConfigError};
+pub use pool::Database;
+pub use template::{QueryTemplate, Statement, TemplateError};
+
+/// The servers and files that can be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// MySQL and MariaDB.
+    Mysql,
+    /// SQLite 3.
+    Sqlite,
+}
+
+impl Driver {
+    /// The driver of that name in the configuration.
+    pub fn find(name: &str) -> Option<Self> {
+        match name {
+            "mysql" => Some(Self::Mysql),
+            "sqlite" => Some(Self::Sqlite),
+            _ => None,
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mysql => "mysql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// What a query gave. Values are text whatever the column's type is; `None` is NULL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, each as long as [`Rows::columns`].
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl Rows {
+    /// Names and values of one row.
+    pub fn fields(&self, row: usize) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let values = self.rows.get(row).map(Vec::as_slice).unwrap_or_default();
+        self.columns.iter().map(String::as_str).zip(values.iter().map(Option::as_deref))
+    }
+
+    /// The number of the column `name`.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+}
+
+/// Why a database gave no answer. The texts are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SqlError {
+    /// Nobody is there, or the connection broke. Another try, or another host, may help.
+    #[error("{0}")]
+    Connection(String),
+    /// The database does not like the query.
+    #[error("{0}")]
+    Query(String),
+    /// No host can be connected to right now.
+    #[error("Not connected to database")]
+    NotConnected,
+}
+
+/// One connection to one host.
+trait Connection {
+    /// Runs a query to its end; at most `rows_max` rows are kept.
+    fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError>;
+}

@@ -1,0 +1,125 @@
+//! A database behind one or several hosts: connected when first needed, connected anew when the
+//! connection broke, and from another host when the first is gone.
+
+use std::time::{Duration, Instant};
+
+use base::Logger;
+
+use super::mysql::{Mysql, Target};
+use super::sqlite::Sqlite;
+use super::{Connection, Driver, Rows, SqlConfig, SqlError, Statement};
+use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+
+/// A database as one process uses it.
+pub struct Database {
+    driver: Driver,
+    target: Option<Target>,
+    hosts: Vec<Host>,
+    connected: Option<(usize, Box<dyn Connection>)>,
+    log: Logger,
+}
+
+struct Host {
+    name: String,
+    retry_at: Option<Instant>,
+    retry_delay: Duration,
+}
+
+/// Whether a connect string makes sense, without connecting.
+pub(super) fn check_connect(driver: Driver, connect: &str) -> Result<(), String> {
+    match driver {
+        Driver::Mysql => Target::parse(connect).map(drop),
+        Driver::Sqlite if connect.is_empty() => Err("No file given in connect string".into()),
+        Driver::Sqlite => Ok(()),
+    }
+}
+
+impl Database {
+    /// Does not connect yet. Failed connections go to `log`.
+    pub fn new(config: &SqlConfig, log: Logger) -> Self {
+        let (target, names) = match config.driver {
+            // The string was checked when the configuration was read.
+            Driver::Mysql => Target::parse(&config.connect)
+                .map_or((None, Vec::new()), |(target, hosts)| (Some(target), hosts)),
+            Driver::Sqlite => (None, vec![config.connect.clone()]),
+        };
+        let host = |name| Host { name, retry_at: None, retry_delay: RETRY_DELAY_MIN };
+        Self {
+            driver: config.driver,
+            target,
+            hosts: names.into_iter().map(host).collect(),
+            connected: None,
+            log,
+        }
+    }
+
+    /// Runs a query and keeps at most `rows_max` rows. A connection that turns out to be broken is
+    /// replaced, and the query tried again once on each host.
+    ///
+    /// # Errors
+    /// The database refuses the query, or cannot be reached.
+    pub fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
+        let mut error = SqlError::NotConnected;
+        for attempt in 0..=self.hosts.len() {
+            let Some((at, connection)) = self.connection() else { return Err(error) };
+            match connection.query(statement, rows_max) {
+                Err(SqlError::Connection(text)) => {
+                    self.connected = None;
+                    if attempt < self.hosts.len() {
+                        let name = &self.hosts[at].name;
+                        let driver = self.driver.name();
+                        self.log.warning(format_args!("{driver}({name}): Query failed, retrying: {text}"));
+                    }
+                    error = SqlError::Connection(text);
+                }
+                done => return done,
+            }
+        }
+        Err(error)
+    }
+
+    fn connection(&mut self) -> Option<(usize, &mut Box<dyn Connection>)> {
+        if self.connected.is_none() {
+            self.connected = (0..self.hosts.len()).find_map(|at| Some((at, self.connect(at)?)));
+        }
+        self.connected.as_mut().map(|(at, connection)| (*at, connection))
+    }
+
+    fn connect(&mut self, at: usize) -> Option<Box<dyn Connection>> {
+        let host = self.hosts.get_mut(at)?;
+        if host.retry_at.is_some_and(|retry_at| Instant::now() < retry_at) {
+            return None;
+        }
+        let result: Result<Box<dyn Connection>, _> = match &self.target {
+            Some(target) => Mysql::connect(target, &host.name).map(|connection| Box::new(connection) as _),
+            None => Sqlite::open(&host.name).map(|connection| Box::new(connection) as _),
+        };
+        match result {
+            Ok(connection) => {
+                host.retry_at = None;
+                host.retry_delay = RETRY_DELAY_MIN;
+                self.log.debug(format_args!("{}({}): Connected", self.driver.name(), host.name));
+                Some(connection)
+            }
+            Err(error) => {
+                let seconds = host.retry_delay.as_secs();
+                let (driver, name) = (self.driver.name(), &host.name);
+                self.log.error(match self.driver {
+                    Driver::Mysql => {
+                        format!("{driver}({name}): {error} - waiting for {seconds} seconds before retry")
+                    }
+                    Driver::Sqlite => format!("{driver}: {error}"),
+                });
+                host.retry_at = Some(Instant::now() + host.retry_delay);
+                host.retry_delay = (host.retry_delay * 2).min(RETRY_DELAY_MAX);
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}

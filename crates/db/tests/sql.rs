@@ -1,0 +1,131 @@
+//! SQLite always, and a MariaDB of the test's own where `mariadbd` is installed.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use base::Logger;
+use db::sql::{Database, Rows, SqlConfig, Statement};
+use settings::StdFiles;
+
+const TABLE: &str = "CREATE TABLE users (username varchar(64), domain varchar(64), password varchar(255), \
+                     uid int, score double, born date, note varchar(20))";
+const ROW: &str = "INSERT INTO users VALUES ('tim', 'x.org', '{PLAIN}s', 2000, 1.5, '2001-02-03', NULL)";
+const QUERY: &str = "SELECT username, domain, password, uid, score, born, note FROM users \
+                     WHERE username = '%n' AND domain = '%d'";
+
+fn config(dir: &Path, driver: &str, connect: &str) -> SqlConfig {
+    let path = dir.join("sql.conf.ext");
+    std::fs::write(&path, format!("driver = {driver}\nconnect = {connect}\npassword_query = {QUERY}\n"))
+        .unwrap();
+    SqlConfig::read(&StdFiles, path.to_str().unwrap()).unwrap()
+}
+
+fn lookup(database: &mut Database, config: &SqlConfig, name: &str) -> Rows {
+    let expand = |template: &str| Ok(template.replace("%n", name).replace("%d", "x.org"));
+    let statement = config.password_query.template.bind(expand).unwrap();
+    database.query(&statement, 2).unwrap()
+}
+
+/// The same answers whatever the database.
+fn check(database: &mut Database, config: &SqlConfig) {
+    for statement in [TABLE, ROW] {
+        database.query(&Statement::plain(statement), 1).unwrap();
+    }
+    let found = lookup(database, config, "tim");
+    let values: Vec<_> = found.fields(0).collect();
+    assert_eq!(
+        values,
+        [
+            ("username", Some("tim")),
+            ("domain", Some("x.org")),
+            ("password", Some("{PLAIN}s")),
+            ("uid", Some("2000")),
+            ("score", Some("1.5")),
+            ("born", Some("2001-02-03")),
+            ("note", None),
+        ]
+    );
+    for hostile in ["' OR '1'='1", "\\' OR 1=1 -- ", "tim\0", "%", "ü"] {
+        assert!(lookup(database, config, hostile).rows.is_empty(), "{hostile:?}");
+    }
+    let error = database.query(&Statement::plain("SELECT * FROM nothing"), 1).unwrap_err();
+    assert!(error.to_string().contains("nothing"), "{error}");
+    // The connection survives a bad query.
+    assert_eq!(lookup(database, config, "tim").rows.len(), 1);
+}
+
+#[test]
+fn sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let config = config(dir.path(), "sqlite", path.to_str().unwrap());
+    let mut database = Database::new(&config, Logger::new("test: "));
+    assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err(), "the file must exist");
+    std::fs::write(&path, "").unwrap();
+    check(&mut Database::new(&config, Logger::new("test: ")), &config);
+}
+
+/// A server on a unix socket in `dir`, killed when dropped.
+struct MariaDb(Child);
+
+impl MariaDb {
+    fn start(dir: &Path) -> Self {
+        let data = dir.join("data");
+        let quiet = |command: &mut Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        };
+        if !data.exists() {
+            let mut install = Command::new("mariadb-install-db");
+            install.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+            install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"]);
+            quiet(&mut install);
+            assert!(install.status().unwrap().success(), "mariadb-install-db");
+        }
+        let mut server = Command::new(harness::needs::find("mariadbd").unwrap());
+        server.arg("--no-defaults").arg(format!("--datadir={}", data.display())).args([
+            "--skip-networking",
+            "--user=root",
+            "--innodb-buffer-pool-size=8M",
+            &format!("--socket={}", dir.join("sock").display()),
+            &format!("--pid-file={}", dir.join("pid").display()),
+        ]);
+        quiet(&mut server);
+        let server = Self(server.spawn().unwrap());
+        harness::needs::wait_for("mariadbd", || {
+            std::os::unix::net::UnixStream::connect(dir.join("sock")).ok()
+        });
+        server
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn mariadb() {
+    if !harness::needs::needs(&["mariadbd", "mariadb-install-db"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path());
+    let socket = dir.path().join("sock");
+    // The first host does not exist: the second is used.
+    let connect = format!("host=/nonexistent/sock host={} user=root connect_timeout=2", socket.display());
+    let setup = config(dir.path(), "mysql", &connect);
+    Database::new(&setup, Logger::new("test: "))
+        .query(&Statement::plain("CREATE DATABASE mails"), 1)
+        .unwrap();
+    let config = config(dir.path(), "mysql", &format!("{connect} dbname=mails"));
+    let mut database = Database::new(&config, Logger::new("test: "));
+    check(&mut database, &config);
+    // The server goes away and comes back: the next query finds out and connects again.
+    drop(server);
+    assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err());
+    let _server = MariaDb::start(dir.path());
+    harness::needs::wait_for("reconnect", || database.query(&Statement::plain("SELECT 1"), 1).ok());
+    assert_eq!(lookup(&mut database, &config, "tim").rows.len(), 1);
+}
