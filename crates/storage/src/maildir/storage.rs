@@ -78,7 +78,7 @@ impl MaildirStorage {
             mkdir(dir.join(sub))?;
         }
         mkdir(self.tree.control(name))?;
-        if self.tree.location.layout == Layout::MaildirPlusPlus && name != "INBOX" {
+        if self.tree.location.layout == Layout::MaildirPlusPlus {
             // Maildir++ marks subfolders so that delivery agents find the quota of the root.
             let path = dir.join("maildirfolder");
             self.fs.create(&path, &permissions).map_err(|error| Error::io("open", path, error))?;
