@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +17,16 @@ pub(crate) struct Acceptor {
     sockets: Vec<(Arc<Listener>, Socket)>,
     /// The listener that gets its turn first next time, so that none starves.
     next: usize,
+}
+
+/// A client, just connected.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    /// Its address; none over a unix socket.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The listener it came by.
+    pub(crate) listener: Arc<Listener>,
 }
 
 #[derive(Debug)]
@@ -48,13 +59,13 @@ impl Acceptor {
         Ok(Self { sockets: sockets.collect::<io::Result<_>>()?, next: 0 })
     }
 
-    /// The next client and the listener it came by. Errors are those of `accept`; the next call may
+    /// The next client. Errors are those of `accept`; the next call may
     /// well succeed.
-    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, Arc<Listener>)> {
+    pub(crate) async fn accept(&mut self) -> io::Result<Accepted> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Arc<Listener>)>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let count = self.sockets.len();
         for turn in 0..count {
             let at = (self.next + turn) % count;
@@ -67,7 +78,8 @@ impl Acceptor {
             };
             if let Poll::Ready(accepted) = accepted {
                 self.next = at + 1;
-                return Poll::Ready(accepted.map(|stream| (stream, listener.clone())));
+                let listener = listener.clone();
+                return Poll::Ready(accepted.map(|(stream, remote)| Accepted { stream, remote, listener }));
             }
         }
         Poll::Pending

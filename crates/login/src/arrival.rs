@@ -13,6 +13,7 @@ use service::Stream;
 use settings::{Settings, key};
 use tokio::net::TcpStream;
 
+use crate::accept::Accepted;
 use crate::facts::{Ends, Peer, Tls};
 use crate::limits::HEADER_PAUSE;
 
@@ -44,17 +45,19 @@ impl LoadBalancers {
 
 /// Finds out who is there. `None` if the connection is to be closed; why is in the log.
 pub(crate) async fn arrive(
-    stream: Stream,
-    listener: &str,
-    kind: &ListenerKind,
+    Accepted { stream, remote, listener }: Accepted,
     balancers: &LoadBalancers,
     log: &Logger,
 ) -> Option<Arrival> {
-    let ends = ends(&stream);
-    let mut peer = Peer::new(ends, listener);
+    let local = match &stream {
+        Stream::Tcp(stream) => stream.local_addr().ok(),
+        Stream::Unix(_) => None,
+    };
+    let ends = Ends { remote, local };
+    let mut peer = Peer::new(ends, &listener.name);
     peer.secured = ends.remote_ip() == ends.local_ip();
-    let (tls_first, haproxy) = match kind {
-        ListenerKind::Inet { ssl, haproxy } => (*ssl, *haproxy),
+    let (tls_first, haproxy) = match listener.kind {
+        ListenerKind::Inet { ssl, haproxy } => (ssl, haproxy),
         _ => (false, false),
     };
     if haproxy {
@@ -126,12 +129,5 @@ async fn header(stream: &TcpStream, rip: IpAddr, log: &Logger) -> Option<Header>
                 return None;
             }
         }
-    }
-}
-
-fn ends(stream: &Stream) -> Ends {
-    match stream {
-        Stream::Tcp(stream) => Ends { remote: stream.peer_addr().ok(), local: stream.local_addr().ok() },
-        Stream::Unix(_) => Ends::default(),
     }
 }

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use base::Logger;
-use tokio::io::Interest;
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::limits::{AUTH_RECONNECT, AUTH_REPLY_BYTES_MAX};
+use crate::limits::{AUTH_READ_BYTES, AUTH_RECONNECT, AUTH_REPLY_BYTES_MAX};
 use crate::session::{AuthReply, AuthRequest, Mechanisms};
 use line::{Handshake, Line};
 
@@ -47,10 +48,12 @@ struct Inner {
 /// What requests and the connection's task share.
 #[derive(Debug, Default)]
 struct Wire {
-    stream: Option<Arc<UnixStream>>,
+    stream: Option<Arc<OwnedWriteHalf>>,
     unsent: Vec<u8>,
     requests: HashMap<u32, Pending>,
     last_id: u32,
+    /// Counts the connections: a request of an earlier one is unknown on this one.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,7 @@ struct Pending {
 pub(crate) struct Ticket {
     client: AuthClient,
     id: u32,
+    generation: u64,
     answer: oneshot::Receiver<AuthReply>,
     is_open: bool,
 }
@@ -109,7 +113,7 @@ impl AuthClient {
         let answer = wire.expect(id);
         let line = zeroize::Zeroizing::new(format!("AUTH\t{id}\t{}\n", *request.0));
         self.send(&mut wire, line.as_bytes());
-        Ticket { client: self.clone(), id, answer, is_open: true }
+        Ticket { client: self.clone(), id, generation: wire.generation, answer, is_open: true }
     }
 
     /// Closes the connection for good: nobody will log in here any more.
@@ -145,6 +149,14 @@ impl Wire {
         self.requests.insert(id, Pending { answer, since: Instant::now() });
         receiver
     }
+
+    /// The same for a request's next answer, unless its connection is gone.
+    fn expect_more(&mut self, id: u32, generation: u64) -> oneshot::Receiver<AuthReply> {
+        match self.generation == generation {
+            true => self.expect(id),
+            false => oneshot::channel().1,
+        }
+    }
 }
 
 impl Ticket {
@@ -153,22 +165,25 @@ impl Ticket {
         self.id
     }
 
-    /// Waits for the next answer. May be cancelled and called again.
+    /// Waits for the next answer, also while a challenge is with the client: the auth process may go
+    /// away or lose its patience. May be cancelled and called again.
     pub(crate) async fn reply(&mut self) -> AuthReply {
         let reply = (&mut self.answer).await.unwrap_or(AuthReply::Lost);
-        if !matches!(reply, AuthReply::Continue(_) | AuthReply::Ok { .. }) {
-            self.is_open = false;
+        match &reply {
+            AuthReply::Continue(_) => self.answer = self.client.wire().expect_more(self.id, self.generation),
+            AuthReply::Ok { .. } => {}
+            AuthReply::Fail { .. } | AuthReply::Lost => self.is_open = false,
         }
         reply
     }
 
     /// Sends the client's response to a challenge.
     pub(crate) fn respond(&mut self, response: &str) {
-        let client = self.client.clone();
-        let mut wire = client.wire();
-        self.answer = wire.expect(self.id);
-        let line = zeroize::Zeroizing::new(format!("CONT\t{}\t{response}\n", self.id));
-        client.send(&mut wire, line.as_bytes());
+        let mut wire = self.client.wire();
+        if wire.generation == self.generation {
+            let line = zeroize::Zeroizing::new(format!("CONT\t{}\t{response}\n", self.id));
+            self.client.send(&mut wire, line.as_bytes());
+        }
     }
 
     /// The mail process has taken over: the auth process must keep the request.
@@ -182,7 +197,7 @@ impl Drop for Ticket {
         if self.is_open {
             let mut wire = self.client.wire();
             wire.requests.remove(&self.id);
-            if wire.stream.is_some() {
+            if wire.generation == self.generation {
                 self.client.send(&mut wire, format!("CANCEL\t{}\n", self.id).as_bytes());
             }
         }
@@ -246,32 +261,30 @@ enum End {
 
 async fn connection(client: &AuthClient, was_ready: &mut bool) -> Option<End> {
     let inner = &client.0;
-    let stream = match UnixStream::connect(&inner.path).await {
-        Ok(stream) => Arc::new(stream),
-        Err(error) => return Some(End::NoConnection(error.to_string())),
+    let (mut input, output) = match UnixStream::connect(&inner.path).await {
+        Ok(stream) => stream.into_split(),
+        Err(error) => return Some(End::NoConnection(base::reason(&error))),
     };
+    let output = Arc::new(output);
     {
         let mut wire = client.wire();
-        wire.stream = Some(stream.clone());
+        wire.stream = Some(output.clone());
         client.send(&mut wire, format!("VERSION\t1\t2\nCPID\t{}\n", inner.pid).as_bytes());
     }
     let mut handshake = Some(Handshake::default());
     let mut buffer = Vec::new();
     loop {
+        let is_sending = !client.wire().unsent.is_empty();
+        buffer.reserve(AUTH_READ_BYTES);
         tokio::select! {
-            () = inner.unsent.notified() => {}
-            ready = stream.ready(interest(client)) => match ready {
-                Ok(ready) if ready.is_writable() && flush(client, &stream).is_err() => return Some(closed(&handshake)),
-                Ok(ready) if !ready.is_readable() => continue,
-                Ok(_) => {}
+            () = inner.unsent.notified() => continue,
+            ready = output.writable(), if is_sending => match ready.and_then(|()| flush(client, &output)) {
+                Ok(()) => continue,
                 Err(_) => return Some(closed(&handshake)),
-            }
-        }
-        match stream.try_read_buf(&mut buffer) {
-            Ok(0) => return Some(closed(&handshake)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => return Some(closed(&handshake)),
+            },
+            read = input.read_buf(&mut buffer) => if !read.is_ok_and(|count| count > 0) {
+                return Some(closed(&handshake));
+            },
         }
         if let Err(error) = lines(client, &mut buffer, &mut handshake) {
             return Some(End::Protocol(error));
@@ -280,9 +293,6 @@ async fn connection(client: &AuthClient, was_ready: &mut bool) -> Option<End> {
         if buffer.len() > AUTH_REPLY_BYTES_MAX {
             return Some(End::Protocol("Authentication server sent a too long line".into()));
         }
-        if buffer.is_empty() {
-            buffer = Vec::new();
-        }
     }
 }
 
@@ -290,14 +300,7 @@ fn closed(handshake: &Option<Handshake>) -> End {
     if handshake.is_some() { End::ClosedEarly } else { End::Closed }
 }
 
-fn interest(client: &AuthClient) -> Interest {
-    match client.wire().unsent.is_empty() {
-        true => Interest::READABLE,
-        false => Interest::READABLE | Interest::WRITABLE,
-    }
-}
-
-fn flush(client: &AuthClient, stream: &UnixStream) -> io::Result<()> {
+fn flush(client: &AuthClient, stream: &OwnedWriteHalf) -> io::Result<()> {
     let mut wire = client.wire();
     if wire.unsent.is_empty() {
         return Ok(());
@@ -344,6 +347,7 @@ fn lines(client: &AuthClient, buffer: &mut Vec<u8>, handshake: &mut Option<Hands
 fn give_up(client: &AuthClient, lost: bool) {
     let mut wire = client.wire();
     wire.stream = None;
+    wire.generation += 1;
     wire.unsent = Vec::new();
     let count = wire.requests.len();
     let oldest = wire.requests.values().map(|pending| pending.since.elapsed().as_secs()).max();

@@ -148,7 +148,7 @@ impl Connection {
             match self.session.advance(now()) {
                 Action::Read => {
                     self.flush().await?;
-                    self.read().await?;
+                    self.wait_for_client().await?;
                 }
                 Action::StartTls => {
                     self.flush().await?;
@@ -221,12 +221,24 @@ impl Connection {
         }
     }
 
+    /// Reads, and hears meanwhile if the auth process gives up an exchange that the client is to
+    /// continue.
+    async fn wait_for_client(&mut self) -> Result<(), End> {
+        let Some(mut ticket) = self.ticket.take() else { return self.read().await };
+        let reply = tokio::select! {
+            read = self.read() => {
+                self.ticket = Some(ticket);
+                return read;
+            }
+            reply = ticket.reply() => reply,
+        };
+        self.session.auth_replied(reply, now());
+        Ok(())
+    }
+
     /// Waits for the auth process's answer and acts on it.
     async fn authentication(&mut self) -> Result<Option<End>, End> {
-        let mut ticket = match self.ticket.take() {
-            Some(ticket) => ticket,
-            None => return Ok(None),
-        };
+        let Some(mut ticket) = self.ticket.take() else { return Ok(None) };
         let reply = match timeout(AUTH_WAITING_NOTE, ticket.reply()).await {
             Ok(reply) => reply,
             Err(_) => {
@@ -246,7 +258,13 @@ impl Connection {
                 self.seat.set_finishing(false);
                 end.map(Some)
             }
-            _ => Ok(None),
+            _ => {
+                // An exchange that came to no hand-over is forgotten at the auth process.
+                if !self.session.awaits_response() {
+                    self.ticket = None;
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -383,7 +401,7 @@ impl Connection {
                 Err(End::Gone("Connection closed".into()))
             }
             Err(error) => {
-                let error = io_text(&error);
+                let error = base::reason(&error);
                 Err(End::Gone(format!("Connection closed: read(size={READ_BYTES}) failed: {error}")))
             }
         }
@@ -409,7 +427,7 @@ impl Connection {
         };
         written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => End::Gone("Connection closed".into()),
-            _ => End::Gone(format!("Connection closed: write() failed: {}", io_text(&error))),
+            _ => End::Gone(format!("Connection closed: write() failed: {}", base::reason(&error))),
         })
     }
 
@@ -476,12 +494,6 @@ fn whom(peer: &Peer) -> Whom<'_> {
         remote_ip: peer.ends.remote_ip(),
         local_name: peer.local_name.as_deref(),
     }
-}
-
-/// The system's words for an error, without Rust's `(os error 104)`.
-fn io_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn now() -> u64 {

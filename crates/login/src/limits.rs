@@ -54,6 +54,9 @@ pub(crate) const AUTH_WAITING_NOTE: Duration = Duration::from_secs(30);
 /// A line of the auth protocol. Ours is as generous as `service`'s master client.
 pub(crate) const AUTH_REPLY_BYTES_MAX: usize = 64 * 1024;
 
+/// Room for one read from the auth process; a usual answer is a tenth of it.
+pub(crate) const AUTH_READ_BYTES: usize = 1024;
+
 /// Pause between attempts to reach the auth process.
 pub(crate) const AUTH_RECONNECT: Duration = Duration::from_secs(1);
 

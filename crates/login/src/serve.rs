@@ -4,14 +4,14 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use ipc::control::{Listener, ToMaster};
+use ipc::control::ToMaster;
 use net::tls::TlsStream;
 use service::{Fatal, Phase, Process, Stream};
 use settings::key;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::accept::Acceptor;
+use crate::accept::{Accepted, Acceptor};
 use crate::arguments::Arguments;
 use crate::arrival::{LoadBalancers, arrive};
 use crate::auth_client::{AuthClient, AuthState};
@@ -42,8 +42,8 @@ pub(crate) async fn run(protocol: Protocol, process: Process, here: Here) -> Res
         log,
         process,
     });
-    Server::new(shared, acceptor).run().await;
-    Ok(())
+    // As a task of its own it is woken without a system call, which `main`'s future is not.
+    tokio::spawn(Server::new(shared, acceptor).run()).await.map_err(Fatal::from)
 }
 
 /// Proxies a logged-in client's TLS until either side is through.
@@ -72,7 +72,7 @@ struct Server {
 
 /// What happened.
 enum Event {
-    Client(std::io::Result<(Stream, Arc<Listener>)>),
+    Client(std::io::Result<Accepted>),
     Crowded,
     Changed,
     Tell,
@@ -100,7 +100,7 @@ impl Server {
             }
             self.tell(here);
             match self.event(is_open, here).await {
-                Event::Client(Ok((stream, listener))) => self.welcome(stream, listener),
+                Event::Client(Ok(accepted)) => self.welcome(accepted),
                 Event::Client(Err(error)) => {
                     // Out of descriptors, most likely: those that leave make room.
                     self.shared.log.error(format_args!("accept() failed: {error}"));
@@ -137,20 +137,17 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, stream: Stream, listener: Arc<Listener>) {
+    fn welcome(&mut self, accepted: Accepted) {
         self.served = self.served.saturating_add(1);
         let (shared, balancers) = (self.shared.clone(), self.balancers.clone());
-        let ip = match &stream {
-            Stream::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip().to_canonical()),
-            Stream::Unix(_) => None,
-        };
-        if let Stream::Tcp(stream) = &stream {
+        let ip = accepted.remote.map(|address| address.ip().to_canonical());
+        if let Stream::Tcp(stream) = &accepted.stream {
             // Answers are written whole; waiting for more to send only costs time.
             let _ = stream.set_nodelay(true);
         }
         let (seat, evicted) = shared.clients.enter(ip);
         tokio::spawn(async move {
-            let arrival = arrive(stream, &listener.name, &listener.kind, &balancers, &shared.log).await;
+            let arrival = arrive(accepted, &balancers, &shared.log).await;
             if let Some(arrival) = arrival {
                 connection::serve(shared, arrival, seat, evicted).await;
             }

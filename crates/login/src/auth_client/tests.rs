@@ -88,12 +88,21 @@ async fn a_lost_connection_is_made_anew() {
     server.write_all(HELLO).await.unwrap();
     client.settled().await;
     let mut ticket = client.request(&plain("PLAIN"));
+    let mut challenged = client.request(&plain("LOGIN"));
+    server.write_all(b"CONT\t2\t\n").await.unwrap();
+    assert_eq!(challenged.reply().await, AuthReply::Continue(String::new()));
     drop(server);
     assert_eq!(ticket.reply().await, AuthReply::Lost);
+    assert_eq!(challenged.reply().await, AuthReply::Lost);
     let mut server = fake.accept().await;
     assert!(matches!(client.state(), AuthState::Away));
+    // The new connection must not hear of the old one's requests.
+    challenged.respond("dQ==");
+    drop(challenged);
     server.write_all(HELLO).await.unwrap();
     assert!(matches!(client.settled().await, AuthState::Ready(_)));
+    let _next = client.request(&plain("PLAIN"));
+    assert_eq!(line(&mut server).await, "AUTH\t3\tPLAIN");
 }
 
 #[tokio::test]

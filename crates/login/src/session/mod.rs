@@ -378,6 +378,11 @@ impl Session {
         &self.common.config
     }
 
+    /// Whether a challenge is with the client.
+    pub(crate) fn awaits_response(&self) -> bool {
+        self.stage == Stage::Response
+    }
+
     /// Whether bytes of the client wait.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
