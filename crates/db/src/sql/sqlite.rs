@@ -31,7 +31,7 @@ fn run(
     rows_max: usize,
 ) -> Result<Rows, rusqlite::Error> {
     let mut prepared = connection.prepare(&statement.sql)?;
-    let columns: Vec<String> = prepared.column_names().iter().map(|&name| name.to_owned()).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut found = prepared.query(params_from_iter(&statement.parameters))?;
     let mut rows = Vec::new();
     while rows.len() < rows_max
