@@ -7,10 +7,12 @@
 //! those that other programs use (`auth-client`, `auth-master`, …) are not here.
 
 pub mod anvil;
+pub mod auth_worker;
 pub mod codec;
 pub mod config;
 pub mod control;
 pub mod handover;
+pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod master;
