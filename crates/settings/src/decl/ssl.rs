@@ -28,11 +28,11 @@ settings! { Root from super::log::END;
     /// Private key for outgoing TLS connections.
     SSL_CLIENT_KEY: Str = "", SSL_BASE, SECRET;
     /// Ciphers for TLS 1.2, in OpenSSL's language.
-    SSL_CIPHER_LIST: Str = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH", SSL_BASE, NO_EFFECT_YET;
+    SSL_CIPHER_LIST: Str = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH", SSL_BASE;
     /// Ciphers for TLS 1.3.
-    SSL_CIPHER_SUITES: Str = "", SSL_BASE, NO_EFFECT_YET;
+    SSL_CIPHER_SUITES: Str = "", SSL_BASE;
     /// Curves for key exchange.
-    SSL_CURVE_LIST: Str = "", SSL_BASE, NO_EFFECT_YET;
+    SSL_CURVE_LIST: Str = "", SSL_BASE;
     /// Lowest TLS version to accept.
     SSL_MIN_PROTOCOL: Str = "TLSv1.2", SSL_BASE;
     /// Field of the client certificate that holds the user name.
@@ -44,11 +44,11 @@ settings! { Root from super::log::END;
     /// Refuses servers with invalid certificates.
     SSL_CLIENT_REQUIRE_VALID_CERT: bool = "yes", SSL_BASE;
     /// Demands a revocation list for client certificates.
-    SSL_REQUIRE_CRL: bool = "yes", SSL_BASE, NO_EFFECT_YET;
+    SSL_REQUIRE_CRL: bool = "yes", SSL_BASE;
     /// Logs details of TLS handshakes.
     VERBOSE_SSL: bool = "no", SSL_BASE;
     /// Prefers the server's order of ciphers.
-    SSL_PREFER_SERVER_CIPHERS: bool = "no", SSL_BASE, NO_EFFECT_YET;
+    SSL_PREFER_SERVER_CIPHERS: bool = "no", SSL_BASE;
     /// TLS flags: `no_ticket`.
     SSL_OPTIONS: Str = "", SSL_BASE;
 }
