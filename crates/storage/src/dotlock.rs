@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,9 +48,10 @@ impl Dotlock {
         loop {
             match waiter.try_create(permissions) {
                 Ok(file) => {
+                    let stamp = fs.stamp_of(&file).ok();
+                    held().extend(stamp.map(identity));
                     // The content is advice for others: without it only the stale time counts.
                     let _ = fs.write(&file, &waiter.path, pid.as_bytes());
-                    let stamp = fs.stamp_of(&file).ok();
                     return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
@@ -121,6 +123,9 @@ impl Dotlock {
 
 impl Drop for Dotlock {
     fn drop(&mut self) {
+        if let Some(stamp) = self.stamp {
+            held().retain(|held| *held != identity(stamp));
+        }
         if self.file.is_some() && self.is_held() {
             let _ = self.fs.unlink(&self.path);
         }
@@ -197,6 +202,11 @@ impl<'a> Waiter<'a> {
         let Some((pid, host)) = read.ok().and_then(|_| text.trim_end().split_once(':')) else { return false };
         let pid = pid.parse().ok().filter(|_| host == self.settings.hostname);
         let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return false };
+        if pid == rustix::process::getpid() {
+            // Either another session of this process has it, or a process that had our pid died.
+            let stamp = self.fs.stamp(&self.path).ok().flatten();
+            return stamp.is_some_and(|stamp| !held().contains(&identity(stamp)));
+        }
         rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
     }
 
@@ -213,6 +223,16 @@ impl<'a> Waiter<'a> {
         }
         Ok(now.duration_since(self.unchanged_since).is_ok_and(|age| age > self.settings.stale))
     }
+}
+
+/// Device and inode of every lock file that this process holds.
+fn held() -> MutexGuard<'static, Vec<(u64, u64)>> {
+    static HELD: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+    HELD.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn identity(stamp: Stamp) -> (u64, u64) {
+    (stamp.dev, stamp.ino)
 }
 
 fn unique() -> u64 {
