@@ -104,8 +104,8 @@ impl Namespace {
 
     /// The user's name for a storage's name; `None` if it cannot be shown here.
     pub(crate) fn user_name(&self, name: &str) -> Option<String> {
-        if name == "INBOX" && self.settings.inbox {
-            return Some(name.to_owned());
+        if name == "INBOX" {
+            return self.settings.inbox.then(|| name.to_owned());
         }
         let (own, below) = (self.separator, self.storage.separator());
         if own == below {

@@ -1,0 +1,212 @@
+//! Namespaces, LIST and automatic mailboxes over Maildirs.
+
+use std::sync::Arc;
+
+use base::Logger;
+use mail_user::input::Auto;
+use mail_user::input::NamespaceList;
+use mail_user::{
+    ListOptions, MailUser, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType, Node,
+    UserSettings,
+};
+use storage::{Error, MailboxState, OpenMode, SyncMode};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self, namespaces: Vec<NamespaceSettings>) -> storage::Result<Arc<MailUser>> {
+        let settings = UserSettings {
+            mail_location: "maildir:~/Maildir".to_owned(),
+            namespaces,
+            ..UserSettings::default()
+        };
+        MailUser::open(MailUserInput {
+            username: "u".to_owned(),
+            service: "test".to_owned(),
+            session_id: String::new(),
+            home: Some(self.dir.path().to_path_buf()),
+            settings,
+            logger: Logger::new("test: "),
+        })
+    }
+}
+
+fn inbox(prefix: &str, separator: &str) -> NamespaceSettings {
+    let mailbox = |name: &str, auto, special_use: &str| MailboxSettings {
+        name: name.to_owned(),
+        auto,
+        special_use: vec![special_use.to_owned()],
+        ..MailboxSettings::default()
+    };
+    NamespaceSettings {
+        inbox: true,
+        prefix: prefix.to_owned(),
+        separator: separator.to_owned(),
+        mailboxes: vec![
+            mailbox("Drafts", Auto::Subscribe, "\\Drafts"),
+            mailbox("Trash", Auto::No, "\\Trash"),
+        ],
+        ..NamespaceSettings::default()
+    }
+}
+
+/// `name(attributes)` of each.
+fn list(user: &MailUser, pattern: &str, options: ListOptions) -> String {
+    let one = |entry: mail_user::ListEntry| {
+        let mut words = Vec::new();
+        words.extend(match entry.node {
+            Node::Selectable => None,
+            Node::NoSelect => Some("noselect"),
+            Node::NonExistent => Some("nonexistent"),
+        });
+        words.extend(entry.children.filter(|&has| has).map(|_| "children"));
+        words.extend(entry.subscribed.then_some("sub"));
+        words.extend(entry.child_subscribed.then_some("childsub"));
+        words.extend(entry.special_use.iter().map(String::as_str));
+        format!("{}({})", entry.name, words.join(" "))
+    };
+    user.list("", &[pattern], &options).unwrap().into_iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+const PLAIN: ListOptions = ListOptions {
+    select_subscribed: false,
+    select_special_use: false,
+    recursive_match: false,
+    lsub: false,
+    return_children: true,
+    return_subscribed: false,
+    return_status: None,
+};
+
+#[test]
+fn one_namespace_with_automatic_mailboxes() {
+    let fixture = Fixture::new();
+    let user = fixture.open(vec![inbox("", "/")]).unwrap();
+    assert_eq!(list(&user, "*", PLAIN), "INBOX() Drafts(sub \\Drafts)");
+    assert!(!fixture.dir.path().join("Maildir").exists());
+    user.create("a/b/c").unwrap();
+    user.create("Trash").unwrap();
+    assert_eq!(
+        list(&user, "%", PLAIN),
+        "INBOX() Drafts(sub \\Drafts) Trash(\\Trash) a(nonexistent children)"
+    );
+    assert_eq!(list(&user, "a/%", PLAIN), "a/b(nonexistent children)");
+    assert_eq!(list(&user, "a*", PLAIN), "a(nonexistent children) a/b(nonexistent children) a/b/c()");
+    assert_eq!(list(&user, "iNboX", PLAIN), "INBOX()");
+    user.open_mailbox("Drafts", OpenMode::ReadWrite).unwrap().sync(SyncMode::Quick).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(fixture.dir.path().join("Maildir/subscriptions")).unwrap(),
+        "V\t2\n\nDrafts\n"
+    );
+    assert_eq!(user.mailbox_state("nothing").unwrap(), MailboxState::Missing);
+    assert!(
+        matches!(user.open_mailbox("nothing", OpenMode::ReadOnly), Err(Error::NotFound(name)) if name == "nothing")
+    );
+    let refused = user.create("x.y").unwrap_err();
+    assert_eq!(refused.client_text(), "Character not allowed in mailbox name: '.'");
+    assert_eq!(
+        user.create("x//y").unwrap_err().client_text(),
+        "Invalid mailbox name: Has adjacent hierarchy separators"
+    );
+    assert!(matches!(user.create("INBOX"), Err(Error::Exists(_))));
+    user.rename("a/b", "z").unwrap();
+    user.delete("z/c").unwrap();
+    assert_eq!(list(&user, "*", PLAIN), "INBOX() Drafts(sub \\Drafts) Trash(\\Trash)");
+}
+
+#[test]
+fn subscriptions() {
+    let fixture = Fixture::new();
+    let user = fixture.open(vec![inbox("", "/")]).unwrap();
+    user.create("p/q/r").unwrap();
+    user.subscribe("p/q/r").unwrap();
+    user.subscribe("INBOX").unwrap();
+    assert!(matches!(user.subscribe("none"), Err(Error::NotFound(_))));
+    let lsub = ListOptions { select_subscribed: true, lsub: true, ..ListOptions::default() };
+    assert_eq!(list(&user, "*", lsub), "INBOX(sub) Drafts(sub \\Drafts) p/q/r(sub)");
+    assert_eq!(list(&user, "%", lsub), "INBOX(sub) Drafts(sub \\Drafts) p(noselect childsub)");
+    let extended = ListOptions { select_subscribed: true, recursive_match: true, ..ListOptions::default() };
+    assert_eq!(list(&user, "p%", extended), "p(nonexistent childsub)");
+    user.delete("p/q/r").unwrap();
+    assert_eq!(
+        list(&user, "p*", ListOptions { recursive_match: false, ..extended }),
+        "p/q/r(nonexistent sub)"
+    );
+    user.unsubscribe("p/q/r").unwrap();
+    assert_eq!(list(&user, "p*", lsub), "");
+}
+
+#[test]
+fn prefixes_and_more_than_one_namespace() {
+    let fixture = Fixture::new();
+    let public = NamespaceSettings {
+        kind: NamespaceType::Public,
+        prefix: "Public/".to_owned(),
+        separator: "/".to_owned(),
+        location: format!("maildir:{}/public", fixture.dir.path().display()),
+        subscriptions: false,
+        list: NamespaceList::Children,
+        ..NamespaceSettings::default()
+    };
+    let compat = NamespaceSettings {
+        prefix: "old/".to_owned(),
+        separator: "/".to_owned(),
+        alias_for: Some("INBOX/".to_owned()),
+        hidden: true,
+        list: NamespaceList::No,
+        ..NamespaceSettings::default()
+    };
+    let root = NamespaceSettings {
+        prefix: String::new(),
+        separator: "/".to_owned(),
+        location: format!("maildir:{}/root", fixture.dir.path().display()),
+        hidden: true,
+        list: NamespaceList::No,
+        ..NamespaceSettings::default()
+    };
+    let user = fixture.open(vec![public, compat, root, inbox("INBOX/", "/")]).unwrap();
+    assert_eq!(list(&user, "*", PLAIN), "INBOX(children) INBOX/Drafts(sub \\Drafts)");
+    user.create("INBOX/a").unwrap();
+    user.create("inbox/b").unwrap();
+    user.create("Public/news").unwrap();
+    user.subscribe("Public/news").unwrap();
+    assert!(
+        fixture.dir.path().join("Maildir/.a/cur").is_dir() && fixture.dir.path().join("Maildir/.b").is_dir()
+    );
+    assert_eq!(
+        std::fs::read_to_string(fixture.dir.path().join("root/subscriptions")).unwrap(),
+        "V\t2\n\nPublic\tnews\n"
+    );
+    assert_eq!(
+        list(&user, "*", PLAIN),
+        "INBOX(children) INBOX/Drafts(sub \\Drafts) INBOX/a() INBOX/b() Public(nonexistent children) Public/news()"
+    );
+    assert_eq!(list(&user, "old/%", PLAIN), "old/a() old/b()");
+    assert_eq!(user.mailbox_state("old/a").unwrap(), MailboxState::Selectable);
+    assert!(matches!(user.rename("INBOX/a", "Public/a"), Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn what_cannot_be_says_so() {
+    let fixture = Fixture::new();
+    let location = |text: &str| NamespaceSettings {
+        inbox: true,
+        location: text.to_owned(),
+        ..NamespaceSettings::default()
+    };
+    for (text, expected) in [
+        ("mbox:~/mail", "Mail storage driver mbox isn't available yet: mbox:~/mail"),
+        ("foo:~/mail", "Unknown mail storage driver foo"),
+        ("maildir:~/x:LAYOUT=index", "LAYOUT=index isn't supported yet in: maildir:~/x:LAYOUT=index"),
+    ] {
+        let error = fixture.open(vec![location(text)]).err().unwrap();
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(fixture.open(vec![inbox("", ""), inbox("b.", ".")]).is_err());
+}
