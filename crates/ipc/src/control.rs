@@ -93,6 +93,9 @@ pub enum ToChild {
     NewAnvil,
     /// Fresh settings for new sessions of a process that goes on. Descriptor: the snapshot.
     NewSettings,
+    /// Clients wait at a listener while all processes of the service are full: a login process makes
+    /// room.
+    Crowded,
     /// To `log` only.
     Log(ToLog),
     /// To `config` only.

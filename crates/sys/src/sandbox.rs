@@ -155,8 +155,7 @@ impl Filter {
     /// # Errors
     /// When the kernel refuses it or the architecture is not known.
     pub fn apply(self) -> Result<(), SandboxError> {
-        let arch: TargetArch =
-            std::env::consts::ARCH.try_into().map_err(|_| SandboxError::Architecture)?;
+        let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|_| SandboxError::Architecture)?;
         let program: BpfProgram = SeccompFilter::new(self.rules, self.on_others, self.on_listed, arch)
             .and_then(TryInto::try_into)
             .map_err(|error| SandboxError::Seccomp(error.into()))?;

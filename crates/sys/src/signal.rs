@@ -48,6 +48,7 @@ fn code_word(code: i32) -> String {
 #[derive(Debug)]
 pub struct Signals {
     descriptor: SignalFd,
+    set: Vec<Signal>,
 }
 
 impl Signals {
@@ -60,7 +61,18 @@ impl Signals {
         signals.iter().for_each(|&signal| set.add(signal));
         nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { descriptor })
+        Ok(Self { descriptor, set: signals.to_vec() })
+    }
+
+    /// Another handle on the same set.
+    ///
+    /// # Errors
+    /// Those of `dup`.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        self.set.iter().for_each(|&signal| set.add(signal));
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self { descriptor: SignalFd::with_flags(&set, flags)?, set: self.set.clone() })
     }
 
     /// The next signal that has arrived, if any.

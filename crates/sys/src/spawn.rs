@@ -137,7 +137,12 @@ unsafe fn born_descriptors(sources: &mut [RawFd], failure: RawFd) -> RawFd {
                 give_up(failure);
             }
         }
-        libc::syscall(libc::SYS_close_range, sources.len() as libc::c_uint, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        libc::syscall(
+            libc::SYS_close_range,
+            sources.len() as libc::c_uint,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
         failure
     }
 }

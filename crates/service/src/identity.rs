@@ -1,0 +1,174 @@
+//! Mail processes: one process per identity (uid, gid, groups, chroot) serves all sessions of its
+//! users, and no process ever serves two identities.
+//!
+//! A mail process is born a *spare*: it still has root's rights and takes hand-overs from login
+//! processes. It asks auth who the client is. If a process of that identity lives and has room, the
+//! client is passed on to it; if not, the spare becomes that process, for good, and the master
+//! starts another spare. Started by an ordinary user there is one identity only, and every process
+//! serves what it is handed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Logger;
+use ipc::control::ToMaster;
+use ipc::handover::Request;
+
+use crate::anvil::AnvilSession;
+use crate::authmaster::User;
+use crate::birth::{Newborn, runtime};
+use crate::entry::Opening;
+use crate::fatal::Fatal;
+use crate::limits::STOP_GRACE;
+use crate::process::Process;
+use crate::sandbox;
+use crate::serve::ClientGuard;
+use crate::stream::Stream;
+use crate::table::Threads;
+
+mod house;
+mod settle;
+mod spare;
+mod target;
+
+use house::House;
+use settle::{Asker, Settled};
+use spare::{Fate, Spare};
+
+/// Directory below `base_dir` with the sockets of identity processes.
+pub const DIRECTORY: &str = "identity";
+
+/// A logged-in client, in the process of its user's identity.
+#[derive(Debug)]
+pub struct Session {
+    /// The client, or where TLS is on the login process's end of it.
+    pub stream: Stream,
+    /// What the login process said: addresses, session id, tag, input that came already.
+    pub request: Request,
+    /// The user, with the userdb's fields.
+    pub user: User,
+    /// Writes lines with `mail_log_prefix` (`imap(user)<pid><session>: `).
+    pub log: Logger,
+    /// The process.
+    pub process: Process,
+    anvil: Option<AnvilSession>,
+    _guard: ClientGuard,
+}
+
+/// Why a session is to end though its client is content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The process stops: "Server shutting down".
+    Shutdown,
+    /// An administrator kicked the user.
+    Kicked,
+}
+
+/// Tells when a session is to end, apart from the session itself.
+#[derive(Debug, Clone)]
+pub struct Endings {
+    shutdown: crate::Shutdown,
+    kicked: Option<crate::anvil::Kicked>,
+}
+
+impl Endings {
+    /// Waits until the session is to end, and says why.
+    pub async fn wait(self) -> Ending {
+        let kicked = async {
+            match &self.kicked {
+                Some(kicked) => kicked.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.shutdown.stopping() => Ending::Shutdown,
+            () = kicked => Ending::Kicked,
+        }
+    }
+}
+
+impl Session {
+    /// For selecting on, beside the client's input.
+    pub fn endings(&self) -> Endings {
+        Endings { shutdown: self.process.shutdown(), kicked: self.anvil.as_ref().map(AnvilSession::kicks) }
+    }
+
+    /// Takes the client out, for code that wants to own it. The session goes on being counted until
+    /// what is left of it is dropped.
+    pub fn into_parts(self) -> (Stream, Request, User, SessionGuard) {
+        let guard = SessionGuard { _anvil: self.anvil, _guard: self._guard };
+        (self.stream, self.request, self.user, guard)
+    }
+}
+
+/// Keeps a session counted here and at anvil.
+#[derive(Debug)]
+pub struct SessionGuard {
+    _anvil: Option<AnvilSession>,
+    _guard: ClientGuard,
+}
+
+/// The life of a mail process.
+pub(crate) fn live<S, F>(
+    mut newborn: Newborn,
+    open: impl FnOnce(&Process) -> Result<S, Fatal>,
+    serve: Arc<impl Fn(Arc<S>, Session) -> F + Send + Sync + 'static>,
+) -> Result<(), Fatal>
+where
+    S: Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let asker = Asker::new(&newborn.opening())?;
+    newborn.become_what_it_shall_be()?;
+    let mut first = None;
+    let mut socket = None;
+    if sys::privilege::effective_uid() == 0 {
+        let fate = runtime(Threads::One)?.block_on(Spare::new(&mut newborn, asker.clone())?.live())?;
+        let Fate::Become(settled) = fate else { return Ok(()) };
+        if newborn.birth.client_limit > 1 {
+            socket = Some(bind(&newborn, &settled)?);
+        }
+        newborn.listeners.clear();
+        if !settled.target.chroot.is_empty() {
+            sys::privilege::chroot(settled.target.chroot.as_ref())?;
+        }
+        sys::privilege::take_identity(&settled.target.identity)?;
+        first = Some(*settled);
+    }
+    sandbox::apply(newborn.row.sandbox, &newborn.log)?;
+    let runtime = newborn.runtime(newborn.row.threads)?;
+    let result = runtime.block_on(async {
+        let (process, control) = newborn.start()?;
+        let state = Arc::new(open(&process)?);
+        let serve = move |session| serve(state.clone(), session);
+        let house = Arc::new(House::new(process.clone(), asker, Arc::new(serve)));
+        if first.is_none() {
+            process.tell_master(ToMaster::Ready, None);
+        }
+        let result = house.live(first, socket).await;
+        control.finish().await;
+        result
+    });
+    // Storage code that hangs on a dead disk must not keep a process that is to end.
+    runtime.shutdown_timeout(STOP_GRACE / 5);
+    result
+}
+
+fn bind(newborn: &Newborn, settled: &Settled) -> Result<std::os::unix::net::UnixListener, Fatal> {
+    let path = socket_path(&newborn.opening(), &settled.target.key(), std::process::id());
+    let listener = std::os::unix::net::UnixListener::bind(&path).map_err(|error| {
+        Fatal::new(format_args!("bind({}) failed: {}", path.display(), base::reason(&error)))
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// `identity/imap.1.5000-5000.1234`: service, generation, identity, process id.
+fn socket_path(opening: &Opening<'_>, key: &str, pid: u32) -> PathBuf {
+    let birth = opening.birth;
+    PathBuf::from(&birth.base_dir).join(DIRECTORY).join(format!("{}{key}.{pid}", socket_prefix(birth)))
+}
+
+fn socket_prefix(birth: &ipc::control::Birth) -> String {
+    format!("{}.{}.", birth.service, birth.generation)
+}

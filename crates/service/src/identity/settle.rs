@@ -1,0 +1,207 @@
+//! From a login process's connection to a client whose user is known.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use base::Logger;
+use ipc::control::Birth;
+use ipc::handover::{FailureKind, Reply, Request};
+use settings::{Filter, Settings, Snapshot};
+
+use crate::authmaster::{Client, LoginId, Lookup, User};
+use crate::entry::Opening;
+use crate::fatal::Fatal;
+use crate::identity::target::Target;
+use crate::limits::HANDOVER_TIMEOUT;
+use crate::link::{Link, LinkError};
+
+/// 2.3's `MASTER_AUTH_ERRMSG_INTERNAL_FAILURE`.
+const INTERNAL: &str = "Internal error occurred. Refer to server log for more information.";
+
+/// Reads hand-overs and asks auth about them. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    auth: Client,
+    pub(crate) birth: Arc<Birth>,
+    log: Logger,
+    settings: Arc<std::sync::RwLock<Arc<Snapshot>>>,
+}
+
+/// A hand-over that has arrived.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) request: Request,
+    pub(crate) client: OwnedFd,
+    /// The connection on which the login process waits.
+    pub(crate) reply: OwnedFd,
+}
+
+/// A client whose user and identity are known.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) arrived: Arc<Arrived>,
+    pub(crate) user: User,
+    pub(crate) target: Target,
+}
+
+/// What the login process is told instead of "ok", once the log knows why.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) kind: FailureKind,
+    pub(crate) client_text: String,
+}
+
+impl Refused {
+    pub(crate) fn internal() -> Self {
+        Self { kind: FailureKind::Internal, client_text: INTERNAL.to_owned() }
+    }
+
+    pub(crate) fn into_reply(self) -> Reply {
+        Reply::Failed { client_text: self.client_text, kind: self.kind }
+    }
+}
+
+impl Asker {
+    pub(crate) fn new(opening: &Opening<'_>) -> Result<Self, Fatal> {
+        let birth = opening.birth;
+        let mut socket = "auth-master";
+        let mut words = opening.arguments.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
+                "-a" => socket = words.next().ok_or_else(|| Fatal::new("-a needs a socket"))?,
+                _ => {
+                    return Err(Fatal::new(format_args!(
+                        "service({}): post-login services such as {word} are not supported yet",
+                        birth.service
+                    )));
+                }
+            }
+        }
+        let path = std::path::Path::new(&birth.base_dir).join(socket);
+        Ok(Self {
+            auth: Client::new(path),
+            birth: Arc::new(birth.clone()),
+            log: Logger::new(format!("{}({}): ", birth.service, std::process::id())),
+            settings: Arc::new(std::sync::RwLock::new(Arc::new(opening.settings.clone()))),
+        })
+    }
+
+    pub(crate) fn replace_settings(&self, settings: Arc<Snapshot>) {
+        *self.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = settings;
+    }
+
+    /// The settings that hold for a client of this service.
+    pub(crate) fn settings(&self, request: &Request) -> Settings {
+        let settings = self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        settings.view(&Filter {
+            protocol: Some(protocol(&self.birth.service)),
+            service: Some(self.birth.service.as_str()),
+            local_name: Some(request.local_name.as_str()).filter(|name| !name.is_empty()),
+            local_ip: request.local_ip,
+            remote_ip: request.remote_ip,
+        })
+    }
+
+    /// Reads one hand-over. `None` when the peer had nothing to say.
+    pub(crate) async fn arrive(&self, mut link: Link) -> Option<Arrived> {
+        let request = match tokio::time::timeout(HANDOVER_TIMEOUT, link.receive::<Request>()).await {
+            Ok(Ok(Some(request))) => request,
+            Ok(Ok(None)) => return None,
+            Ok(Err(error)) => {
+                self.log.error(format_args!("hand-over: {}", base::chain(&error)));
+                return None;
+            }
+            Err(_) => {
+                self.log.error("hand-over: Timeout");
+                return None;
+            }
+        };
+        let parts = || -> Result<Arrived, LinkError> {
+            let client = link.descriptor()?;
+            // A spare that became something else passes on where the answer goes to.
+            let reply = match link.descriptor_if_any() {
+                Some(reply) => reply,
+                None => link.into_socket()?,
+            };
+            Ok(Arrived { request, client, reply })
+        };
+        parts().map_err(|error| self.log.error(format_args!("hand-over: {}", base::chain(&error)))).ok()
+    }
+
+    /// Asks auth whose the client is.
+    pub(crate) async fn settle(&self, arrived: &Arc<Arrived>) -> Result<Settled, Refused> {
+        let request = &arrived.request;
+        let login = LoginId {
+            client_pid: request.client_pid,
+            auth_id: request.auth_id,
+            cookie: request.cookie.clone(),
+        };
+        let failed = |reason: &str| {
+            self.log.error(format_args!(
+                "auth-master: login: request [{}]: Login auth request failed: {reason} (client-pid={} client-id={})",
+                request.auth_id, request.client_pid, request.auth_id
+            ));
+        };
+        let mut user = match self.auth.login(&login).await {
+            Ok(Lookup::Found(user)) => user,
+            Ok(Lookup::NotFound) => {
+                failed("Authenticated user not found from userdb");
+                return Err(Refused::internal());
+            }
+            Ok(Lookup::Failed { reason: Some(reason), .. }) => {
+                failed(&format!("Internal auth failure: {reason}"));
+                return Err(Refused { kind: FailureKind::Denied, client_text: reason });
+            }
+            Ok(Lookup::Failed { reason: None, .. }) => {
+                failed("Internal auth failure");
+                return Err(Refused::internal());
+            }
+            Err(error) => {
+                failed(&base::chain(&error).to_string());
+                return Err(Refused::internal());
+            }
+        };
+        let settings = self.settings(request);
+        match Target::of(&mut user, &settings, &self.birth) {
+            Ok(target) => Ok(Settled { arrived: arrived.clone(), user, target }),
+            Err(reason) => {
+                self.session_log(&user.name, request).error(&reason);
+                Err(Refused::internal())
+            }
+        }
+    }
+
+    /// The logger of a session, with `mail_log_prefix`.
+    pub(crate) fn session_log(&self, username: &str, request: &Request) -> Logger {
+        let settings = self.settings(request);
+        let pid = std::process::id().to_string();
+        let ip = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let (remote, local) = (ip(request.remote_ip), ip(request.local_ip));
+        let (name, domain) = username.split_once('@').unwrap_or((username, ""));
+        let table = [
+            ('u', "user", Some(username)),
+            ('n', "username", Some(name)),
+            ('d', "domain", Some(domain)),
+            ('s', "service", Some(protocol(&self.birth.service))),
+            ('r', "rip", Some(remote.as_str())),
+            ('l', "lip", Some(local.as_str())),
+            ('p', "pid", Some(pid.as_str())),
+            ('\0', "session", Some(request.session_id.as_str())),
+        ];
+        let prefix = settings.get(settings::key::MAIL_LOG_PREFIX);
+        let (prefix, _) = settings::vars::Expander::of(&table).expand_all(prefix);
+        Logger::new(prefix).with_debug(settings.get(settings::key::MAIL_DEBUG))
+    }
+}
+
+/// Tells the login process. It may have gone: then its client has, too.
+pub(crate) async fn answer(reply: OwnedFd, message: &Reply) {
+    if let Ok(link) = Link::from_descriptor(reply) {
+        let _ = tokio::time::timeout(HANDOVER_TIMEOUT, link.send(message)).await;
+    }
+}
+
+/// The protocol that `protocol NAME {}` means for a service: its name up to the first `-`.
+fn protocol(service: &str) -> &str {
+    service.split('-').next().unwrap_or(service)
+}

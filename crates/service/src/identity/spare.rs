@@ -1,0 +1,297 @@
+//! A mail process that still has root's rights: it takes hand-overs, passes clients on to the
+//! processes of their identities, and becomes one itself where there is none.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base::Logger;
+use ipc::control::{Listener, ToChild, ToMaster};
+use ipc::identity::{Pass, PassReply};
+use sys::signal::Signal;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::birth::{Line, Newborn, read_settings};
+use crate::control;
+use crate::fatal::Fatal;
+use crate::identity::settle::{Arrived, Asker, Refused, Settled, answer};
+use crate::identity::{DIRECTORY, socket_prefix};
+use crate::link::{Link, LinkError};
+use crate::serve::Acceptor;
+use crate::stream::Stream;
+
+/// How long an identity process may take to say whether it takes a client.
+const PASS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection without a request may hold up a spare that becomes an identity process.
+const LATE_REQUEST: Duration = Duration::from_millis(200);
+
+/// What becomes of a spare.
+pub(crate) enum Fate {
+    /// It is not needed any more.
+    End,
+    /// It shall be the process of this client's identity.
+    Become(Box<Settled>),
+}
+
+pub(crate) struct Spare<'a> {
+    newborn: &'a mut Newborn,
+    asker: Asker,
+    pool: Arc<Pool>,
+}
+
+/// Hand-overs under way, by number.
+type UnderWay = Arc<Mutex<HashMap<u64, Option<Arc<Arrived>>>>>;
+
+impl<'a> Spare<'a> {
+    pub(crate) fn new(newborn: &'a mut Newborn, asker: Asker) -> Result<Self, Fatal> {
+        let pool = Arc::new(Pool {
+            directory: PathBuf::from(&newborn.birth.base_dir).join(DIRECTORY),
+            prefix: socket_prefix(&newborn.birth),
+            idle: Mutex::default(),
+            log: newborn.log.clone(),
+        });
+        Ok(Self { newborn, asker, pool })
+    }
+
+    /// Serves as a spare until it is not one any more.
+    pub(crate) async fn live(mut self) -> Result<Fate, Fatal> {
+        let socket = self.newborn.line.socket.try_clone()?;
+        let placeholder = Line { socket, decoder: ipc::Decoder::new(), descriptors: Default::default() };
+        let mut master = Link::resume(std::mem::replace(&mut self.newborn.line, placeholder))?;
+        crate::title::show(&self.newborn.birth.instance, &self.newborn.birth.service, "");
+        master.send(&ToMaster::Ready).await?;
+        let fate = self.wait_for_fate(&mut master).await?;
+        if let Fate::Become(_) = fate {
+            master.send(&ToMaster::BecameIdentity).await?;
+        }
+        self.newborn.line = master.pause()?;
+        Ok(fate)
+    }
+
+    async fn wait_for_fate(&mut self, master: &mut Link) -> Result<Fate, Fatal> {
+        let mut acceptor = Acceptor::new(self.hand_over_listeners())?;
+        let under_way = UnderWay::default();
+        let mut tasks = JoinSet::new();
+        let (mut next_id, mut is_open) = (0, true);
+        // 2.3's way, one client per process: the next one is another process's.
+        let one_only = self.newborn.birth.client_limit <= 1;
+        let most = if one_only { 1 } else { self.newborn.birth.client_limit as usize };
+        let signals = control::watch(self.newborn.signals.try_clone()?)?;
+        loop {
+            if !is_open && tasks.is_empty() {
+                return Ok(Fate::End);
+            }
+            tokio::select! {
+                client = acceptor.accept(), if is_open && tasks.len() < most => match client {
+                    Ok((Stream::Unix(stream), _)) => {
+                        next_id += 1;
+                        tasks.spawn(self.task(next_id, Link::new(stream), under_way.clone()));
+                        if one_only {
+                            master.send(&ToMaster::Status { available: 0, total: 1 }).await?;
+                        }
+                    }
+                    Ok((Stream::Tcp(_), _)) => self.newborn.log.error("hand-overs come by unix sockets only"),
+                    Err(error) => {
+                        self.newborn.log.error(format_args!("accept() failed: {}", base::reason(&error)));
+                        tokio::time::sleep(PASS_TIMEOUT / 10).await;
+                    }
+                },
+                Some(done) = tasks.join_next() => match done {
+                    Ok((id, Some(settled))) => {
+                        forget(&under_way, id);
+                        self.forward_rest(&mut tasks, &under_way).await;
+                        return Ok(Fate::Become(Box::new(settled)));
+                    }
+                    Ok((id, None)) => {
+                        forget(&under_way, id);
+                        if one_only && is_open {
+                            master.send(&ToMaster::Status { available: 1, total: 0 }).await?;
+                        }
+                    }
+                    // The panic hook has logged it.
+                    Err(_) => {}
+                },
+                message = master.receive::<ToChild>() => {
+                    let message = message?;
+                    is_open &= self.obey(message, master, tasks.is_empty())?;
+                    if !is_open {
+                        acceptor.close();
+                    }
+                }
+                Ok(mut ready) = signals.readable() => {
+                    while let Ok(Some(signal)) = ready.get_inner().next() {
+                        if signal.signal == Signal::SIGTERM as i32 {
+                            self.newborn.log.warning(signal.killed_text());
+                            return Ok(Fate::End);
+                        }
+                    }
+                    ready.clear_ready();
+                }
+            }
+        }
+    }
+
+    /// The sockets on which clients are handed over; `imap-master` and the like are for others.
+    fn hand_over_listeners(&mut self) -> Vec<(Listener, std::os::fd::OwnedFd)> {
+        let mut listeners = std::mem::take(&mut self.newborn.listeners);
+        listeners.retain(|(listener, _)| takes_hand_overs(listener));
+        listeners
+    }
+
+    fn task(
+        &self,
+        id: u64,
+        link: Link,
+        under_way: UnderWay,
+    ) -> impl Future<Output = (u64, Option<Settled>)> + Send + use<> {
+        let (asker, pool) = (self.asker.clone(), self.pool.clone());
+        note(&under_way, id, None);
+        async move {
+            let Some(arrived) = asker.arrive(link).await.map(Arc::new) else { return (id, None) };
+            note(&under_way, id, Some(arrived.clone()));
+            match asker.settle(&arrived).await {
+                Ok(settled) => (id, pool.pass_on(settled).await),
+                Err(refused) => {
+                    refuse(&arrived, refused).await;
+                    (id, None)
+                }
+            }
+        }
+    }
+
+    /// Obeys the master; whether to go on as a spare.
+    fn obey(&mut self, message: Option<ToChild>, master: &mut Link, is_idle: bool) -> Result<bool, Fatal> {
+        match message {
+            None | Some(ToChild::Stop | ToChild::Retire) => return Ok(false),
+            Some(ToChild::ExitIfIdle) => return Ok(!is_idle),
+            Some(ToChild::NewAnvil) => self.newborn.anvil = Some(master.descriptor()?),
+            Some(ToChild::NewSettings) => {
+                let settings = read_settings(master.descriptor()?)?;
+                self.asker.replace_settings(settings.clone());
+                self.newborn.settings = settings;
+            }
+            Some(ToChild::Birth(_) | ToChild::Crowded | ToChild::Log(_) | ToChild::Config(_)) => {}
+        }
+        Ok(true)
+    }
+
+    /// Hands everything under way to another spare: this process is about to lose the rights that
+    /// it takes.
+    async fn forward_rest(&self, tasks: &mut JoinSet<(u64, Option<Settled>)>, under_way: &UnderWay) {
+        let unread = || {
+            let under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            under_way.values().any(Option::is_none)
+        };
+        let late = async {
+            while unread()
+                && let Some(done) = tasks.join_next().await
+            {
+                if let Ok((id, None)) = done {
+                    forget(under_way, id);
+                }
+            }
+        };
+        let _ = timeout(LATE_REQUEST, late).await;
+        tasks.shutdown().await;
+        let rest = std::mem::take(&mut *under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        for arrived in rest.into_values().flatten() {
+            if let Err(error) = self.forward(&arrived).await {
+                self.newborn
+                    .log
+                    .error(format_args!("hand-over to the next process: {}", base::chain(&error)));
+                refuse(&arrived, Refused::internal()).await;
+            }
+        }
+    }
+
+    async fn forward(&self, arrived: &Arrived) -> Result<(), LinkError> {
+        let listener = self.newborn.birth.listeners.iter().find(|listener| takes_hand_overs(listener));
+        let name = listener.map(|listener| listener.name.as_str()).unwrap_or_default();
+        let link = Link::connect(PathBuf::from(&self.newborn.birth.base_dir).join(name)).await?;
+        link.send_with(&arrived.request, &[arrived.client.as_fd(), arrived.reply.as_fd()]).await
+    }
+}
+
+/// Whether login processes connect to this socket.
+pub(crate) fn takes_hand_overs(listener: &Listener) -> bool {
+    !listener.name.ends_with("-master")
+}
+
+fn note(under_way: &UnderWay, id: u64, arrived: Option<Arc<Arrived>>) {
+    under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id, arrived);
+}
+
+fn forget(under_way: &UnderWay, id: u64) {
+    under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+}
+
+async fn refuse(arrived: &Arrived, refused: Refused) {
+    if let Ok(reply) = arrived.reply.try_clone() {
+        answer(reply, &refused.into_reply()).await;
+    }
+}
+
+/// Connections to identity processes.
+struct Pool {
+    directory: PathBuf,
+    prefix: String,
+    /// Those not in use, by socket.
+    idle: Mutex<HashMap<PathBuf, Vec<Link>>>,
+    log: Logger,
+}
+
+impl Pool {
+    /// Gives the client to a process of its identity; back again if there is none with room.
+    async fn pass_on(&self, settled: Settled) -> Option<Settled> {
+        let key = settled.target.key();
+        for path in self.candidates(&key) {
+            match self.offer(&path, &settled).await {
+                Ok(PassReply::Taken) => return None,
+                Ok(PassReply::Full) => {}
+                Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    // Its process is gone, and had no rights to remove it.
+                    let _ = std::fs::remove_file(&path);
+                }
+                Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.log.warning(format_args!("{}: {}", path.display(), base::chain(&error))),
+            }
+        }
+        Some(settled)
+    }
+
+    fn candidates(&self, key: &str) -> Vec<PathBuf> {
+        let start = format!("{}{key}.", self.prefix);
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start));
+        names.map(|entry| entry.path()).collect()
+    }
+
+    async fn offer(&self, path: &PathBuf, settled: &Settled) -> Result<PassReply, LinkError> {
+        let kept = self.idle().get_mut(path).and_then(Vec::pop);
+        let mut link = match kept {
+            Some(link) => link,
+            None => Link::connect(path).await?,
+        };
+        let arrived = &settled.arrived;
+        let pass = Pass {
+            request: arrived.request.clone(),
+            username: settled.user.name.clone(),
+            fields: settled.user.fields.clone(),
+        };
+        let exchange = async {
+            link.send_with(&pass, &[arrived.client.as_fd(), arrived.reply.as_fd()]).await?;
+            link.expect::<PassReply>().await
+        };
+        let reply = timeout(PASS_TIMEOUT, exchange).await.unwrap_or(Err(LinkError::Closed))?;
+        self.idle().entry(path.clone()).or_default().push(link);
+        Ok(reply)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Vec<Link>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

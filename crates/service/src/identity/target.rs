@@ -1,0 +1,208 @@
+//! Which identity a user's session runs under, and whether it may.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use ipc::control::Birth;
+use settings::{Settings, key};
+use sys::privilege::Identity;
+
+use crate::authmaster::User;
+
+/// An identity with everything that makes it differ from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) identity: Identity,
+    /// Empty for none.
+    pub(crate) chroot: String,
+}
+
+impl Target {
+    /// The identity of `user`. Where it is chrooted by its home (`/chroot/./home`), the home in its
+    /// fields becomes the one seen from inside.
+    ///
+    /// # Errors
+    /// What the log says, in 2.3's words.
+    pub(crate) fn of(user: &mut User, settings: &Settings, birth: &Birth) -> Result<Self, String> {
+        let (uid, uid_from) = uid_of(user, settings)?;
+        let (gid, gid_from) = gid_of(user, settings, uid)?;
+        check_ids(settings, (uid, uid_from), (gid, gid_from))?;
+        let mut extra = birth.identity.as_ref().map_or_else(Vec::new, |identity| identity.extra_gids.clone());
+        if let Some(name) = user.field("system_groups_user") {
+            let groups = sys::accounts::groups_of(name, gid);
+            extra.extend(groups.map_err(|error| format!("initgroups({name}) failed: {error}"))?);
+        }
+        for group in settings.get(key::MAIL_ACCESS_GROUPS).split([',', ' ']).filter(|group| !group.is_empty())
+        {
+            extra.push(group_id(group, "mail_access_groups")?);
+        }
+        extra.sort_unstable();
+        extra.dedup();
+        let saved_gid = match settings.get(key::MAIL_PRIVILEGED_GROUP) {
+            "" => birth.identity.as_ref().and_then(|identity| identity.privileged_gid),
+            group => Some(group_id(group, "mail_privileged_group")?),
+        };
+        let chroot = chroot_of(user, settings)?;
+        Ok(Self { identity: Identity { uid, gid, extra_gids: extra, saved_gid }, chroot })
+    }
+
+    /// A name for it that is a file name; equal for equal identities only.
+    pub(crate) fn key(&self) -> String {
+        let Identity { uid, gid, extra_gids, saved_gid } = &self.identity;
+        let mut hasher = DefaultHasher::new();
+        (extra_gids, saved_gid, &self.chroot).hash(&mut hasher);
+        format!("{uid}-{gid}-{:016x}", hasher.finish())
+    }
+}
+
+fn uid_of(user: &User, settings: &Settings) -> Result<(u32, &'static str), String> {
+    if let Some(uid) = user.field("uid") {
+        let uid = uid.parse().map_err(|_| format!("Invalid UID value in userdb lookup: {uid}"))?;
+        return Ok((uid, "userdb lookup"));
+    }
+    match settings.get(key::MAIL_UID) {
+        "" if sys::privilege::effective_uid() != 0 => Ok((sys::privilege::effective_uid(), "process")),
+        "" => Err("User is missing UID (see mail_uid setting)".to_owned()),
+        text => match text.parse() {
+            Ok(uid) => Ok((uid, "mail_uid setting")),
+            Err(_) => match sys::accounts::user(text) {
+                Ok(Some(account)) => Ok((account.uid, "mail_uid setting")),
+                _ => Err(format!("Unknown mail_uid setting: {text}")),
+            },
+        },
+    }
+}
+
+fn gid_of(user: &User, settings: &Settings, uid: u32) -> Result<(u32, &'static str), String> {
+    if let Some(gid) = user.field("gid") {
+        let gid = gid.parse().map_err(|_| format!("Invalid GID value in userdb lookup: {gid}"))?;
+        return Ok((gid, "userdb lookup"));
+    }
+    match settings.get(key::MAIL_GID) {
+        "" if uid == sys::privilege::effective_uid() => Ok((sys::privilege::effective_gid(), "process")),
+        "" => Err("User is missing GID (see mail_gid setting)".to_owned()),
+        text => Ok((group_id(text, "mail_gid")?, "mail_gid setting")),
+    }
+}
+
+fn group_id(group: &str, setting: &str) -> Result<u32, String> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    match sys::accounts::group_id(group) {
+        Ok(Some(gid)) => Ok(gid),
+        _ => Err(format!("Unknown {setting} setting: {group}")),
+    }
+}
+
+/// `first_valid_uid` and its kin. They protect from root and system users; a process that is not
+/// root can only be itself, which is as valid as it gets.
+fn check_ids(settings: &Settings, uid: (u32, &str), gid: (u32, &str)) -> Result<(), String> {
+    if sys::privilege::effective_uid() != 0 {
+        return Ok(());
+    }
+    let outside =
+        |id: u32, first: u64, last: u64| u64::from(id) < first || (last != 0 && u64::from(id) > last);
+    if outside(uid.0, settings.get(key::FIRST_VALID_UID), settings.get(key::LAST_VALID_UID)) {
+        return Err(format!(
+            "Mail access for users with UID {} not permitted (see first_valid_uid in config file, uid from {}).",
+            uid.0, uid.1
+        ));
+    }
+    if outside(gid.0, settings.get(key::FIRST_VALID_GID), settings.get(key::LAST_VALID_GID)) {
+        return Err(format!(
+            "Mail access for users with GID {} not permitted (see first_valid_gid in config file, gid from {}).",
+            gid.0, gid.1
+        ));
+    }
+    Ok(())
+}
+
+fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
+    let named = user.field("chroot").map(str::to_owned);
+    let mut chroot = named.unwrap_or_else(|| settings.get(key::MAIL_CHROOT).to_owned());
+    let split = user.field("home").and_then(|home| home.split_once("/./"));
+    if chroot.is_empty()
+        && let Some((root, home)) = split
+    {
+        let home = format!("/{}", home.trim_start_matches('/'));
+        chroot = root.to_owned();
+        if let Some(field) = user.fields.iter_mut().find(|(name, _)| name == "home") {
+            field.1 = home;
+        }
+    }
+    if chroot.is_empty() || chroot == "/" {
+        return Ok(String::new());
+    }
+    let allowed = settings.get(key::VALID_CHROOT_DIRS).split([':', ',']).any(|allowed| {
+        let allowed = allowed.trim_end_matches('/');
+        chroot
+            .strip_prefix(allowed)
+            .is_some_and(|rest| !allowed.is_empty() && (rest.is_empty() || rest.starts_with('/')))
+    });
+    match allowed && !chroot.split('/').any(|part| part == "..") {
+        true => Ok(chroot),
+        false => Err(format!("Invalid chroot directory '{chroot}' (see valid_chroot_dirs in config file)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::Snapshot;
+
+    use super::*;
+
+    fn birth() -> Birth {
+        Birth {
+            service: "imap".into(),
+            instance: "dovecot".into(),
+            base_dir: "/run/dovecot".into(),
+            config_path: String::new(),
+            identity: None,
+            chroot: String::new(),
+            listeners: Vec::new(),
+            client_limit: 10,
+            service_count: 0,
+            vsz_limit_bytes: 0,
+            anvil: false,
+            generation: 1,
+        }
+    }
+
+    fn check(config: &str, fields: &[(&str, &str)], expected: Result<(u32, u32, &str), &str>) {
+        let settings = Snapshot::from_text(config).unwrap().root();
+        let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut user = User { name: "joe".into(), fields };
+        let target = Target::of(&mut user, &settings, &birth());
+        let seen = target.as_ref().map(|t| (t.identity.uid, t.identity.gid, t.chroot.as_str()));
+        assert_eq!(seen.map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn identities() {
+        check("", &[("uid", "5000"), ("gid", "5001")], Ok((5000, 5001, "")));
+        check("mail_uid = 7000\nmail_gid = 7001\n", &[], Ok((7000, 7001, "")));
+        check("", &[("uid", "x"), ("gid", "1")], Err("Invalid UID value in userdb lookup: x"));
+        check(
+            "valid_chroot_dirs = /srv\n",
+            &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")],
+            Ok((5000, 5000, "/srv/joe")),
+        );
+        check(
+            "valid_chroot_dirs = /srv\n",
+            &[("uid", "5000"), ("gid", "5000"), ("chroot", "/srvx")],
+            Err("Invalid chroot directory '/srvx' (see valid_chroot_dirs in config file)"),
+        );
+    }
+
+    #[test]
+    fn keys_differ_where_identities_do() {
+        let target = |gid, chroot: &str| Target {
+            identity: Identity { uid: 1, gid, ..Identity::default() },
+            chroot: chroot.to_owned(),
+        };
+        assert_eq!(target(1, "").key(), target(1, "").key());
+        assert_ne!(target(1, "").key(), target(2, "").key());
+        assert_ne!(target(1, "").key(), target(1, "/x").key());
+    }
+}

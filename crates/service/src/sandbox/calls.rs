@@ -1,0 +1,166 @@
+//! Lists of system calls.
+
+use sys::sandbox::Call;
+use sys::sandbox::call::*;
+
+/// Domain of unix sockets.
+pub(super) const AF_UNIX: u64 = sys::sandbox::call::AF_UNIX as u64;
+/// Executable pages.
+pub(super) const PROT_EXEC: u64 = sys::sandbox::call::PROT_EXEC as u64;
+/// What may be asked of `prctl`: thread names (std) and names of memory areas (glibc).
+pub(super) const PRCTL: &[u64] =
+    &[PR_SET_NAME as u64, PR_GET_NAME as u64, PR_SET_VMA as u64, PR_GET_DUMPABLE as u64];
+
+/// What tokio, rustls, glibc's allocator and our own code need once everything is open. Calls with
+/// conditions are added in the parent module.
+pub(super) const SOCKETS_ONLY: &[Call] = &[
+    // Sockets and pipes that exist, and connecting to unix sockets.
+    SYS_read,
+    SYS_write,
+    SYS_readv,
+    SYS_writev,
+    SYS_pread64,
+    SYS_lseek,
+    SYS_close,
+    SYS_recvfrom,
+    SYS_sendto,
+    SYS_recvmsg,
+    SYS_sendmsg,
+    SYS_shutdown,
+    SYS_connect,
+    SYS_accept4,
+    SYS_getsockname,
+    SYS_getpeername,
+    SYS_getsockopt,
+    SYS_setsockopt,
+    SYS_ioctl,
+    SYS_fcntl,
+    SYS_fstat,
+    SYS_dup,
+    SYS_pipe2,
+    SYS_ppoll,
+    // tokio.
+    SYS_epoll_create1,
+    SYS_epoll_ctl,
+    SYS_epoll_pwait,
+    SYS_eventfd2,
+    SYS_futex,
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_nanosleep,
+    SYS_clock_nanosleep,
+    SYS_clock_gettime,
+    SYS_clock_getres,
+    SYS_gettimeofday,
+    // Memory.
+    SYS_brk,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    // Random numbers, who we are, signals, limits.
+    SYS_getrandom,
+    SYS_getpid,
+    SYS_gettid,
+    SYS_getppid,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_sigaltstack,
+    SYS_restart_syscall,
+    SYS_tgkill,
+    SYS_prlimit64,
+    SYS_rseq,
+    SYS_set_robust_list,
+    SYS_uname,
+    SYS_sysinfo,
+    SYS_exit,
+    SYS_exit_group,
+    #[cfg(target_arch = "x86_64")]
+    SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    SYS_time,
+];
+
+/// What no process of ours ever does after its start, and exploits like to do.
+pub(super) const FORBIDDEN_ALWAYS: &[Call] = &[
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_reboot,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_unshare,
+    SYS_setns,
+    SYS_open_by_handle_at,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    SYS_acct,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_quotactl,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_fsconfig,
+    SYS_fsmount,
+];
+
+/// The same for processes that work with files but never start a program.
+pub(super) const FORBIDDEN_WITH_FILES: &[Call] = &[
+    SYS_execve,
+    SYS_execveat,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_reboot,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_unshare,
+    SYS_setns,
+    SYS_open_by_handle_at,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    SYS_acct,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_quotactl,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_fsconfig,
+    SYS_fsmount,
+];
