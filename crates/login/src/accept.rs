@@ -59,8 +59,8 @@ impl Acceptor {
         Ok(Self { sockets: sockets.collect::<io::Result<_>>()?, next: 0 })
     }
 
-    /// The next client. Errors are those of `accept`; the next call may
-    /// well succeed.
+    /// The next client. Errors are those of `accept`; the next call may well
+    /// succeed.
     pub(crate) async fn accept(&mut self) -> io::Result<Accepted> {
         poll_fn(|context| self.poll(context)).await
     }
@@ -71,9 +71,11 @@ impl Acceptor {
             let at = (self.next + turn) % count;
             let Some((listener, socket)) = self.sockets.get(at) else { continue };
             let accepted = match socket {
-                Socket::Tcp(socket) => socket.poll_accept(context).map_ok(|(stream, _)| Stream::Tcp(stream)),
+                Socket::Tcp(socket) => {
+                    socket.poll_accept(context).map_ok(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
+                }
                 Socket::Unix(socket) => {
-                    socket.poll_accept(context).map_ok(|(stream, _)| Stream::Unix(stream))
+                    socket.poll_accept(context).map_ok(|(stream, _)| (Stream::Unix(stream), None))
                 }
             };
             if let Poll::Ready(accepted) = accepted {

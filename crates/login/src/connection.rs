@@ -26,9 +26,7 @@ use crate::clients::{Clients, Eviction, Seat};
 use crate::config::{Client as Whom, Configs};
 use crate::facts::{Peer, Tls};
 use crate::hand_over::hand_over;
-use crate::limits::{
-    AUTH_WAITING_NOTE, AUTH_WAITING_WARNING, GOODBYE, LOGIN_TIMEOUT, OUTPUT_BYTES_MAX, READ_BYTES,
-};
+use crate::limits::{AUTH_WAITING_NOTE, AUTH_WAITING_WARNING, GOODBYE, LOGIN_TIMEOUT, READ_BYTES};
 use crate::session::{Action, AuthReply, Protocol, Session};
 use crate::session_id::session_id;
 
@@ -150,6 +148,7 @@ impl Connection {
                     self.flush().await?;
                     self.wait_for_client().await?;
                 }
+                Action::Flush => self.flush().await?,
                 Action::StartTls => {
                     self.flush().await?;
                     self.start_tls().await?;
@@ -414,9 +413,6 @@ impl Connection {
             return Ok(());
         }
         let output = self.session.take_output();
-        if output.len() > OUTPUT_BYTES_MAX {
-            return Err(End::Gone("Output buffer full".into()));
-        }
         let written = match &mut self.transport {
             Transport::Plain(stream) => stream.write_all(&output).await,
             Transport::Tls(stream) => match stream.write_all(&output).await {

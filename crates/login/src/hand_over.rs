@@ -106,3 +106,91 @@ fn send(socket: &OwnedFd, request: &Request, client: BorrowedFd<'_>) -> Result<(
         Err(error) => Err(HandOverError::Send(base::reason(&error.into()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::path::PathBuf;
+
+    use ipc::handover::FailureKind;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            auth_pid: 1,
+            auth_id: 2,
+            client_pid: 3,
+            cookie: "00".into(),
+            tag: "a".into(),
+            untagged_capability: false,
+            session_id: "S".into(),
+            input: b"b NOOP\r\n".to_vec(),
+            remote_ip: None,
+            remote_port: 0,
+            local_ip: None,
+            local_port: 0,
+            local_name: String::new(),
+            tls: false,
+            secured: true,
+            send_ok: true,
+        }
+    }
+
+    fn listener(name: &str) -> (UnixListener, PathBuf) {
+        let path = std::env::temp_dir().join(format!("login-mail-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        (UnixListener::bind(&path).unwrap(), path)
+    }
+
+    #[tokio::test]
+    async fn the_descriptor_arrives_with_the_request() {
+        let (listener, path) = listener("ok");
+        let (client, mut far) = UnixStream::pair().unwrap();
+        let mail = tokio::spawn(async move {
+            let mut link = Link::new(listener.accept().await.unwrap().0);
+            let request: Request = link.expect().await.unwrap();
+            assert_eq!((request.tag.as_str(), request.input.as_slice()), ("a", &b"b NOOP\r\n"[..]));
+            let socket = std::os::unix::net::UnixStream::from(link.descriptor().unwrap());
+            socket.set_nonblocking(true).unwrap();
+            UnixStream::from_std(socket).unwrap().write_all(b"hello").await.unwrap();
+            link.send(&Reply::Ok { pid: 77 }).await.unwrap();
+        });
+        let reply = hand_over(&path, &request(), client.as_fd()).await.unwrap();
+        assert!(matches!(reply, Reply::Ok { pid: 77 }));
+        let mut got = [0; 5];
+        far.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"hello");
+        mail.await.unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn failures() {
+        let (client, _far) = UnixStream::pair().unwrap();
+        let (listener, path) = listener("fail");
+        let mail = tokio::spawn(async move {
+            let mut link = Link::new(listener.accept().await.unwrap().0);
+            let _: Request = link.expect().await.unwrap();
+            let failed = Reply::Failed { client_text: "no".into(), kind: FailureKind::Limit };
+            link.send(&failed).await.unwrap();
+            drop(listener.accept().await.unwrap());
+        });
+        let reply = hand_over(&path, &request(), client.as_fd()).await.unwrap();
+        assert!(matches!(reply, Reply::Failed { kind: FailureKind::Limit, .. }));
+        let closed = hand_over(&path, &request(), client.as_fd()).await.unwrap_err().to_string();
+        assert!(
+            closed.starts_with("read() failed: Remote closed connection") || closed.starts_with("fd_send"),
+            "{closed}"
+        );
+        mail.await.unwrap();
+        let refused = hand_over(&path, &request(), client.as_fd()).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("net_connect_unix({}) failed: Connection refused", path.display())
+        );
+        std::fs::remove_file(path).unwrap();
+    }
+}

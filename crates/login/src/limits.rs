@@ -22,9 +22,9 @@ pub(crate) const TAG_BYTES_MAX: usize = 126;
 /// Bad commands until the client is sent away (2.3's `CLIENT_MAX_BAD_COMMANDS`).
 pub(crate) const BAD_COMMANDS_MAX: u32 = 3;
 
-/// Output that may wait for a client that does not read. Nothing is read from it meanwhile, so one
-/// command's answers are the most that comes together; this is far above it.
-pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Output that is collected before it is written, though there are more commands to look at. While a
+/// client does not take it, nothing more is read or executed.
+pub(crate) const OUTPUT_BYTES: usize = 8 * 1024;
 
 /// Length of a session id that a trusted proxy may set (2.3's `LOGIN_MAX_SESSION_ID_LEN`).
 pub(crate) const SESSION_ID_BYTES_MAX: usize = 64;

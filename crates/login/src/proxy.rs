@@ -147,7 +147,7 @@ mod tests {
             let mut got = vec![0; bytes.len()];
             let mut also = vec![0; bytes.len()];
             let (a, b) = tokio::join!(client_read.read_exact(&mut got), mail_read.read_exact(&mut also));
-            (a.unwrap(), b.unwrap());
+            a.and(b).unwrap();
             assert!(got == bytes && also == bytes);
             if !mail_closes_first {
                 up.await.unwrap();

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::facts::{Peer, Tls};
 use crate::input::Input;
-use crate::limits::AUTH_LINE_BYTES_MAX;
+use crate::limits::{AUTH_LINE_BYTES_MAX, OUTPUT_BYTES};
 pub(crate) use auth::{Answer, AuthRequest, Mechanism, Mechanisms};
 use common::Common;
 pub(crate) use common::Names;
@@ -48,6 +48,8 @@ impl Protocol {
 pub(crate) enum Action {
     /// Read more of the client and push it.
     Read,
+    /// Only write: there is more input to look at, but enough output for now.
+    Flush,
     /// Shake hands, then call [`Session::tls_started`].
     StartTls,
     /// Ask the auth process, then call [`Session::auth_replied`].
@@ -160,6 +162,7 @@ impl Session {
             };
             match step {
                 Step::More => return Action::Read,
+                Step::Again if self.common.output.len() > OUTPUT_BYTES => return Action::Flush,
                 Step::Again => {}
                 Step::Act(action) => {
                     if matches!(action, Action::Authenticate(_) | Action::Respond(_)) {

@@ -144,8 +144,9 @@ impl Pop3 {
             common.say(&["+OK You are not from trusted IP - ignoring\r\n"]);
             return Step::Again;
         }
-        let all_good = args.split(' ').fold(true, |good, arg| xclient_field(common, arg).is_some() && good);
-        common.say(&[if all_good { "+OK Updated\r\n" } else { "-ERR Invalid parameters\r\n" }]);
+        // A bad field does not keep those after it from counting.
+        let bad = args.split(' ').filter(|arg| xclient_field(common, arg).is_none()).count();
+        common.say(&[if bad == 0 { "+OK Updated\r\n" } else { "-ERR Invalid parameters\r\n" }]);
         Step::Again
     }
 }

@@ -71,6 +71,7 @@ fn act(session: &mut Session, out: &mut Vec<String>) {
         show(session, out);
         match action {
             Action::Read => return,
+            Action::Flush => {}
             Action::Authenticate(request) => {
                 let line = request.0.replace('\t', " ").replace(" session=SESS", "");
                 let (line, rest) = line.split_once(" lip=").unwrap();
