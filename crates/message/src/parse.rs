@@ -182,6 +182,8 @@ struct Core<S> {
     field: FieldBuffer,
     /// Bytes of the line end that closed the last header line.
     line_end_bytes: u64,
+    /// The header's empty line is read; what comes next decides whom its line end belongs to.
+    after_empty_line: bool,
     own_boundary: Option<Vec<u8>>,
     has_own_boundary: bool,
     seen_type: bool,
@@ -203,6 +205,7 @@ impl<S: Sink> Core<S> {
             boundaries: Vec::new(),
             field: FieldBuffer::default(),
             line_end_bytes: 0,
+            after_empty_line: false,
             own_boundary: None,
             has_own_boundary: false,
             seen_type: false,
@@ -276,6 +279,14 @@ impl<S: Sink> Core<S> {
             }
             return 0;
         }
+        if self.after_empty_line {
+            match self.judge_line(data, eof) {
+                Line::Undecided => {}
+                Line::Boundary { index, .. } if self.is_foreign(index) => self.boundary_in_header(),
+                _ => self.end_header(),
+            }
+            return 0;
+        }
         if !self.field.mid_line {
             let end = match data {
                 [b'\n', ..] => 1,
@@ -338,8 +349,13 @@ impl<S: Sink> Core<S> {
             }
         }
         self.count_header(line_end);
-        self.end_header();
+        self.line_end_bytes = line_end.len() as u64;
+        self.after_empty_line = true;
         line_end.len()
+    }
+
+    fn is_foreign(&self, boundary: usize) -> bool {
+        self.boundaries.get(boundary).is_some_and(|boundary| boundary.part != self.current)
     }
 
     /// A boundary of an outer part came before the header ended. The line end before it belongs to
@@ -413,6 +429,7 @@ impl<S: Sink> Core<S> {
         let seen_type = std::mem::take(&mut self.seen_type);
         self.own_boundary = None;
         self.line_end_bytes = 0;
+        self.after_empty_line = false;
         let part = self.part();
         if !part.flags.mime {
             part.flags = PartFlags { nuls: part.flags.nuls, ..PartFlags::default() };

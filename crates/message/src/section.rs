@@ -219,6 +219,9 @@ pub fn filter_header(
         }
     }
     // An excluding filter shows the header as it is, cut off where it is cut off.
+    if !exclude && !matches!(out.last(), None | Some(b'\n')) {
+        out.extend_from_slice(b"\r\n");
+    }
     if ended || !exclude {
         out.extend_from_slice(b"\r\n");
     }
