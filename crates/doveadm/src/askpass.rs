@@ -28,7 +28,8 @@ pub(crate) fn ask(prompt: &str) -> Outcome<Secret> {
 }
 
 fn line(input: &mut impl BufRead) -> Secret {
-    let bytes = input.by_ref().bytes().map_while(Result::ok).take_while(|byte| !matches!(byte, b'\n' | b'\r'));
+    let bytes =
+        input.by_ref().bytes().map_while(Result::ok).take_while(|byte| !matches!(byte, b'\n' | b'\r'));
     // Room from the start, so that no half of it stays behind when the buffer grows.
     let mut password = Vec::with_capacity(PASSWORD_MAX);
     password.extend(bytes.take(PASSWORD_MAX));

@@ -20,10 +20,15 @@ use std::path::Path;
 use crate::client::Client;
 use crate::host::Host;
 
-/// Plays the transcript at `path` against `host`. Panics with file and line where they differ.
-pub fn play(host: &Host, path: &Path) {
+/// Plays the transcript at `path` against `host`, with `user` for `$user`. Panics with file and line
+/// where they differ.
+pub fn play_as(host: &Host, path: &Path, user: &str) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut player = Player { host, connections: HashMap::new(), captures: HashMap::new() };
+    let mut player = Player {
+        host,
+        connections: HashMap::new(),
+        captures: HashMap::from([("user".to_owned(), user.to_owned())]),
+    };
     let lines: Vec<&str> = text.lines().collect();
     let mut at = 0;
     while at < lines.len() {

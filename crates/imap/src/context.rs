@@ -8,6 +8,7 @@ use proto::imap::{MailboxName, SequenceSet};
 
 use crate::reply::Answer;
 use crate::selected::Selected;
+use crate::session::Clock;
 use crate::settings::ImapSettings;
 use crate::stats::Stats;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub capability: Arc<str>,
     /// The selected mailbox.
     pub selected: Option<Selected>,
+    /// Tells the time.
+    pub clock: Clock,
     /// The counters.
     pub stats: Stats,
     /// Messages whose flag changes the client knows already; emptied by the next announcement.

@@ -26,3 +26,9 @@ pub const IDLE_LINE_BYTES_MAX: usize = 1024;
 
 /// Messages looked at, or untagged lines made, before the session lets others run.
 pub const STEP_MESSAGES_MAX: usize = 512;
+
+/// How long a search goes on before the session lets others run.
+pub const STEP_TIME: Duration = Duration::from_millis(50);
+
+/// How often a client is told how far its search is, as in 2.3.
+pub const SEARCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);

@@ -93,6 +93,7 @@ impl Session {
             log,
             capability,
             selected: None,
+            clock: clock.clone(),
             stats: Stats::default(),
             quiet: UidSet::new(),
         };

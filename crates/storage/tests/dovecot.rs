@@ -223,3 +223,48 @@ fn made_by_us() {
     real.run(&["mailbox", "rename", "x.y", "x.z"], "");
     assert_eq!(storage.list().unwrap().iter().filter(|one| one.name == "x.z").count(), 1);
 }
+
+/// Both change the mailbox at the same time, with Dovecot's index in it. In the end both agree.
+#[test]
+fn at_the_same_time() {
+    let home = Home::new();
+    let Some(real) = Real::new(&home, "") else { return };
+    if Real::is_root() {
+        // As root we would make files that the other side, working as nobody, cannot change.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(home.root(), open).unwrap();
+    }
+    real.run(&["save"], "Subject: first\r\n\r\nx\r\n");
+    let mut inbox = home.inbox();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let saved = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| {
+            let mut saved = 0;
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                let text = format!("Subject: ours {saved}\r\n\r\nx\r\n");
+                let uid = save(&mut *inbox, &text, Flags::SEEN, &["ours"]).unwrap();
+                saved += 1;
+                inbox.sync(SyncMode::Quick).unwrap();
+                if saved % 3 == 0 {
+                    inbox.store_flags(&uids(&[uid]), &change(FlagMode::Add, Flags::FLAGGED, &[])).unwrap();
+                }
+            }
+            saved
+        });
+        for number in 0..15 {
+            real.run(&["save"], &format!("Subject: theirs {number}\r\n\r\nx\r\n"));
+            real.run(&["flags", "add", "\\Answered", "mailbox", "INBOX", "subject", "theirs"], "");
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        ours.join().unwrap()
+    });
+    let seen = state(&mut *inbox);
+    assert_eq!(real.state("INBOX"), seen);
+    real.run(&["force-resync", "INBOX"], "");
+    assert_eq!(real.state("INBOX"), seen);
+    assert_eq!(seen.len(), saved + 16);
+    assert_eq!(seen.iter().filter(|line| line.contains("\\Answered")).count(), 15);
+    drop(inbox);
+    assert_eq!(state(&mut *home.inbox()), seen);
+}

@@ -88,3 +88,26 @@ pub fn groups_of(name: &str, gid: u32) -> io::Result<Vec<u32>> {
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
+
+/// The host's name with its domain: what the resolver calls it, or else the plain name.
+pub fn host_domain() -> String {
+    let name = host_name();
+    let Ok(plain) = CString::new(name.clone()) else { return name };
+    // SAFETY: zeroed hints are valid; `plain` and `hints` outlive the call; the list is freed once,
+    // after the name was copied out of it.
+    unsafe {
+        let mut hints: libc::addrinfo = std::mem::zeroed();
+        hints.ai_flags = libc::AI_CANONNAME;
+        let mut list = std::ptr::null_mut();
+        if libc::getaddrinfo(plain.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) != 0 {
+            return name;
+        }
+        let canonical = (*list).ai_canonname;
+        let found = match canonical.is_null() {
+            true => name,
+            false => std::ffi::CStr::from_ptr(canonical).to_string_lossy().into_owned(),
+        };
+        libc::freeaddrinfo(list);
+        found
+    }
+}

@@ -1,56 +1,93 @@
 //! SEARCH (RFC 3501 §6.4.4).
 
-use base::{Uid, UidSet};
-use proto::imap::command::{CharsetError, Charsets, DateField, Search, SearchKey};
+use std::sync::Arc;
+use std::time::Instant;
+
+use proto::imap::command::{CharsetError, Charsets, DateField, SearchKey};
 use storage::View;
-use storage::search::{DateKind, Day, Query};
+use storage::search::{DateKind, Day, Query, Search};
 
 use super::store::flags;
 use crate::context::{Context, NO_MAILBOX};
-use crate::job::{Job, Start, Step, Walk};
+use crate::job::{Job, Start, Step};
+use crate::limits::{SEARCH_PROGRESS_INTERVAL, STEP_TIME};
 use crate::out::OutBuf;
 use crate::reply::{Answer, Sync};
 
-pub(super) fn start(context: &mut Context, uid: bool, search: &Search) -> Start {
+pub(super) fn start(context: &mut Context, uid: bool, search: &proto::imap::command::Search) -> Start {
     let Some(selected) = &mut context.selected else { return Answer::bad(NO_MAILBOX).into() };
-    let query = query(&search.key, &selected.view);
     let view = selected.view.clone();
-    match find(&mut *selected.mailbox, &view, &query) {
-        Ok(found) => Start::Job(Box::new(Numbers { found: Walk::new(&found), uid, is_begun: false })),
-        Err(error) => context.failed(&error, Answer::of_error).into(),
-    }
+    let query = query(&search.key, &view);
+    let search = Search::new(&view, &query, selected.mailbox.recent().clone());
+    let begun = (context.clock)();
+    Start::Job(Box::new(SearchJob { search, view, uid, begun, told: begun, shown: None }))
 }
 
-fn find(_m: &mut dyn storage::Mailbox, _v: &View, _q: &Query) -> storage::Result<UidSet> {
-    Err(storage::Error::Unsupported("SEARCH is not there yet".to_owned()))
-}
-
-/// The untagged SEARCH, a piece at a time.
-struct Numbers {
-    found: Walk,
+/// Looks through the mailbox, then writes the untagged SEARCH, both a piece at a time.
+struct SearchJob {
+    search: Search,
+    view: Arc<View>,
     uid: bool,
-    is_begun: bool,
+    begun: Instant,
+    /// When the client was last told how far it is.
+    told: Instant,
+    /// How many of the results are written, once all are known.
+    shown: Option<usize>,
 }
 
-impl Job for Numbers {
+impl Job for SearchJob {
     fn step(&mut self, context: &mut Context, _input: &mut &[u8], out: &mut OutBuf) -> Step {
-        let Some(selected) = &context.selected else { return Step::Done(Answer::bad(NO_MAILBOX)) };
-        if !std::mem::replace(&mut self.is_begun, true) {
-            out.put(b"* SEARCH");
-        }
+        let Some(shown) = self.shown else { return self.look(context, out) };
+        let mut shown = shown;
+        let found = self.search.found();
         while !out.is_full() {
-            let Some(uid) = self.found.next().and_then(Uid::new) else {
+            let Some(&uid) = found.get(shown) else {
                 out.put(b"\r\n");
                 return Step::Done(Answer::ok("Search completed").sync(Sync::after_messages(self.uid)));
             };
-            // What arrived after the client's view has no number for the client yet.
-            match (selected.view.seq(uid), self.uid) {
+            shown += 1;
+            match (self.view.seq(uid), self.uid) {
                 (Some(_), true) => out.format(format_args!(" {uid}")),
                 (Some(seq), false) => out.format(format_args!(" {seq}")),
                 (None, _) => {}
             }
         }
+        self.shown = Some(shown);
         Step::More
+    }
+}
+
+impl SearchJob {
+    fn look(&mut self, context: &mut Context, out: &mut OutBuf) -> Step {
+        let Some(selected) = &mut context.selected else { return Step::Done(Answer::bad(NO_MAILBOX)) };
+        match self.search.advance(&mut *selected.mailbox, &self.view, STEP_TIME) {
+            Ok(true) => {
+                out.put(b"* SEARCH");
+                self.shown = Some(0);
+            }
+            Ok(false) => self.tell_progress((context.clock)(), out),
+            Err(error) => return Step::Done(context.failed(&error, Answer::of_error)),
+        }
+        Step::More
+    }
+
+    fn tell_progress(&mut self, now: Instant, out: &mut OutBuf) {
+        if now.duration_since(self.told) < SEARCH_PROGRESS_INTERVAL {
+            return;
+        }
+        self.told = now;
+        let (done, total) = self.search.progress();
+        if done == 0 || total == 0 {
+            return out.put(b"* OK Hang in there..\r\n");
+        }
+        let (done, total) = (done as u64, total as u64);
+        let left = now.duration_since(self.begun).as_secs() * total.saturating_sub(done) / done;
+        out.line(format_args!(
+            "* OK Searched {}% of the mailbox, ETA {}:{:02}",
+            done * 100 / total,
+            left / 60,
+            left % 60
+        ));
     }
 }
 

@@ -3,7 +3,7 @@
 //! looked at again, so that neither we nor Dovecot mistakes a file that is being renamed for an
 //! expunged one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
@@ -37,6 +37,18 @@ pub(super) struct Read {
     /// It replaces what was known, rather than adding to it.
     whole: bool,
     pub records: Vec<(u32, Vec<u8>, Vec<u8>)>,
+}
+
+/// What the uidlist is to hold.
+struct Lines<'a> {
+    /// Nothing of what was known is valid any more.
+    renewed: bool,
+    /// Appending is not enough.
+    recreate: bool,
+    removed: &'a UidSet,
+    added: &'a [Entry],
+    /// From here on `added` is not in the file yet.
+    first_new: usize,
 }
 
 /// What a comparison of disk and memory has found.
@@ -354,120 +366,172 @@ impl Shared {
         work: &mut Work,
         read: Read,
         listing: &Listing,
-        found: Found,
+        mut found: Found,
         locked: bool,
     ) -> Result<()> {
         work.letters.refresh(self)?;
-        let lost = read.stamp.is_none() && !work.loaded;
         let renewed = work.loaded && read.whole && read.header.uid_validity != work.header.uid_validity;
-        let mut header = read.header;
-        if read.stamp.is_none() && lost && locked {
+        let mut header = self.next_header(work, &read, renewed, locked);
+        let mut recreate = work.recreate || read.recreate || read.stamp.is_none();
+        recreate |= header.version != 3 || header.guid.is_none();
+        if !renewed {
+            recreate |= self.reappeared(&mut found);
+        }
+        recreate |= self.note_gone(work, &read, &found, renewed);
+        let removed = self.removed(&found, renewed);
+        let mut added = std::mem::take(&mut found.known);
+        let first_new = added.len();
+        give_uids(std::mem::take(&mut found.unknown), &mut header, &mut added);
+        if locked && (recreate || added.len() > first_new) {
+            self.write_uidlist(
+                work,
+                &mut header,
+                &read,
+                Lines { renewed, recreate, removed: &removed, added: &added, first_new },
+            )?;
+        } else {
+            (work.uidlist, work.offset, work.lines) = (read.stamp, read.offset, read.lines);
+        }
+        self.publish(work, &header, renewed, &removed, found.renamed, added);
+        if locked {
+            work.letters.commit(self)?;
+        }
+        work.header = header;
+        work.loaded = true;
+        work.new = listing.new.unwrap_or(work.new);
+        work.cur = listing.cur.unwrap_or(work.cur);
+        if !listing.moved.is_empty() {
+            self.own_change(work);
+        }
+        Ok(())
+    }
+
+    /// The uidlist's header with the UID that is to be given next.
+    fn next_header(&self, work: &Work, read: &Read, renewed: bool, locked: bool) -> Header {
+        let mut header = read.header.clone();
+        if read.stamp.is_none() && !work.loaded && locked {
             header.uid_validity = self.next_uid_validity();
             header.next_uid = 1;
+        } else if header.uid_validity == 0 && locked {
+            // The file is there but empty or broken.
+            header.uid_validity = self.next_uid_validity();
         }
-        let mut recreate = work.recreate || read.recreate || read.stamp.is_none() || header.version != 3;
-        recreate |= header.guid.is_none();
         let highest = read.records.iter().map(|(uid, ..)| uid.saturating_add(1)).max().unwrap_or(1);
         // UIDs are never given twice, also if somebody wrote a smaller number into the file.
         let memory = if work.loaded && !renewed { work.header.next_uid } else { 1 };
         header.next_uid = header.next_uid.max(highest).max(memory);
+        header
+    }
 
-        let mut state = self.state();
-        let mut edit =
-            if renewed { View::empty(UidValidity::ONE, Uid::ONE).edit() } else { state.view.edit() };
-        let last = edit.peek().last_uid();
-        let mut unknown = found.unknown;
-        let mut known = found.known;
-        if let Some(last) = last {
-            let (back, rest): (Vec<Entry>, Vec<Entry>) =
-                known.into_iter().partition(|entry| entry.uid <= last);
-            known = rest;
-            for entry in back {
-                let (dir, uid) = (self.dir.display(), entry.uid);
-                let file = String::from_utf8_lossy(&entry.name).into_owned();
-                self.logger.warning(format_args!(
-                    "Maildir {dir}: Expunged message reappeared, giving a new UID (old uid={uid}, file={file})"
-                ));
-                recreate = true;
-                unknown.push((entry.name.into_vec(), entry.in_new));
-            }
+    /// Files that come with an old UID, lower than one a session has seen, are new messages. Gives
+    /// whether there were any.
+    fn reappeared(&self, found: &mut Found) -> bool {
+        let Some(last) = self.view().last_uid() else { return false };
+        let (back, rest): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(&mut found.known).into_iter().partition(|entry| entry.uid <= last);
+        found.known = rest;
+        let any = !back.is_empty();
+        for entry in back {
+            let (dir, uid, file) = (self.dir.display(), entry.uid, String::from_utf8_lossy(&entry.name));
+            self.logger.warning(format_args!(
+                "Maildir {dir}: Expunged message reappeared, giving a new UID (old uid={uid}, file={file})"
+            ));
+            found.unknown.push((entry.name.into_vec(), entry.in_new));
         }
+        any
+    }
+
+    /// Keeps in mind which names stand in the uidlist without a file. Gives whether one of them is
+    /// wanted again, so that its old line must go.
+    fn note_gone(&self, work: &mut Work, read: &Read, found: &Found, renewed: bool) -> bool {
+        let state = self.state();
         if read.whole {
-            let names: std::collections::HashSet<&[u8]> =
-                known.iter().map(|entry| filename::base(&entry.name)).collect();
-            let gone = read.records.iter().map(|(_, _, name)| filename::base(name));
-            work.gone = gone.filter(|base| !names.contains(base)).map(<[u8]>::to_vec).collect();
+            let live: HashSet<&[u8]> = found.known.iter().map(|entry| filename::base(&entry.name)).collect();
+            let all = read.records.iter().map(|(_, _, name)| filename::base(name));
+            work.gone = all.filter(|base| !live.contains(base)).map(<[u8]>::to_vec).collect();
             for entry in &state.entries {
                 work.gone.remove(filename::base(&entry.name));
             }
         }
-        recreate |= unknown.iter().any(|(name, _)| work.gone.contains(filename::base(name)));
-        let removed: UidSet = if renewed {
-            UidSet::new()
-        } else {
-            found
-                .missing
-                .iter()
-                .filter_map(|&index| state.entries.get(index))
-                .map(|entry| entry.uid)
-                .collect()
-        };
-        for &index in &found.missing {
-            if let Some(entry) = state.entries.get(index) {
-                work.gone.insert(filename::base(&entry.name).to_vec());
+        let missing = found.missing.iter().filter_map(|&index| state.entries.get(index));
+        for entry in missing.filter(|_| !renewed) {
+            work.gone.insert(filename::base(&entry.name).to_vec());
+        }
+        found.unknown.iter().any(|(name, _)| work.gone.contains(filename::base(name)))
+    }
+
+    /// The UIDs that are to leave the view.
+    fn removed(&self, found: &Found, renewed: bool) -> UidSet {
+        let state = self.state();
+        match renewed {
+            true => UidSet::new(),
+            false => {
+                found.missing.iter().filter_map(|&index| state.entries.get(index)).map(|e| e.uid).collect()
             }
         }
+    }
 
-        let mut added = known;
-        let first_new = added.len();
-        unknown.sort_by(|(a, _), (b, _)| filename::sort_key(a).cmp(&filename::sort_key(b)));
-        for (name, in_new) in unknown {
-            let Some(uid) = Uid::new(header.next_uid).filter(|uid| uid.get() < u32::MAX) else { break };
-            header.next_uid += 1;
-            added.push(Entry { uid, name: name.into_boxed_slice(), fields: Box::default(), in_new });
-        }
-        // The state is not ours alone while we write, but nobody else changes it.
-        let wrote = locked && (recreate || added.len() > first_new);
-        if wrote {
-            let kept = state.entries.iter().filter(|entry| !renewed && !removed.contains(entry.uid));
-            let mut lines = Vec::new();
-            let total = kept.clone().count() + added.len();
-            let guid = header.guid.unwrap_or_else(new_guid);
-            header.guid = Some(guid);
-            header.version = 3;
-            let compress = (read.lines + added.len()) * COMPRESS_PERCENT / 100 > total + 8;
-            if recreate || compress {
-                uidlist::write_header(&header, guid, &mut lines);
-                kept.chain(&added)
-                    .for_each(|e| uidlist::write_line(e.uid.get(), &e.fields, &e.name, &mut lines));
-                drop(state);
-                self.replace_uidlist(&lines)?;
-                work.gone.clear();
-                work.offset = lines.len();
-                work.lines = total + 1;
-            } else {
-                let fresh = added.get(first_new..).unwrap_or_default();
-                fresh.iter().for_each(|e| uidlist::write_line(e.uid.get(), &e.fields, &e.name, &mut lines));
-                drop(state);
-                self.append_uidlist(&lines)?;
-                work.offset = read.offset + lines.len();
-                work.lines = read.lines + fresh.len();
-            }
-            let path = self.control_file("dovecot-uidlist");
-            work.uidlist = self.fs.stamp(&path).map_err(|error| Error::io("stat", path, error))?;
-            work.recreate = false;
-            state = self.state();
+    /// Appends the new messages to the uidlist, or writes it anew.
+    fn write_uidlist(
+        &self,
+        work: &mut Work,
+        header: &mut Header,
+        read: &Read,
+        lines: Lines<'_>,
+    ) -> Result<()> {
+        let state = self.state();
+        let kept = state.entries.iter().filter(|entry| !lines.renewed && !lines.removed.contains(entry.uid));
+        let total = kept.clone().count() + lines.added.len();
+        let guid = *header.guid.get_or_insert_with(new_guid);
+        header.version = 3;
+        let compress = (read.lines + lines.added.len()) * COMPRESS_PERCENT / 100 > total + COMPRESS_LINES_MIN;
+        let mut text = Vec::new();
+        let mut put =
+            |entry: &Entry| uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
+        if lines.recreate || compress {
+            kept.chain(lines.added).for_each(&mut put);
+            drop(state);
+            let mut whole = Vec::with_capacity(text.len() + 80);
+            uidlist::write_header(header, guid, &mut whole);
+            whole.extend_from_slice(&text);
+            self.replace_uidlist(&whole)?;
+            work.gone.clear();
+            (work.offset, work.lines) = (whole.len(), total + 1);
         } else {
-            (work.uidlist, work.offset, work.lines) = (read.stamp, read.offset, read.lines);
+            let fresh = lines.added.get(lines.first_new..).unwrap_or_default();
+            fresh.iter().for_each(&mut put);
+            drop(state);
+            self.append_uidlist(&text)?;
+            (work.offset, work.lines) = (read.offset + text.len(), read.lines + fresh.len());
         }
+        let path = self.control_file("dovecot-uidlist");
+        work.uidlist = self.fs.stamp(&path).map_err(|error| Error::io("stat", path, error))?;
+        work.recreate = false;
+        Ok(())
+    }
 
-        edit.remove(&removed);
+    /// Changes what all sessions see, in one step.
+    fn publish(
+        &self,
+        work: &mut Work,
+        header: &Header,
+        renewed: bool,
+        removed: &UidSet,
+        renamed: Vec<(usize, Vec<u8>, bool)>,
+        added: Vec<Entry>,
+    ) {
+        let mut state = self.state();
+        let mut edit =
+            if renewed { View::empty(UidValidity::ONE, Uid::ONE).edit() } else { state.view.edit() };
         if renewed {
+            // Indexes of keywords belong to a view and those that follow it.
+            work.letter_index.clear();
             state.entries.clear();
             state.unclaimed = UidSet::new();
         }
+        edit.remove(removed);
         let mut changed = UidSet::new();
-        for (index, name, in_new) in found.renamed {
+        for (index, name, in_new) in renamed {
             if let Some(entry) = state.entries.get_mut(index) {
                 entry.name = name.into_boxed_slice();
                 entry.in_new = in_new;
@@ -482,19 +546,7 @@ impl Shared {
                 state.entries.push(entry);
             }
         }
-        finish_view(&mut state, edit, &header);
-        drop(state);
-        if locked {
-            work.letters.commit(self)?;
-        }
-        work.header = header;
-        work.loaded = true;
-        work.new = listing.new.unwrap_or(work.new);
-        work.cur = listing.cur.unwrap_or(work.cur);
-        if !listing.moved.is_empty() {
-            self.own_change(work);
-        }
-        Ok(())
+        finish_view(&mut state, edit, header);
     }
 
     /// Sets flags anew from the names of the files of `uids`.
@@ -599,6 +651,17 @@ pub(super) fn keyword_index(work: &mut Work, edit: &mut Edit, letter: usize) -> 
     index
 }
 
+/// Gives UIDs to new files in the order of their arrival.
+fn give_uids(mut unknown: Vec<(Vec<u8>, bool)>, header: &mut Header, added: &mut Vec<Entry>) {
+    unknown.sort_by(|(a, _), (b, _)| filename::sort_key(a).cmp(&filename::sort_key(b)));
+    for (name, in_new) in unknown {
+        // With the last UID given nothing more can be shown; 2.3 gives up as well.
+        let Some(uid) = Uid::new(header.next_uid).filter(|uid| uid.get() < u32::MAX) else { return };
+        header.next_uid += 1;
+        added.push(Entry { uid, name: name.into_boxed_slice(), fields: Box::default(), in_new });
+    }
+}
+
 /// Publishes a new view, unless nothing differs.
 pub(super) fn finish_view(state: &mut State, mut edit: Edit, header: &Header) {
     edit.set_uid_validity(UidValidity::new(header.uid_validity).unwrap_or(UidValidity::ONE));
@@ -609,7 +672,10 @@ pub(super) fn finish_view(state: &mut State, mut edit: Edit, header: &Header) {
     if !same {
         state.view = Arc::new(view);
     }
-    state.entries.shrink_to_fit();
+    // Memory that an expunge has freed goes back; room for the next message stays.
+    if state.entries.capacity() > 2 * state.entries.len() {
+        state.entries.shrink_to_fit();
+    }
 }
 
 fn owned(parsed: &uidlist::Parsed<'_>) -> Vec<(u32, Vec<u8>, Vec<u8>)> {
@@ -629,3 +695,5 @@ const SECOND: i128 = 1_000_000_000;
 const GRAIN: i128 = SECOND / 50;
 /// 2.3's UIDLIST_COMPRESS_PERCENTAGE: write the list anew when a quarter of its lines is dead.
 const COMPRESS_PERCENT: usize = 75;
+/// A short list is not worth it.
+const COMPRESS_LINES_MIN: usize = 8;

@@ -48,7 +48,7 @@ impl Edit {
             return;
         }
         for chunk in &mut self.view.chunks {
-            if chunk.iter().any(|record| uids.contains(record.uid)) {
+            if overlaps(chunk, uids) && chunk.iter().any(|record| uids.contains(record.uid)) {
                 Arc::make_mut(chunk).retain(|record| !uids.contains(record.uid));
             }
         }
@@ -59,7 +59,7 @@ impl Edit {
     /// Calls `change` for every message in `uids`; chunks without one are not copied.
     pub fn update(&mut self, uids: &UidSet, mut change: impl FnMut(&mut Record)) {
         for chunk in &mut self.view.chunks {
-            if chunk.iter().any(|record| uids.contains(record.uid)) {
+            if overlaps(chunk, uids) && chunk.iter().any(|record| uids.contains(record.uid)) {
                 Arc::make_mut(chunk)
                     .iter_mut()
                     .filter(|record| uids.contains(record.uid))
@@ -113,5 +113,13 @@ impl Edit {
             }
         }
         self.view.chunks = merged;
+    }
+}
+
+/// Whether a chunk may hold a message of `uids`, told from the ends of both.
+fn overlaps(chunk: &[Record], uids: &UidSet) -> bool {
+    match (chunk.first(), chunk.last(), uids.first(), uids.last()) {
+        (Some(first), Some(last), Some(from), Some(to)) => from <= last.uid && first.uid <= to,
+        _ => false,
     }
 }
