@@ -1,3 +1,46 @@
-//! Entry point.
+//! `cargo xtask`: the project's automation. `tidy` checks what the compiler does not, `ci` is
+//! everything continuous integration does, `generate` writes manual pages and completions.
 
-fn main() {}
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  tidy             check imports, file and function sizes, headers, unfinished code, links
+  ci               format, lints, tidy and tests, as in continuous integration
+  generate DIR     write manual pages and shell completions below DIR
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["tidy"] => tidy::main(&root()),
+        ["ci"] => ci::main(&root()),
+        ["generate", directory] => generate(Path::new(directory)),
+        _ => {
+            eprint!("{USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn generate(directory: &Path) -> ExitCode {
+    match doveadm::generate(directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", directory.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace: two folders above this crate.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
