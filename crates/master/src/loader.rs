@@ -129,7 +129,7 @@ impl Loader {
                 break loaded;
             }
         };
-        let _ = sys::signal::kill(self.pid, Some(sys::signal::Signal::SIGTERM));
+        let _ = sys::signal::kill(self.pid, Some(sys::signal::Signal::SIGKILL));
         let _ = sys::spawn::wait(self.pid);
         loaded
     }

@@ -51,7 +51,7 @@ impl Server {
     pub(crate) fn hear_loader(&mut self) {
         let Some(loaded) = self.loader.as_mut().and_then(Loader::read) else { return };
         if let Some(loader) = self.loader.take() {
-            let _ = sys::signal::kill(loader.pid, Some(sys::signal::Signal::SIGTERM));
+            let _ = sys::signal::kill(loader.pid, Some(sys::signal::Signal::SIGKILL));
         }
         match loaded {
             Loaded::Good { snapshot, warnings } => {

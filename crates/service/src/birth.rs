@@ -33,7 +33,7 @@ use crate::{logline, sandbox, title};
 pub fn run(entries: Vec<Entry>, program: &str, arguments: Vec<String>) -> ExitCode {
     // Until the service's name is known, the program's has to do.
     let log = Logger::new(format!("{program}: "));
-    logline::install(&log);
+    logline::install(program, &log);
     let outcome = live(entries, program, arguments);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,7 +101,7 @@ impl Newborn {
             Signal::SIGUSR2,
         ])?;
         let log = Logger::new(format!("{}: ", birth.service));
-        logline::install(&log);
+        logline::install(row.program, &log);
         let newborn = Self { row, birth, arguments, log, settings, line, listeners, anvil, signals };
         newborn.limit();
         Ok(newborn)

@@ -13,12 +13,16 @@ tokio::task_local! {
 }
 
 static PROCESS: OnceLock<Logger> = OnceLock::new();
+/// The program that reads the pipes.
+const LOG: &str = "log";
 static PIPE: Mutex<()> = Mutex::new(());
 
 /// Sends all log lines of this process to its log pipe, and panics with them. `log` is for what
-/// happens outside of any session.
-pub(crate) fn install(log: &Logger) {
-    base::log::install(write);
+/// happens outside of any session. The program `log` has no such pipe: nobody reads it but itself.
+pub(crate) fn install(program: &str, log: &Logger) {
+    if program != LOG {
+        base::log::install(write);
+    }
     let _ = PROCESS.set(log.clone());
     std::panic::set_hook(Box::new(panicked));
 }
