@@ -189,6 +189,16 @@ impl MailUser {
         namespace.storage().path(&below, kind)
     }
 
+    /// `pop3_lock_session`: keeps other POP3 sessions of this user out; `None` if there is one.
+    ///
+    /// # Errors
+    /// The lock file cannot be made.
+    pub fn lock_session(&self) -> Result<Option<storage::SessionLock>> {
+        let inbox = self.namespaces.iter().find(|ns| ns.settings().inbox);
+        let inbox = inbox.ok_or_else(|| Error::NotFound("INBOX".to_owned()))?;
+        inbox.storage().lock_session()
+    }
+
     /// The namespace whose subscriptions file has the entries of `namespace`.
     pub(crate) fn subscription_namespace<'a>(&'a self, namespace: &'a Namespace) -> Option<&'a Namespace> {
         if namespace.settings().subscriptions {

@@ -11,9 +11,10 @@ use std::time::SystemTime;
 
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::notify::{Callback, Subscription};
+use crate::session_lock::SessionLock;
 use crate::view::{Flags, View};
 
 /// One place where mailboxes live, in one format: what a `mail_location` names. Cheap to share.
@@ -52,6 +53,14 @@ pub trait Storage: Send + Sync {
 
     /// Adds or removes a subscription; `false` if it was so already.
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool>;
+
+    /// `pop3_lock_session`: keeps other POP3 sessions out; `None` if there is one already.
+    fn lock_session(&self) -> Result<Option<SessionLock>> {
+        Err(Error::Unsupported(
+            "pop3_lock_session: Storage has no root/index directory, can't create a POP3 session lock file"
+                .to_owned(),
+        ))
+    }
 }
 
 /// How to open a mailbox.
@@ -160,6 +169,13 @@ pub trait Mailbox: Send {
     /// Has `callback` called whenever the mailbox may have changed, by this process or another one,
     /// until the subscription is dropped.
     fn subscribe(&mut self, callback: Callback) -> Result<Subscription>;
+
+    /// Keeps POP3 UIDLs for good, whatever `pop3_uidl_format` will be: `pop3_save_uidl`. Messages that
+    /// have gone are left out.
+    fn save_pop3_uidls(&mut self, uidls: &[(Uid, String)]) -> Result<()> {
+        let _ = uidls;
+        Err(Error::Unsupported("pop3_save_uidl isn't supported by this storage".to_owned()))
+    }
 
     /// A file that holds exactly the stored bytes of a message and may be hard-linked, for
     /// [`SaveBatch::copy`]. Layers that change bytes return `None`.

@@ -82,6 +82,44 @@ impl Dotlock {
         }
     }
 
+    /// Takes `path` itself as the lock file, without waiting. As in 2.3, a process of this host that
+    /// lives keeps its lock however old that is.
+    pub(crate) fn attempt(
+        fs: &Fs,
+        path: &Path,
+        permissions: &Permissions,
+        settings: &DotlockSettings,
+        logger: &Logger,
+    ) -> Result<Attempt> {
+        let mut waiter = Waiter::new(fs, path, settings, logger);
+        waiter.path = path.to_owned();
+        for _ in 0..ATTEMPTS {
+            match waiter.try_create(permissions) {
+                Ok(file) => {
+                    let stamp = fs.stamp_of(&file).ok();
+                    held().extend(stamp.map(identity));
+                    let pid = format!("{}:{}", std::process::id(), settings.hostname);
+                    let _ = fs.write(&file, path, pid.as_bytes());
+                    let lock = Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp };
+                    return Ok(Attempt::Taken(lock));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let is_free = match waiter.owner() {
+                        Owner::Dead => true,
+                        Owner::Alive => false,
+                        Owner::Unknown => waiter.is_stale()?,
+                    };
+                    if !is_free {
+                        return Ok(Attempt::Busy);
+                    }
+                    waiter.remove()?;
+                }
+                Err(error) => return Err(Error::io("file_dotlock_create", path, error)),
+            }
+        }
+        Ok(Attempt::Busy)
+    }
+
     /// Writes to the lock file.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
@@ -119,6 +157,23 @@ impl Dotlock {
             _ => false,
         }
     }
+}
+
+/// What came of [`Dotlock::attempt`].
+pub(crate) enum Attempt {
+    /// The lock is ours.
+    Taken(Dotlock),
+    /// It is somebody else's.
+    Busy,
+}
+
+/// The process that made a lock file.
+#[derive(PartialEq, Eq)]
+enum Owner {
+    Alive,
+    Dead,
+    /// It is on another host, or has not said who it is.
+    Unknown,
 }
 
 impl Drop for Dotlock {
@@ -177,15 +232,8 @@ impl<'a> Waiter<'a> {
 
     /// Somebody else has the lock: waits a moment, or removes it if nobody has it any more.
     fn wait(&mut self) -> Result<()> {
-        if self.owner_is_dead() || self.is_stale()? {
-            let removed = self.fs.unlink(&self.path);
-            self.logger.debug(format_args!("Overrode stale lock file {}", self.path.display()));
-            return match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(Error::io("unlink", self.path.clone(), error))
-                }
-                _ => Ok(()),
-            };
+        if self.owner() == Owner::Dead || self.is_stale()? {
+            return self.remove();
         }
         if Instant::now() >= self.deadline {
             return Err(Error::InUse("Timeout while waiting for lock".to_owned()));
@@ -195,19 +243,35 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    /// A lock file of this host whose process has gone.
-    fn owner_is_dead(&self) -> bool {
+    /// Removes a lock file that nobody needs any more.
+    fn remove(&self) -> Result<()> {
+        let removed = self.fs.unlink(&self.path);
+        self.logger.debug(format_args!("Overrode stale lock file {}", self.path.display()));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("unlink", self.path.clone(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What has become of the process that made the lock file, if it was one of this host.
+    fn owner(&self) -> Owner {
         let mut text = String::new();
         let read = self.fs.open(&self.path).and_then(|file| file.take(512).read_to_string(&mut text));
-        let Some((pid, host)) = read.ok().and_then(|_| text.trim_end().split_once(':')) else { return false };
+        let Some((pid, host)) = read.ok().and_then(|_| text.trim_end().split_once(':')) else {
+            return Owner::Unknown;
+        };
         let pid = pid.parse().ok().filter(|_| host == self.settings.hostname);
-        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return false };
-        if pid == rustix::process::getpid() {
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return Owner::Unknown };
+        let is_dead = if pid == rustix::process::getpid() {
             // Either another session of this process has it, or a process that had our pid died.
             let stamp = self.fs.stamp(&self.path).ok().flatten();
-            return stamp.is_some_and(|stamp| !held().contains(&identity(stamp)));
-        }
-        rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+            stamp.is_some_and(|stamp| !held().contains(&identity(stamp)))
+        } else {
+            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+        };
+        if is_dead { Owner::Dead } else { Owner::Alive }
     }
 
     fn is_stale(&mut self) -> Result<bool> {
@@ -241,6 +305,8 @@ fn unique() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Lock files of dead processes that are removed before it is somebody else's turn.
+const ATTEMPTS: usize = 3;
 // Locks are held for milliseconds: look again soon at first, rarely later.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);

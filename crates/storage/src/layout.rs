@@ -124,6 +124,14 @@ impl Tree {
         self.location.control.as_deref().unwrap_or(&self.location.root)
     }
 
+    /// What `INDEX=` names, or where the mail is.
+    pub(crate) fn index_root(&self) -> &Path {
+        match &self.location.index {
+            Some(IndexPlace::Dir(index)) => index,
+            Some(IndexPlace::Memory) | None => &self.location.root,
+        }
+    }
+
     fn below(&self, root: &Path, name: &str) -> PathBuf {
         match self.location.layout {
             Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use base::UidSet;
+use base::{Uid, UidSet};
 
 use crate::api::{FlagChange, FlagMode, SyncMode};
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ use crate::view::{Flags, View};
 use super::filename;
 use super::shared::{Shared, Work};
 use super::sync::finish_view;
+use super::uidlist;
 
 impl Shared {
     /// Changes the flags of those in `uids` that exist.
@@ -64,6 +65,25 @@ impl Shared {
         drop(work);
         self.channel.wake();
         result.map(|_| self.view())
+    }
+
+    /// Writes UIDLs into the uidlist, where Dovecot keeps them, too.
+    pub(super) fn save_pop3_uidls(&self, uidls: &[(Uid, String)]) -> Result<()> {
+        let mut work = self.work();
+        let lock = self.lock_uidlist()?;
+        self.sync_under(&mut work, &lock, SyncMode::Quick)?;
+        let mut state = self.state();
+        for (uid, uidl) in uidls {
+            let index = state.entries.binary_search_by_key(uid, |entry| entry.uid);
+            let Some(entry) = index.ok().and_then(|index| state.entries.get_mut(index)) else { continue };
+            // Empty is short for "the file name".
+            let is_name = uidl.as_bytes() == filename::base(&entry.name);
+            let value = if is_name { "" } else { uidl.as_str() };
+            entry.fields = uidlist::with_field(&entry.fields, b'P', value.as_bytes()).into();
+        }
+        drop(state);
+        work.recreate = true;
+        self.sync_under(&mut work, &lock, SyncMode::Quick)
     }
 
     fn check_keywords(&self, change: &FlagChange) -> Result<()> {

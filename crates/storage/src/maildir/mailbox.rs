@@ -161,6 +161,11 @@ impl Mailbox for MaildirMailbox {
         Ok(self.shared.channel.subscribe(callback))
     }
 
+    fn save_pop3_uidls(&mut self, uidls: &[(Uid, String)]) -> Result<()> {
+        self.check_writable()?;
+        self.shared.save_pop3_uidls(uidls)
+    }
+
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.message_file(uid)
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 use crate::layout::Tree;
 use crate::location::{Layout, Location};
+use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
 
@@ -384,6 +385,17 @@ impl Storage for MaildirStorage {
             &name,
             subscribed,
             &self.settings,
+            &self.logger,
+        )
+    }
+
+    fn lock_session(&self) -> Result<Option<SessionLock>> {
+        let dir = self.tree.index_root();
+        SessionLock::attempt(
+            &self.fs,
+            dir,
+            self.settings.dotlock_use_excl,
+            &self.settings.hostname,
             &self.logger,
         )
     }
