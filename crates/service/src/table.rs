@@ -54,7 +54,7 @@ pub static TABLE: &[Row] = &[
     row("log", Sandbox::Files, Threads::One, false, &[]),
     row("config", Sandbox::Open, Threads::One, false, &[]),
     row("stats", Sandbox::Closed, Threads::One, false, &[]),
-    row("auth", Sandbox::Open, Threads::Cores, true, &["auth-worker"]),
+    row("auth", Sandbox::Open, Threads::One, true, &["auth-worker"]),
     row("imap-login", Sandbox::Login, Threads::One, true, &["login/login", "login/imap"]),
     row("pop3-login", Sandbox::Login, Threads::One, true, &["login/login", "login/pop3"]),
     row("imap", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/"]),

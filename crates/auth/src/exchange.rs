@@ -1,0 +1,211 @@
+//! One authentication from `AUTH` to `OK` or `FAIL`: the mechanism talks with the client and the
+//! passdbs, and the answer says what login processes want to know.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ipc::auth_worker::PassdbResult;
+use sasl::encoding::base64;
+use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
+use zeroize::Zeroizing;
+
+use crate::chain::Want;
+use crate::client::{ClientConnection, Kind, Ticket};
+use crate::request::Request;
+use crate::request::fields::now_s;
+use crate::tab;
+
+/// Runs an authentication. A client that cancels it is not heard of again, but what a database was
+/// asked is waited for.
+pub(crate) async fn run(
+    connection: Rc<ClientConnection>,
+    ticket: Ticket,
+    mut request: Request,
+    mut mechanism: Box<dyn Mechanism>,
+    initial: Option<Zeroizing<Vec<u8>>>,
+) {
+    let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
+    request.last_penalty = penalty;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let mut step = mechanism.start(initial.as_deref().map(Vec::as_slice));
+    loop {
+        step = match step {
+            Step::Challenge(data) => {
+                let line = format!("CONT\t{}\t{}", ticket.id, base64(&data));
+                let Some((next, answer)) = challenge(&connection, ticket, request, &line).await else {
+                    return;
+                };
+                request = next;
+                mechanism.respond(&answer)
+            }
+            Step::Verify { identity, password } => {
+                request.password = Some(password);
+                let verified = ask(&connection, &mut request, &identity, Want::Verify).await.is_some();
+                mechanism.answer(Answer::Verified(verified))
+            }
+            Step::Lookup { identity, scheme } => {
+                let want = Want::Credentials(scheme);
+                let credentials = ask(&connection, &mut request, &identity, want).await;
+                let credentials = credentials.as_ref().map(sasl::Secret::expose);
+                mechanism.answer(Answer::Credentials(credentials))
+            }
+            Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
+                return succeed(connection, ticket, request, data).await;
+            }
+            Step::Success(_) => return fail(connection, ticket, request).await,
+            Step::Fail(refusal) => {
+                if refusal != Refusal::NotVerified {
+                    request.mechanism_info(refusal);
+                }
+                return fail(connection, ticket, request).await;
+            }
+        };
+    }
+}
+
+/// Sends a challenge and waits for the answer; `None` if there is none. The request waits beside
+/// it, where a log line may need it.
+async fn challenge(
+    connection: &ClientConnection,
+    ticket: Ticket,
+    request: Request,
+    line: &str,
+) -> Option<(Request, Zeroizing<Vec<u8>>)> {
+    let again = request.twin();
+    let answer = connection.challenge(ticket, Box::new(again), line).await.ok()?;
+    Some((request, answer))
+}
+
+/// Asks the passdbs; `None` unless they say yes.
+async fn ask(
+    connection: &ClientConnection,
+    request: &mut Request,
+    identity: &Identity,
+    want: Want,
+) -> Option<sasl::Secret> {
+    let auth = &connection.auth;
+    let service = auth.services.find(&request.facts.service.clone());
+    let has_masters = !service.databases.masters.is_empty();
+    let named = request.set_username(&identity.user, false, has_masters);
+    let named = named.and_then(|()| match &identity.login_user {
+        Some(login) => request.set_login_username(login, has_masters),
+        None => Ok(()),
+    });
+    if let Err(error) = named {
+        request.mechanism_info(error);
+        return None;
+    }
+    let outcome = auth.ask_passdbs(service, request, want).await;
+    request.progress.internal_failure |= outcome.result == PassdbResult::InternalFailure;
+    (outcome.result == PassdbResult::Ok).then_some(outcome.credentials)
+}
+
+async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request, data: Vec<u8>) {
+    request.facts.successful = true;
+    request.log_finished();
+    let until = request.progress.delay_until_s;
+    if let Some(seconds) = until.checked_sub(now_s()).filter(|seconds| *seconds > 0) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+    if !data.is_empty() {
+        if request.final_response_ok {
+            request.fields.add("resp", Some(&base64(&data)));
+        } else {
+            // One more round: the client cannot take the last data with the success.
+            let line = format!("CONT\t{}\t{}", ticket.id, base64(&data));
+            let Some((next, _)) = challenge(&connection, ticket, request, &line).await else { return };
+            request = next;
+        }
+    }
+    connection.auth.penalties.clear(&request);
+    // Login processes look for the bare words.
+    request.fields.make_boolean("nologin");
+    request.fields.make_boolean("proxy");
+    let mut line = format!("OK\t{}", ticket.id);
+    tab::push_pair(&mut line, "user", request.user());
+    append_fields(&mut line, &request, connection.kind);
+    let is_over =
+        connection.kind != Kind::Login || request.fields.has("nologin") || request.fields.has("proxy");
+    let is_wanted = match is_over {
+        true => connection.finish(ticket),
+        false => connection.keep(ticket, Box::new(request)),
+    };
+    if is_wanted {
+        connection.reply(&line);
+    }
+}
+
+async fn fail(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request) {
+    let auth = connection.auth.clone();
+    request.log_finished();
+    request.fields.remove("nologin");
+    let mut line = format!("FAIL\t{}", ticket.id);
+    let user = request.facts.user.as_ref().or(request.facts.original_user.as_ref());
+    if let Some(user) = user {
+        tab::push_pair(&mut line, "user", user);
+    }
+    if let Some(code) = code(&request) {
+        tab::push_pair(&mut line, "code", code);
+    }
+    append_fields(&mut line, &request, connection.kind);
+    // From now on its id may be used again.
+    if !connection.finish(ticket) {
+        return;
+    }
+    if !request.fields.has("nodelay") {
+        auth.penalties.raise(&request);
+        let delay = request.config.failure_delay;
+        connection.delay_failure(delay).await;
+    }
+    connection.reply(&line);
+}
+
+fn code(request: &Request) -> Option<&'static str> {
+    if request.progress.internal_failure {
+        return Some("temp_fail");
+    }
+    if request.facts.master_user.is_some() {
+        // Who he is has been proved, but he may not be whom he wants.
+        return Some("authz_fail");
+    }
+    match request.progress.passdb_result {
+        Some(PassdbResult::UserDisabled) => Some("user_disabled"),
+        Some(PassdbResult::PassExpired) => Some("pass_expired"),
+        _ => None,
+    }
+}
+
+/// The fields for the client, and what it should know besides.
+fn append_fields(line: &mut String, request: &Request, kind: Kind) {
+    let mut fields = String::new();
+    request.fields.append_visible(&mut fields);
+    if !fields.is_empty() {
+        line.push('\t');
+        line.push_str(&fields);
+    }
+    let facts = &request.facts;
+    if let Some(original) = &facts.original_user
+        && facts.user.as_ref() != Some(original)
+        && !request.fields.has("original_user")
+    {
+        tab::push_pair(line, "original_user", original);
+    }
+    if let Some(master) = facts.master_user.as_deref().filter(|_| !request.fields.has("auth_user")) {
+        tab::push_pair(line, "auth_user", master);
+    }
+    if request.is_anonymous() {
+        line.push_str("\tanonymous");
+    }
+    if kind == Kind::Login && request.fields.has("proxy") {
+        // The other server is logged in to with what the client sent here.
+        if let Some(password) = request.password.as_ref().filter(|_| !request.fields.has("pass")) {
+            tab::push_pair(line, "pass", &password.expose_lossy());
+        }
+        let master = facts.master_user.as_deref().filter(|master| !master.is_empty());
+        if let Some(master) = master.filter(|_| !request.fields.has("master")) {
+            tab::push_pair(line, "master", master);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Hashes that are slow by design are computed on threads of their own, as many at once as there
+//! are processors: more would make none of them faster, and argon2 takes memory for each.
+
+use std::cell::Cell;
+use std::thread;
+
+use base::Logger;
+use sasl::Secret;
+use sasl::scheme::{self, Params};
+use tokio::sync::Semaphore;
+
+use crate::limits::HASH_QUEUE_MAX;
+use crate::request::Request;
+
+/// The threads, as permits to use one.
+pub(crate) struct Hasher {
+    permits: Semaphore,
+    queued: Cell<usize>,
+    log: Logger,
+}
+
+impl Hasher {
+    pub(crate) fn new(log: Logger) -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self { permits: Semaphore::new(threads), queued: Cell::new(0), log }
+    }
+
+    /// Asks whether the given password is the stored one; `None` if too many ask already. The
+    /// inner error is for the log.
+    pub(crate) async fn verify(&self, request: &Request, stored: &Secret) -> Option<Result<bool, String>> {
+        if self.queued.get() >= HASH_QUEUE_MAX {
+            self.log.error(format_args!(
+                "Aborting auth request for {}, {HASH_QUEUE_MAX} password hashes are in the queue already",
+                request.user()
+            ));
+            return None;
+        }
+        self.queued.set(self.queued.get() + 1);
+        let permit = self.permits.acquire().await;
+        self.queued.set(self.queued.get() - 1);
+        let _permit = permit.ok()?;
+        let password = request.password.clone().unwrap_or_default();
+        let user = request.facts.original_user.clone().unwrap_or_default();
+        let stored = stored.clone();
+        let compute = move || {
+            let params = Params { user: &user, rounds: 0 };
+            scheme::verify_stored(password.expose(), &params, "PLAIN", &stored.expose_lossy())
+                .map_err(|error| error.to_string())
+        };
+        tokio::task::spawn_blocking(compute).await.ok()
+    }
+}

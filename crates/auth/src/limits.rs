@@ -1,0 +1,92 @@
+//! What clients and databases may ask of the auth process at most.
+
+use std::time::Duration;
+
+/// The longest line of an auth client, in bytes: 2.3's `AUTH_CLIENT_MAX_LINE_LENGTH`, room for a
+/// Kerberos ticket in base64 and the parameters.
+pub const CLIENT_LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest line of a master, in bytes. 2.3 allows 1024 (`MAX_INBUF_SIZE`), which long user
+/// names of a list of masks exceed.
+pub const MASTER_LINE_BYTES_MAX: usize = 8192;
+
+/// Output that may wait for a slow reader before no more of its input is taken; 2.3's
+/// `OUTBUF_THROTTLE_SIZE`.
+pub const OUTPUT_BYTES_MAX: usize = 50 * 1024;
+
+/// Requests that one connection may have under way. A login process has one per client
+/// (`client_limit`); beyond it, something is broken or hostile.
+pub const CONNECTION_REQUESTS_MAX: usize = 20_000;
+
+/// How long a request may wait for its client, or for being fetched by the mail process; 2.3's
+/// `MASTER_AUTH_SERVER_TIMEOUT_SECS`.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// How often delayed failures are let go; 2.3's `AUTH_FAILURE_DELAY_CHECK_MSECS`. Those that are
+/// due leave in random order, so that the order tells nothing.
+pub const FAILURE_TICK: Duration = Duration::from_millis(500);
+
+/// How far in the future `delay_until` may be; 2.3's `AUTH_REQUEST_MAX_DELAY_SECS`.
+pub const DELAY_UNTIL_S_MAX: u64 = 60 * 5;
+
+/// Penalties beyond this value count as this value; 2.3's `AUTH_PENALTY_MAX_PENALTY`.
+pub const PENALTY_MAX: u32 = 4;
+
+/// The delay of the smallest penalty; each further one doubles it, up to [`PENALTY_DELAY_MAX_S`].
+pub const PENALTY_DELAY_INIT_S: u64 = 2;
+
+/// The longest delay by penalty, in seconds.
+pub const PENALTY_DELAY_MAX_S: u64 = 15;
+
+/// How long a worker may take for one request; 2.3's `AUTH_WORKER_LOOKUP_TIMEOUT_SECS`.
+pub const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a request may wait for a free worker; 2.3's `AUTH_WORKER_ABORT_SECS`.
+pub const WORKER_QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests that may wait for a worker. More would all run into [`WORKER_QUEUE_TIMEOUT`].
+pub const WORKER_QUEUE_MAX: usize = 1000;
+
+/// A request that waited longer for a worker is worth a warning; 2.3's
+/// `AUTH_WORKER_DELAY_WARN_SECS`.
+pub const WORKER_DELAY_WARN: Duration = Duration::from_secs(3);
+
+/// Warnings about waiting come no more often than this; 2.3's
+/// `AUTH_WORKER_DELAY_WARN_MIN_INTERVAL_SECS`.
+pub const WORKER_DELAY_WARN_INTERVAL: Duration = Duration::from_secs(300);
+
+/// A worker that had nothing to do for so long is let go; 2.3's `AUTH_WORKER_MAX_IDLE_SECS`.
+pub const WORKER_IDLE: Duration = Duration::from_secs(300);
+
+/// After a worker could not be reached, the next try waits this long.
+pub const WORKER_RETRY: Duration = Duration::from_secs(1);
+
+/// Requests that may wait for a slow hash to be computed. With two of bcrypt's default per second
+/// and processor, those behind have given up anyway.
+pub const HASH_QUEUE_MAX: usize = 1000;
+
+/// How long an address is taken for one without penalties after anvil said so. Another auth
+/// process, should there be one, may know better by then.
+pub const PENALTY_FREE: Duration = Duration::from_secs(5);
+
+/// Addresses that are remembered to be without penalties.
+pub const PENALTY_FREE_ADDRESSES_MAX: usize = 10_000;
+
+/// How often requests that nobody asks for any more are looked for, while there are any.
+pub const REQUEST_SWEEP: Duration = Duration::from_secs(10);
+
+/// Names in one message of a list of users.
+pub const LIST_CHUNK: usize = 100;
+
+/// User names in log lines are cut after this many characters; 2.3's `MAX_LOG_USERNAME_LEN`.
+pub const LOG_USERNAME_CHARS: usize = 64;
+
+/// Files of a passwd-file with variables in its path that are kept in memory.
+pub const PASSWD_FILES_MAX: usize = 1000;
+
+/// How often a passwd-file's time stamp is looked at.
+pub const PASSWD_FILE_CHECK: Duration = Duration::from_secs(1);
+
+/// Databases that one login may walk through: a master passdb may send it through the ordinary ones
+/// again, and `login_user` could do so for ever.
+pub const PASSDB_STEPS_MAX: usize = 1000;

@@ -1,0 +1,174 @@
+//! What all connections of the auth process share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use ::db::sql::SqlConfig;
+use sasl::mech::{self, MechanismInfo};
+
+use crate::cache::Cache;
+use crate::client::ClientConnection;
+use crate::config::Config;
+use crate::db::{Databases, Passdb, Sources, Userdb};
+use crate::delay::Delays;
+use crate::hasher::Hasher;
+use crate::penalty::Penalties;
+use crate::request::{Request, Scope};
+use crate::workers::Workers;
+
+/// The auth process.
+pub(crate) struct Auth {
+    pub(crate) services: Services,
+    pub(crate) workers: Workers,
+    pub(crate) hasher: Hasher,
+    pub(crate) cache: RefCell<Option<Cache>>,
+    pub(crate) penalties: Penalties,
+    pub(crate) delays: Rc<Delays>,
+    pub(crate) scope: Scope,
+    /// Login processes by their process ids: a mail process names one of them.
+    pub(crate) logins: RefCell<HashMap<u32, Weak<ClientConnection>>>,
+    pub(crate) connections: Cell<u32>,
+    /// Answers to failures wait no longer.
+    pub(crate) is_stopping: Cell<bool>,
+}
+
+impl Auth {
+    /// A request with nothing known about it yet but the service, which decides its settings.
+    pub(crate) fn request(&self, service: &str) -> Request {
+        let config = self.services.find(service).config.clone();
+        let mut request = Request::new(config, self.scope.clone());
+        request.facts.service = service.to_owned();
+        request
+    }
+
+    /// The settings of no protocol in particular, which connections go by.
+    pub(crate) fn config(&self) -> &Rc<Config> {
+        &self.services.default().config
+    }
+
+    /// A debug line of a connection.
+    pub(crate) fn debug(&self, text: impl std::fmt::Display) {
+        if self.config().debug {
+            self.scope.log.clone().with_debug(true).debug(format_args!("{}{text}", self.scope.before));
+        }
+    }
+}
+
+/// The settings and databases of one protocol.
+pub(crate) struct Service {
+    name: Option<String>,
+    pub(crate) config: Rc<Config>,
+    pub(crate) databases: Databases,
+}
+
+/// Those of all protocols.
+pub(crate) struct Services {
+    /// The first one is that of all protocols without settings of their own.
+    list: Vec<Service>,
+    pub(crate) mechanisms: Vec<&'static MechanismInfo>,
+    pub(crate) hash: u64,
+    sources: Sources,
+}
+
+impl Services {
+    /// # Errors
+    /// What is wrong with the configuration, in 2.3's words.
+    pub(crate) fn new(
+        configs: Vec<(Option<String>, Config)>,
+        sql_configs: HashMap<String, SqlConfig>,
+        scope: Scope,
+        is_worker: bool,
+    ) -> Result<Self, String> {
+        let hash = Databases::hash(&configs);
+        let mut sources = Sources::new(sql_configs, scope.clone(), is_worker);
+        let mut list = Vec::with_capacity(configs.len());
+        let mut first_id = 0;
+        for (name, config) in configs {
+            let databases = Databases::new(&config, &mut sources, first_id)?;
+            first_id += config.passdbs.len() + config.userdbs.len().max(1);
+            list.push(Service { name, config: Rc::new(config), databases });
+        }
+        let default = list.first().ok_or("No settings")?;
+        let mechanisms = if is_worker { Vec::new() } else { mechanisms(default, &scope)? };
+        Ok(Self { list, mechanisms, hash, sources })
+    }
+
+    /// Reads the passwd-files whose paths are known.
+    pub(crate) fn load(&self) {
+        self.sources.load();
+    }
+
+    pub(crate) fn default(&self) -> &Service {
+        // Invariant: there is at least one, see `new`.
+        &self.list[0]
+    }
+
+    /// The settings for a protocol.
+    pub(crate) fn find(&self, service: &str) -> &Service {
+        let is_it = |entry: &&Service| match entry.name.as_deref() {
+            None => false,
+            Some(name) => match name.strip_prefix('!') {
+                Some(name) => name != service,
+                None => name == service,
+            },
+        };
+        self.list.iter().find(is_it).unwrap_or_else(|| self.default())
+    }
+
+    pub(crate) fn passdb(&self, id: u32) -> Option<&Passdb> {
+        let id = usize::try_from(id).ok()?;
+        let all = self
+            .list
+            .iter()
+            .flat_map(|service| service.databases.passdbs.iter().chain(&service.databases.masters));
+        all.into_iter().find(|passdb| passdb.id == id)
+    }
+
+    pub(crate) fn userdb(&self, id: u32) -> Option<&Userdb> {
+        let id = usize::try_from(id).ok()?;
+        self.list.iter().flat_map(|service| &service.databases.userdbs).find(|userdb| userdb.id == id)
+    }
+}
+
+/// The mechanisms to offer, in the order of `auth_mechanisms`.
+fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
+    // What 2.3 has and we do not have yet.
+    const LATER: [&str; 13] = [
+        "ANONYMOUS",
+        "APOP",
+        "CRAM-MD5",
+        "DIGEST-MD5",
+        "EXTERNAL",
+        "GSS-SPNEGO",
+        "GSSAPI",
+        "NTLM",
+        "OAUTHBEARER",
+        "OTP",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "XOAUTH2",
+    ];
+    let mut offered: Vec<&'static MechanismInfo> = Vec::new();
+    for name in &service.config.mechanisms {
+        let name = name.to_ascii_uppercase();
+        match mech::find(&name) {
+            Some(found) if offered.iter().any(|known| known.name == found.name) => {}
+            Some(found) if service.databases.passdbs.is_empty() => {
+                return Err(format!(
+                    "No passdbs specified in configuration file. {} mechanism needs one",
+                    found.name
+                ));
+            }
+            Some(found) => offered.push(found),
+            None if LATER.contains(&name.as_str()) => scope.log.error(format_args!(
+                "auth_mechanisms: {name} is not supported by this version, it is not offered"
+            )),
+            None => return Err(format!("Unknown authentication mechanism '{name}'")),
+        }
+    }
+    match offered.is_empty() {
+        true => Err("No authentication mechanisms configured".into()),
+        false => Ok(offered),
+    }
+}
