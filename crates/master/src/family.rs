@@ -338,9 +338,7 @@ impl Server {
     pub(crate) fn stop_service(&mut self, at: usize) {
         let Some(service) = self.services.get_mut(at) else { return };
         service.is_stopped = true;
-        for open in service.listeners.drain(..) {
-            crate::listen::shut(&open);
-        }
+        service.listeners.clear();
         for child in self.children.values_mut().filter(|child| child.service == Some(at)) {
             child.last_kill_s = sys::clock::unix_seconds();
             child.wire.send(&ToChild::Stop, None);

@@ -249,13 +249,6 @@ pub(crate) fn with_umask<T>(mask: u32, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Makes the kernel turn clients away, whoever still has the socket open.
-pub(crate) fn shut(open: &Open) {
-    if !open.is_systemds {
-        let _ = rustix::net::shutdown(&open.socket, rustix::net::Shutdown::Both);
-    }
-}
-
 /// Removes the file of a socket that is not listened on any more.
 pub(crate) fn unlink(open: &Open) {
     if let Place::File { path, .. } = &open.plan.place {

@@ -245,6 +245,24 @@ impl Reader<'_> {
         }
     }
 
+    /// Built-in services name their users by reference, as in 2.3.
+    fn name<'n>(&'n self, name: &'n str) -> &'n str {
+        match name {
+            "$default_internal_user" => self.root.get(key::DEFAULT_INTERNAL_USER),
+            "$default_internal_group" => self.root.get(key::DEFAULT_INTERNAL_GROUP),
+            "$default_login_user" => self.root.get(key::DEFAULT_LOGIN_USER),
+            other => other,
+        }
+    }
+
+    fn user_ids(&self, name: &str) -> Result<(u32, u32), String> {
+        user_ids(self.name(name))
+    }
+
+    fn group_id(&self, name: &str) -> Result<u32, String> {
+        group_id(self.name(name))
+    }
+
     /// Who its processes are. Somebody who is not root can only be himself.
     fn identity(&self) -> Result<Option<Identity>, String> {
         if !self.is_root {
@@ -257,18 +275,18 @@ impl Reader<'_> {
         let user = self.section.get(service::USER);
         let (uid, mut gid) = match user {
             "" => (0, sys::privilege::effective_gid()),
-            user => user_ids(user).map_err(see("user"))?,
+            user => self.user_ids(user).map_err(see("user"))?,
         };
         if let Some(group) = Some(self.section.get(service::GROUP)).filter(|group| !group.is_empty()) {
-            gid = group_id(group).map_err(see("group"))?;
+            gid = self.group_id(group).map_err(see("group"))?;
         }
         let mut extra_gids = Vec::new();
         for group in words(self.section.get(service::EXTRA_GROUPS)) {
-            extra_gids.push(group_id(group).map_err(see("extra_groups"))?);
+            extra_gids.push(self.group_id(group).map_err(see("extra_groups"))?);
         }
         let privileged_gid = match self.section.get(service::PRIVILEGED_GROUP) {
             "" => None,
-            group => Some(group_id(group).map_err(see("privileged_group"))?),
+            group => Some(self.group_id(group).map_err(see("privileged_group"))?),
         };
         Ok(Some(Identity { uid, gid, extra_gids, privileged_gid }))
     }
@@ -307,10 +325,10 @@ impl Reader<'_> {
         let (mut uid, mut gid) = (None, None);
         if self.is_root && !user.is_empty() {
             // The group stays root's, as 2.3 has it, unless one is named.
-            uid = Some(user_ids(user).map_err(see("user"))?.0);
+            uid = Some(self.user_ids(user).map_err(see("user"))?.0);
         }
         if self.is_root && !group.is_empty() {
-            gid = Some(group_id(group).map_err(see("group"))?);
+            gid = Some(self.group_id(group).map_err(see("group"))?);
         }
         let kind = if is_fifo { ListenerKind::Fifo } else { ListenerKind::Unix };
         let relative = Path::new(name).strip_prefix(self.base_dir).unwrap_or(Path::new(name));

@@ -84,7 +84,7 @@ impl Server {
         let services = make_services(&plan, &snapshot, &mut stock)?;
         // From here on nothing can fail.
         for gone in &stock.old {
-            listen::shut(gone);
+            // Its processes close it when they retire.
             listen::unlink(gone);
         }
         self.generation += 1;

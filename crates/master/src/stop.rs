@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use ipc::control::ToChild;
 use sys::signal::{Received, Signal};
 
-use crate::listen;
 use crate::plan::Kind;
 use crate::rundir;
 use crate::server::Server;
@@ -35,9 +34,8 @@ impl Server {
         }
         self.log.warning(received.killed_text());
         self.notify.say("STOPPING=1");
-        for open in self.services.iter_mut().flat_map(|service| service.listeners.drain(..)) {
-            listen::shut(&open);
-        }
+        // The last process that closes a listener turns away who waits there.
+        self.services.iter_mut().for_each(|service| service.listeners.clear());
         if let Some(loader) = self.loader.take() {
             let _ = sys::signal::kill(loader.pid, Some(Signal::SIGKILL));
         }
