@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use base::Logger;
+use service::identity::Ending;
 use service::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -16,15 +17,6 @@ use crate::limits::{INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
 use crate::out::OutBuf;
 use crate::session::{Progress, Session};
 use crate::settings::ImapSettings;
-
-/// Why a session is to end, from outside of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The process stops.
-    Shutdown,
-    /// An administrator kicked it.
-    Kicked,
-}
 
 /// Everything a connection needs besides its session.
 pub struct Connection {
@@ -115,7 +107,8 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
             let progress = match self.step() {
                 Ok(progress) => progress,
                 Err(Panicked) => {
-                    self.out.put(b"* BYE Internal error occurred. Refer to server log for more information.\r\n");
+                    self.out
+                        .put(b"* BYE Internal error occurred. Refer to server log for more information.\r\n");
                     let _ = self.flush().await;
                     return "Internal error".to_owned();
                 }
@@ -173,7 +166,10 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
     }
 
     /// Waits for the client or for news; the reason if the session is over.
-    async fn wait_and_read(&mut self, ending: std::pin::Pin<&mut impl Future<Output = Ending>>) -> Option<String> {
+    async fn wait_and_read(
+        &mut self,
+        ending: std::pin::Pin<&mut impl Future<Output = Ending>>,
+    ) -> Option<String> {
         self.watch();
         match self.wait(ending).await {
             Ok(Woken::Readable) => return self.read().await,
@@ -316,13 +312,14 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
 const UNREAD: &str = "Client has not read server output for";
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-struct Panicked;
+/// The session's code panicked.
+pub(crate) struct Panicked;
 
 /// Runs storage work: on a thread that may block, and so that a panic ends this session only. The
 /// panic itself was logged by the process's hook.
-fn blocking<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
-    let is_multi_threaded = tokio::runtime::Handle::current().runtime_flavor()
-        == tokio::runtime::RuntimeFlavor::MultiThread;
+pub(crate) fn blocking<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
+    let is_multi_threaded =
+        tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
     let caught = || std::panic::catch_unwind(AssertUnwindSafe(work.0)).map_err(|_| Panicked);
     if is_multi_threaded { tokio::task::block_in_place(caught) } else { caught() }
 }

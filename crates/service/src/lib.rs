@@ -22,6 +22,7 @@ mod shutdown;
 pub mod stream;
 pub mod table;
 mod title;
+mod titles;
 
 pub use anvil::Anvil;
 pub use birth::run;
@@ -33,3 +34,4 @@ pub use process::{Order, Process};
 pub use serve::{Client, ClientGuard};
 pub use shutdown::{Phase, Shutdown};
 pub use stream::Stream;
+pub use titles::{Title, Titles};

@@ -177,9 +177,14 @@ impl Process {
     /// Shows `text` in `ps` behind the process's name, as 2.3's `verbose_proctitle` does:
     /// `dovecot/imap [user 10.0.0.1 IDLE]`. Does nothing unless that setting is on.
     pub fn set_title(&self, text: &str) {
-        if self.settings().root().get(settings::key::VERBOSE_PROCTITLE) {
+        if self.has_titles() {
             crate::title::show(self.instance(), self.name(), text);
         }
+    }
+
+    /// Whether `verbose_proctitle` is on.
+    pub fn has_titles(&self) -> bool {
+        self.settings().root().get(settings::key::VERBOSE_PROCTITLE)
     }
 
     /// Waits until the master reports that clients wait at a listener while all processes of the

@@ -134,7 +134,7 @@ impl Charsets for SearchCharsets {
         let is_utf8 = ["UTF-8", "UTF8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(charset));
         match is_utf8 {
             true => String::from_utf8(bytes.to_vec()).map_err(|_| CharsetError::Invalid),
-            false => Ok(message::charset::to_utf8(charset.as_bytes(), bytes)),
+            false => message::charset::decode(charset.as_bytes(), bytes).ok_or(CharsetError::Unknown),
         }
     }
 }
