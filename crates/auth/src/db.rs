@@ -404,7 +404,7 @@ fn username_accepted(filter: &[String], name: &str) -> bool {
 }
 
 /// `*` is any text, `?` any byte.
-pub(crate) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < text.len() {
         match pattern.get(at) {

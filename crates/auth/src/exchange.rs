@@ -90,7 +90,9 @@ async fn ask(
     let has_masters = !service.databases.masters.is_empty();
     let named = request.set_username(&identity.user, false, has_masters);
     let named = named.and_then(|()| match &identity.login_user {
-        Some(login) => request.set_login_username(login, has_masters),
+        Some(login) => {
+            request.set_login_username(login, has_masters).map_err(|error| format!("login user: {error}"))
+        }
         None => Ok(()),
     });
     if let Err(error) = named {

@@ -118,6 +118,7 @@ async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
             &path,
             config.worker_max_count,
             services.hash,
+            &services.blocking_sources(),
             log.clone(),
             Timeouts::default(),
         ),
@@ -165,6 +166,8 @@ async fn watch(auth: Rc<Auth>, process: Process) {
         tokio::select! {
             () = shutdown.stopping() => break,
             () = news => auth.workers.dismiss_idle(),
+            () = process.flush_asked() => auth.flush_cache(),
+            () = process.statistics_asked() => auth.log_statistics(),
         }
     }
     auth.is_stopping.set(true);

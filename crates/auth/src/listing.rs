@@ -1,10 +1,9 @@
 //! `LIST`: the users of all userdbs that can say who they have.
 
-use crate::client::cut;
 use crate::db::Userdb;
 use crate::master::MasterConnection;
 use crate::request::{Label, Request};
-use crate::{tab, vars};
+use crate::tab;
 
 /// Answers a `LIST` while its reader keeps up.
 pub(crate) async fn run(connection: &MasterConnection, id: u32, parameters: &[String]) {
@@ -24,57 +23,32 @@ pub(crate) async fn run(connection: &MasterConnection, id: u32, parameters: &[St
     if !complete {
         connection.error("Trying to iterate users, but userdbs don't support it");
     }
-    match mask(&request) {
-        Ok(mask) => {
-            for userdb in can_list {
-                complete &= list(connection, &mut request, userdb, &mask, id).await;
-            }
-        }
-        Err(error) => {
-            connection.error(format_args!("Iteration failed: {}", cut(&error)));
-            complete = false;
-        }
+    for userdb in can_list {
+        complete &= list(connection, &mut request, userdb, id).await;
     }
     let fail = if complete { "" } else { "fail" };
     connection.output.send(&format!("DONE\t{id}\t{fail}"));
 }
 
-/// The wanted names as userdbs write them.
-fn mask(request: &Request) -> Result<String, String> {
-    match request.config.username_format.as_str() {
-        "" => Ok(request.user().to_owned()),
-        format => vars::expand(format, request, vars::plain),
-    }
-}
-
-async fn list(
-    connection: &MasterConnection,
-    request: &mut Request,
-    userdb: &Userdb,
-    mask: &str,
-    id: u32,
-) -> bool {
+/// The mask is for the userdb's query: like 2.3, what does not match is left to the asker.
+async fn list(connection: &MasterConnection, request: &mut Request, userdb: &Userdb, id: u32) -> bool {
     request.label = Some(Label { has_next: false, ..userdb.label.clone() });
     request.database_id = userdb.id;
     let complete = if userdb.is_blocking {
-        let each = async |names: Vec<String>| send(connection, &names, mask, id).await;
+        let each = async |names: Vec<String>| send(connection, &names, id).await;
         connection.auth.workers.list(request, userdb.id, each).await
     } else {
         let mut names = Vec::new();
         let complete = userdb.list(request, &mut |name| names.push(name.to_owned()));
-        send(connection, &names, mask, id).await.is_ok() && complete
+        send(connection, &names, id).await.is_ok() && complete
     };
     request.label = None;
     complete
 }
 
 /// Sends names as fast as they are read.
-async fn send(connection: &MasterConnection, names: &[String], mask: &str, id: u32) -> std::io::Result<()> {
-    let mask = mask.to_lowercase();
+async fn send(connection: &MasterConnection, names: &[String], id: u32) -> std::io::Result<()> {
     for name in names {
-        if mask != "*" && !crate::db::wildcard(mask.as_bytes(), name.to_lowercase().as_bytes()) {
-            continue;
-        }
         connection.output.has_room().await?;
         let mut line = format!("LIST\t{id}\t");
         tab::push(&mut line, name);

@@ -1,7 +1,9 @@
 //! The master protocol 1.1 (`auth-master`, `auth-userdb`): mail processes ask who logged in, and
 //! delivery and tools look users up.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use ipc::auth_worker::{PassdbResult, UserdbResult};
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
@@ -35,6 +37,8 @@ pub(crate) struct MasterConnection {
     is_userdb: bool,
     /// It may look up only users of this uid.
     restricted_uid: Option<u32>,
+    since: Instant,
+    greeted: Cell<Option<Instant>>,
 }
 
 /// Why a line ends the connection; the text is for the log.
@@ -58,6 +62,8 @@ pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, owner: Option<SocketO
                 peer,
                 is_userdb: owner.is_some(),
                 restricted_uid,
+                since: Instant::now(),
+                greeted: Cell::new(None),
             });
             let mut lines = Lines::new(reader, MASTER_LINE_BYTES_MAX);
             tokio::select! {
@@ -86,7 +92,6 @@ impl SocketOwner {
 
 impl MasterConnection {
     async fn read(self: &Rc<Self>, lines: &mut Lines<impl tokio::io::AsyncRead + Unpin>) {
-        let mut has_version = false;
         loop {
             if self.output.has_room().await.is_err() {
                 return;
@@ -99,9 +104,12 @@ impl MasterConnection {
                         .error(format_args!("BUG: Master sent us more than {MASTER_LINE_BYTES_MAX} bytes"));
                 }
             };
-            let result = match has_version {
+            let result = match self.greeted.get().is_some() {
                 true => self.command(&line).await,
-                false if line == "VERSION\t1" || line.starts_with("VERSION\t1\t") => Ok(has_version = true),
+                false if line == "VERSION\t1" || line.starts_with("VERSION\t1\t") => {
+                    self.greeted.set(Some(Instant::now()));
+                    Ok(())
+                }
                 false => {
                     Err(Bug("Master not compatible with this server (mixed old and new binaries?)".into()))
                 }
@@ -113,7 +121,15 @@ impl MasterConnection {
     }
 
     pub(crate) fn error(&self, text: impl std::fmt::Display) {
-        self.auth.scope.log.error(format_args!("auth-master client: {text}"));
+        let created = self.since.elapsed().as_millis();
+        let handshake = match self.greeted.get() {
+            Some(greeted) => format!(", handshake {} msecs ago", greeted.elapsed().as_millis()),
+            None => String::new(),
+        };
+        self.auth
+            .scope
+            .log
+            .error(format_args!("auth-master client: {text} (created {created} msecs ago{handshake})"));
     }
 
     async fn command(self: &Rc<Self>, line: &str) -> Result<(), Bug> {

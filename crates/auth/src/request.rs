@@ -57,8 +57,6 @@ pub(crate) struct Progress {
     pub(crate) passdb_result: Option<PassdbResult>,
     /// Credentials that an earlier passdb gave.
     pub(crate) delayed_credentials: Option<Secret>,
-    /// The scheme that credentials are wanted in; empty for any.
-    pub(crate) wanted_scheme: Option<&'static str>,
 }
 
 impl Request {

@@ -47,6 +47,21 @@ impl Auth {
         &self.services.default().config
     }
 
+    /// SIGHUP: forgets what databases said.
+    pub(crate) fn flush_cache(&self) {
+        if let Some(cache) = self.cache.borrow_mut().as_mut() {
+            let count = cache.clear();
+            self.scope.log.info(format_args!("SIGHUP received, {count} cache entries flushed"));
+        }
+    }
+
+    /// SIGUSR2: how well the cache does.
+    pub(crate) fn log_statistics(&self) {
+        if let Some(cache) = self.cache.borrow_mut().as_mut() {
+            cache.statistics().iter().for_each(|line| self.scope.log.info(line));
+        }
+    }
+
     /// A debug line of a connection.
     pub(crate) fn debug(&self, text: impl std::fmt::Display) {
         if self.config().debug {
@@ -114,6 +129,28 @@ impl Services {
             },
         };
         self.list.iter().find(is_it).unwrap_or_else(|| self.default())
+    }
+
+    /// The numbers of the databases that block, those together which ask the same one.
+    pub(crate) fn blocking_sources(&self) -> Vec<Vec<usize>> {
+        let mut sources: Vec<((&str, &str), Vec<usize>)> = Vec::new();
+        let databases = self.list.iter().map(|service| &service.databases);
+        let numbered = databases.flat_map(|databases| {
+            let passdbs = databases.passdbs.iter().chain(&databases.masters);
+            let passdbs = passdbs.map(|db| (db.is_blocking, &db.config, db.id));
+            passdbs.chain(databases.userdbs.iter().map(|db| (db.is_blocking, &db.config, db.id)))
+        });
+        for (is_blocking, config, id) in numbered {
+            // The arguments of `passwd` are fields for all users, not another database.
+            let args = if config.driver == "passwd" { "" } else { config.args.as_str() };
+            let source = (config.driver.as_str(), args);
+            match sources.iter_mut().find(|(known, _)| *known == source) {
+                _ if !is_blocking => {}
+                Some((_, numbers)) => numbers.push(id),
+                None => sources.push((source, vec![id])),
+            }
+        }
+        sources.into_iter().map(|(_, numbers)| numbers).collect()
     }
 
     pub(crate) fn passdb(&self, id: u32) -> Option<&Passdb> {

@@ -26,10 +26,6 @@ impl Template {
         Some(self.0.remove(at).1)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Sets the fields of a passdb.
     ///
     /// # Errors

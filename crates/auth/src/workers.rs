@@ -2,12 +2,14 @@
 //! `auth_worker_max_count`, each busy with one request at a time. The master starts a process for
 //! each connection.
 //!
-//! Lookups in databases never occupy all workers: a database that hangs leaves some for slow
-//! hashes, and so for logins that need no database.
+//! Where there are several databases, none of them ever occupies all workers: one that hangs leaves
+//! some for the logins that need another.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use base::Logger;
@@ -45,7 +47,8 @@ pub(crate) struct Workers {
     log: Logger,
     timeouts: Timeouts,
     all: Semaphore,
-    for_databases: Semaphore,
+    /// Each database's share, by the databases' numbers.
+    shares: HashMap<usize, Rc<Semaphore>>,
     idle: RefCell<Vec<Worker>>,
     released: Notify,
     next_id: Cell<u32>,
@@ -61,24 +64,24 @@ struct Worker {
     idle_since: Instant,
 }
 
-/// What a request is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Hash,
-    Database,
-}
-
 impl Workers {
-    pub(crate) fn new(path: &Path, max: usize, databases: u64, log: Logger, timeouts: Timeouts) -> Self {
-        // At least a quarter of the workers, if there are several, is kept from databases.
-        let for_databases = (max - max / 4).min(max.saturating_sub(1)).max(1);
+    /// `sources` says which passdbs and userdbs, by their numbers, ask the same database; `hello` is
+    /// the hash of all their settings.
+    pub(crate) fn new(
+        path: &Path,
+        max: usize,
+        hello: u64,
+        sources: &[Vec<usize>],
+        log: Logger,
+        timeouts: Timeouts,
+    ) -> Self {
         Self {
             path: path.to_owned(),
-            hello: databases,
+            hello,
+            shares: shares(sources, max),
             log,
             timeouts,
             all: Semaphore::new(max),
-            for_databases: Semaphore::new(for_databases),
             idle: RefCell::default(),
             released: Notify::new(),
             next_id: Cell::new(0),
@@ -101,7 +104,7 @@ impl Workers {
                 .unwrap_or_default(),
             stored: stored.expose_lossy().to_string(),
         };
-        match self.call(Kind::Hash, &message, "PASSW", request.user()).await? {
+        match self.call(None, &message, "PASSW", request.user()).await? {
             FromWorker::Verified { verdict, .. } => Some(verdict),
             _ => None,
         }
@@ -117,7 +120,7 @@ impl Workers {
             password: password.map(|password| password.expose().to_vec()),
         };
         let name = if verify { "PASSV" } else { "PASSL" };
-        match self.call(Kind::Database, &message, name, request.user()).await {
+        match self.call(Some(id), &message, name, request.user()).await {
             Some(FromWorker::Passdb { result, subject, stored, .. }) => {
                 request.absorb(*subject);
                 request.stored = stored.map(Secret::new);
@@ -134,7 +137,7 @@ impl Workers {
             userdb: u32::try_from(id).unwrap_or(u32::MAX),
             subject: Box::new(request.subject()),
         };
-        match self.call(Kind::Database, &message, "USER", request.user()).await {
+        match self.call(Some(id), &message, "USER", request.user()).await {
             Some(FromWorker::Userdb { result, subject, .. }) => {
                 request.absorb(*subject);
                 result
@@ -155,7 +158,7 @@ impl Workers {
             userdb: u32::try_from(id).unwrap_or(u32::MAX),
             subject: Box::new(request.subject()),
         };
-        let Some((_permits, mut worker)) = self.worker(Kind::Database).await else { return false };
+        let Some((_permits, mut worker)) = self.worker(Some(id)).await else { return false };
         let result: Result<bool, Failure> = async {
             worker.send(&message).await?;
             loop {
@@ -199,8 +202,14 @@ impl Workers {
         self.next_id.get()
     }
 
-    async fn call(&self, kind: Kind, message: &ToWorker, name: &str, user: &str) -> Option<FromWorker> {
-        let (_permits, mut worker) = self.worker(kind).await?;
+    async fn call(
+        &self,
+        database: Option<usize>,
+        message: &ToWorker,
+        name: &str,
+        user: &str,
+    ) -> Option<FromWorker> {
+        let (_permits, mut worker) = self.worker(database).await?;
         let result: Result<FromWorker, Failure> = async {
             worker.send(message).await?;
             let answer = worker.receive(self.timeouts.request).await?;
@@ -224,8 +233,8 @@ impl Workers {
     }
 
     /// A worker that is free, when one is.
-    async fn worker(&self, kind: Kind) -> Option<(Vec<SemaphorePermit<'_>>, Worker)> {
-        let permits = self.permits(kind).await?;
+    async fn worker(&self, database: Option<usize>) -> Option<(Vec<SemaphorePermit<'_>>, Worker)> {
+        let permits = self.permits(database).await?;
         // The one that was busy last is the one whose pages are in memory.
         while let Some(worker) = { self.idle.borrow_mut().pop() } {
             if worker.is_alive() {
@@ -246,7 +255,7 @@ impl Workers {
         }
     }
 
-    async fn permits(&self, kind: Kind) -> Option<Vec<SemaphorePermit<'_>>> {
+    async fn permits(&self, database: Option<usize>) -> Option<Vec<SemaphorePermit<'_>>> {
         if self.queued.get() >= WORKER_QUEUE_MAX {
             self.warn(format_args!(
                 "auth worker: Aborting auth request, {WORKER_QUEUE_MAX} are in the queue already \
@@ -259,8 +268,8 @@ impl Workers {
         let _queued = Queued(&self.queued);
         let acquire = async {
             let mut permits = Vec::with_capacity(2);
-            if kind == Kind::Database {
-                permits.push(self.for_databases.acquire().await.ok()?);
+            if let Some(share) = database.and_then(|id| self.shares.get(&id)) {
+                permits.push(share.acquire().await.ok()?);
             }
             permits.push(self.all.acquire().await.ok()?);
             Some(permits)
@@ -314,6 +323,19 @@ impl Workers {
         self.idle.borrow_mut().push(worker);
         self.released.notify_one();
     }
+}
+
+/// Three quarters of the workers for each database, if there are several.
+fn shares(sources: &[Vec<usize>], max: usize) -> HashMap<usize, Rc<Semaphore>> {
+    let mut shares = HashMap::new();
+    if sources.len() > 1 {
+        let share = (max - max / 4).min(max.saturating_sub(1)).max(1);
+        for numbers in sources {
+            let semaphore = Rc::new(Semaphore::new(share));
+            shares.extend(numbers.iter().map(|number| (*number, semaphore.clone())));
+        }
+    }
+    shares
 }
 
 struct Queued<'q>(&'q Cell<usize>);

@@ -163,6 +163,10 @@ impl Task {
         if signal.signal == Signal::SIGTERM as i32 {
             self.process.log().warning(signal.killed_text());
             self.process.end(Phase::Stopping);
+        } else if signal.signal == Signal::SIGHUP as i32 {
+            self.process.notice_flush();
+        } else if signal.signal == Signal::SIGUSR2 as i32 {
+            self.process.notice_statistics();
         }
     }
 }

@@ -33,6 +33,8 @@ struct Inner {
     orders: Mutex<Option<mpsc::UnboundedReceiver<Order>>>,
     anvil: Option<Anvil>,
     crowded: tokio::sync::Notify,
+    flush: tokio::sync::Notify,
+    statistics: tokio::sync::Notify,
 }
 
 /// What the master tells the `log` and `config` processes only.
@@ -72,6 +74,8 @@ impl Process {
             orders: Mutex::new(Some(parts.orders)),
             anvil: parts.anvil,
             crowded: tokio::sync::Notify::new(),
+            flush: tokio::sync::Notify::new(),
+            statistics: tokio::sync::Notify::new(),
         }))
     }
 
@@ -191,6 +195,24 @@ impl Process {
     /// service are full: a login process then drops its oldest stranger.
     pub async fn crowded(&self) {
         self.0.crowded.notified().await;
+    }
+
+    /// Waits for SIGHUP, on which a process that caches forgets what it knows.
+    pub async fn flush_asked(&self) {
+        self.0.flush.notified().await;
+    }
+
+    /// Waits for SIGUSR2, on which a process that caches logs how well that does.
+    pub async fn statistics_asked(&self) {
+        self.0.statistics.notified().await;
+    }
+
+    pub(crate) fn notice_flush(&self) {
+        self.0.flush.notify_one();
+    }
+
+    pub(crate) fn notice_statistics(&self) {
+        self.0.statistics.notify_one();
     }
 
     /// Whether there is no client, by what the master was told last.

@@ -94,10 +94,6 @@ impl Request {
         self.write(Level::Error, &self.database_prefix(), text);
     }
 
-    pub(crate) fn warning(&self, text: impl Display) {
-        self.write(Level::Warning, &self.database_prefix(), text);
-    }
-
     /// An info line under a name of its own, whatever `auth_verbose` says.
     pub(crate) fn info_as(&self, name: &str, text: impl Display) {
         self.write(Level::Info, &self.prefix(name), text);
