@@ -201,7 +201,7 @@ mod tests {
         check("%u.%{uidvalidity}%%", Wanted::NONE, Some("107.1700000000%"));
         check("%f", Wanted::FILE_NAME, Some("1.M2.host,S=3"));
         check("%{guid}", Wanted::GUID, Some("abcdef"));
-        check("%Mf", Wanted::FILE_NAME, Some("5fba43bd27cbeb55ad7e4ac0ad9ffa6f"));
+        check("%Mf", Wanted::FILE_NAME, Some("c39b1d769634e87ff53d82793e7853f0"));
         check("%m", Wanted::NONE, None);
     }
 

@@ -104,9 +104,10 @@ impl Opening {
     fn look_at(&mut self, uid: Uid) -> storage::Result<()> {
         let wanted = if self.fast_sizes { Wanted::NONE } else { Wanted::SIZE_VIRTUAL };
         let facts = self.mailbox.fetch_facts(uid, wanted | Wanted::POP3_ORDER)?;
-        let size = match facts.size_virtual {
+        // The size on disk serves where it is known without a look at the message, as in 2.3.
+        let size = match facts.size_virtual.or(facts.size_physical) {
             Some(size) => size,
-            None => self.fast_size(uid, facts.size_physical)?,
+            None => self.mailbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL)?.size_virtual.unwrap_or_default(),
         };
         if let Some(message) = self.messages.get_mut(self.orders.len()) {
             message.size = size;
@@ -114,15 +115,6 @@ impl Opening {
         self.has_orders |= facts.pop3_order.is_some();
         self.orders.push(facts.pop3_order);
         Ok(())
-    }
-
-    /// `pop3_fast_size_lookups`: the size on disk rather than one that has to be counted.
-    fn fast_size(&mut self, uid: Uid, size_physical: Option<u64>) -> storage::Result<u64> {
-        if let Some(size) = size_physical {
-            return Ok(size);
-        }
-        let facts = self.mailbox.fetch_facts(uid, Wanted::SIZE_PHYSICAL)?;
-        Ok(facts.size_physical.unwrap_or_default())
     }
 
     /// A message has vanished: looks which are left and begins again.
