@@ -2,7 +2,7 @@
 //! stands in the header, something comes out, and a client sees the same as before.
 
 use crate::limits::ADDRESSES_MAX;
-use crate::rfc822::{Cursor, Step};
+use crate::rfc822::{Cursor, Step, is_atext};
 
 /// One entry of an address list.
 ///
@@ -64,6 +64,81 @@ pub fn parse_path(value: &[u8]) -> Option<Address> {
         missing: Missing::Empty,
     };
     reader.path().is_ok().then_some(reader.address)
+}
+
+/// Writes addresses in one form: `Name <local@domain>, group: a@b;`, quoted where it must be. An
+/// encoded word is never quoted, since it would be none any more.
+pub fn write(out: &mut Vec<u8>, addresses: &[Address]) {
+    let mut in_group = false;
+    let mut first = true;
+    for address in addresses {
+        if address.is_group_mark() && in_group {
+            out.push(b';');
+            in_group = false;
+            continue;
+        }
+        if !first {
+            out.extend_from_slice(b", ");
+        }
+        first = address.is_group_mark();
+        if first {
+            write_phrase(out, address.mailbox.as_deref().unwrap_or_default());
+            out.extend_from_slice(b": ");
+            in_group = true;
+        } else {
+            write_one(out, address);
+        }
+    }
+}
+
+fn write_one(out: &mut Vec<u8>, address: &Address) {
+    let mailbox = address.mailbox.as_deref().unwrap_or_default();
+    let domain = address.domain.as_deref().unwrap_or_default();
+    if let Some(name) = &address.name {
+        write_phrase(out, name);
+        if mailbox.is_empty() && domain.is_empty() && address.route.is_none() {
+            return;
+        }
+        out.push(b' ');
+    }
+    out.push(b'<');
+    if let Some(route) = &address.route {
+        out.extend_from_slice(route);
+        out.push(b':');
+    }
+    write_local_part(out, mailbox);
+    if !domain.is_empty() {
+        out.push(b'@');
+        out.extend_from_slice(domain);
+    }
+    out.push(b'>');
+}
+
+/// Writes the part before the `@`, quoted if it is no dot-atom.
+pub fn write_local_part(out: &mut Vec<u8>, local: &[u8]) {
+    write_quotable(out, local, |byte| is_atext(byte) || byte == b'.');
+}
+
+fn write_phrase(out: &mut Vec<u8>, phrase: &[u8]) {
+    if memchr::memmem::find(phrase, b"=?").is_some() {
+        out.extend_from_slice(phrase);
+    } else {
+        write_quotable(out, phrase, is_atext);
+    }
+}
+
+fn write_quotable(out: &mut Vec<u8>, text: &[u8], plain: impl Fn(u8) -> bool) {
+    if !text.is_empty() && text.iter().all(|&byte| plain(byte)) {
+        return out.extend_from_slice(text);
+    }
+    out.push(b'"');
+    for &byte in text {
+        if matches!(byte, b'"' | b'\\' | b'\'') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 struct Reader<'a> {
@@ -371,6 +446,21 @@ mod tests {
         check("a@b, , c@d", "~|~|a|b ; ~|~|MISSING_MAILBOX|MISSING_DOMAIN ; ~|~|c|d");
         check("<>", "~|~|MISSING_MAILBOX|MISSING_DOMAIN");
         check("", "");
+    }
+
+    fn check_written(value: &str, want: &str) {
+        let mut out = Vec::new();
+        write(&mut out, &parse(value.as_bytes(), Missing::Named));
+        assert_eq!(String::from_utf8_lossy(&out), want, "{value:?}");
+    }
+
+    #[test]
+    fn written() {
+        check_written("a@b, c@d (Cee)", "<a@b>, Cee <c@d>");
+        check_written("Foo B. <\"a b\"@c>", "\"Foo B.\" <\"a b\"@c>");
+        check_written("=?utf-8?q?x?= y <@r:a@b>", "=?utf-8?q?x?= y <@r:a@b>");
+        check_written("grp: a@b, c@d;, e@f", "grp: <a@b>, <c@d>;, <e@f>");
+        check_written("", "");
     }
 
     #[test]

@@ -7,17 +7,17 @@
 //!
 //! The way through: [`parse`] gives [`Parts`]; [`envelope::write`] and [`bodystructure::write`]
 //! turn them into IMAP's words; [`Section`](section::Section) with [`section::resolve`] finds the
-//! bytes of `BODY[…]`; [`crlf::CrlfReader`] shows LF-stored bytes as IMAP wants them.
+//! bytes of `BODY[…]`; [`crlf::CrlfReader`] shows LF-stored bytes as IMAP wants them;
+//! [`decoded::Decoded`] shows headers and bodies as text, and [`search`] looks for text in it.
 
 pub mod address;
 pub mod bodystructure;
+mod casefold;
 pub mod charset;
 pub mod crlf;
-pub mod date;
-pub mod edit;
+pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;
-pub mod fold;
 pub mod header;
 pub mod imap_string;
 pub mod limits;
@@ -28,7 +28,6 @@ mod part_data;
 pub mod rfc822;
 pub mod search;
 pub mod section;
-pub mod subject;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};

@@ -44,6 +44,3 @@ pub const SECTION_DEPTH_MAX: usize = 2 * NESTED_PARTS_MAX;
 
 /// Bytes read at once from a message.
 pub const READ_BYTES: usize = 64 * 1024;
-
-/// Bytes of a search key; longer ones are refused by the IMAP line limit long before.
-pub const SEARCH_KEY_BYTES_MAX: usize = 64 * 1024;

@@ -373,7 +373,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads one `; name=value`. `None` at the end of input; an error is a parameter that does not
     /// fit, after which the caller may step on and try again.
-    pub fn parameter(&mut self) -> Option<Result<(Vec<u8>, Vec<u8>), BadParameter>> {
+    pub fn parameter(&mut self) -> Option<Result<NameValue, BadParameter>> {
         match self.peek() {
             None => None,
             Some(b';') => Some(self.parameter_here().ok_or(BadParameter)),
@@ -412,6 +412,9 @@ impl<'a> Cursor<'a> {
         Step::More
     }
 }
+
+/// A parameter's name and its value, as [`Cursor::parameter`] reads them.
+pub type NameValue = (Vec<u8>, Vec<u8>);
 
 /// A parameter that does not fit the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

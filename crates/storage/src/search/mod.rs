@@ -4,7 +4,6 @@
 mod date;
 pub mod query;
 mod run;
-mod text;
 
 pub use query::{DateKind, Day, Query};
 pub use run::{Search, run};

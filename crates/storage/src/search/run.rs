@@ -1,11 +1,11 @@
 //! Answers a query: conditions on flags and sizes first, then dates, then headers, then bodies, and
 //! each message is opened at most once.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use base::{Uid, UidSet};
+use message::search::{Needle, Scope, in_field, in_message};
 
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
@@ -13,7 +13,6 @@ use crate::facts::{Facts, Wanted};
 use crate::view::{Record, View};
 
 use super::query::{DateKind, Day, Query};
-use super::text::{self, Needle};
 
 /// The UIDs of the messages in `view` that fit, in order. Messages that have gone meanwhile do not.
 pub fn run(mailbox: &mut dyn Mailbox, view: &View, query: &Query) -> Result<Vec<Uid>> {
@@ -156,14 +155,9 @@ impl Plan {
                 }
                 false
             }
-            Self::Header(name, needle) => text::header_matches(&message.header()?, name, needle),
-            Self::Body(needle) => {
-                text::body_matches(message.open()?, needle).map_err(|error| message.failed(error))?
-            }
-            Self::Text(needle) => {
-                text::any_header_matches(&message.header()?, needle)
-                    || text::body_matches(message.open()?, needle).map_err(|error| message.failed(error))?
-            }
+            Self::Header(name, needle) => in_field(&message.header()?, name.as_bytes(), needle),
+            Self::Body(needle) => message.contains(needle, Scope::Body)?,
+            Self::Text(needle) => message.contains(needle, Scope::Text)?,
         })
     }
 }
@@ -225,8 +219,9 @@ impl Message<'_> {
         Ok(header)
     }
 
-    fn open(&mut self) -> Result<impl Read + use<>> {
-        self.mailbox.open_message(self.record.uid)
+    fn contains(&mut self, needle: &Needle, scope: Scope) -> Result<bool> {
+        let reader = self.mailbox.open_message(self.record.uid)?;
+        in_message(reader, needle, scope).map_err(|error| self.failed(error))
     }
 
     fn day(&mut self, kind: DateKind) -> Result<Option<Day>> {
