@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sasl::encoding::{from_base64, hex};
 use service::{Client, Shutdown};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
@@ -82,6 +83,17 @@ struct Bug(String);
 pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, kind: Kind, shutdown: &Shutdown) {
     let Client { stream, guard: _guard, .. } = client;
     let peer_pid = getsockopt(&stream, PeerCredentials).ok().and_then(|peer| u32::try_from(peer.pid()).ok());
+    talk(auth, stream, kind, peer_pid, shutdown.stopping()).await;
+}
+
+/// The same over any stream, until it or `stop` ends.
+pub(crate) async fn talk(
+    auth: &Rc<Auth>,
+    stream: impl AsyncRead + AsyncWrite + 'static,
+    kind: Kind,
+    peer_pid: Option<u32>,
+    stop: impl Future<Output = ()>,
+) {
     let (reader, writer) = tokio::io::split(stream);
     let connection = ClientConnection::new(auth, kind, peer_pid);
     let output = connection.output.clone();
@@ -90,7 +102,7 @@ pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, kind: Kind, shutdown:
     let mut lines = Lines::new(reader, CLIENT_LINE_BYTES_MAX);
     tokio::select! {
         () = connection.read(&mut lines) => {}
-        () = shutdown.stopping() => connection.drain().await,
+        () = stop => connection.drain().await,
     }
     connection.end();
     output.close();
@@ -134,7 +146,7 @@ impl ClientConnection {
         self.output.send(&text);
     }
 
-    async fn read(self: &Rc<Self>, lines: &mut Lines<impl tokio::io::AsyncRead + Unpin>) {
+    async fn read(self: &Rc<Self>, lines: &mut Lines<impl AsyncRead + Unpin>) {
         let log = &self.auth.scope.log;
         let mut has_version = false;
         loop {

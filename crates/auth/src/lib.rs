@@ -29,6 +29,9 @@ mod vars;
 mod worker;
 mod workers;
 
+#[cfg(test)]
+mod tests;
+
 /// The processes of this crate: `auth`, which is a worker when started as `auth -w`.
 pub fn entries() -> Vec<service::Entry> {
     vec![service::Entry::new("auth", life::open, life::main)]

@@ -13,6 +13,7 @@ use ::db::sql::SqlConfig;
 use base::Logger;
 use ipc::control::ListenerKind;
 use service::{Client, Fatal, Opening, Process};
+use settings::Snapshot;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
@@ -49,7 +50,15 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    fn services(&self, is_worker: bool) -> Result<Services, String> {
+    /// # Errors
+    /// What is wrong with the settings or the files they name.
+    pub(crate) fn read(settings: &Snapshot, scope_log: Logger) -> Result<Self, Fatal> {
+        let configs = Config::all(settings);
+        let sql_configs = db::read_sql_configs(&configs).map_err(Fatal::new)?;
+        Ok(Self { configs, sql_configs, scope_log })
+    }
+
+    pub(crate) fn services(&self, is_worker: bool) -> Result<Services, String> {
         let debug = self.configs.first().is_some_and(|(_, config)| config.debug);
         let scope = Scope { log: self.scope_log.clone(), before: "".into(), debug };
         Services::new(self.configs.clone(), self.sql_configs.clone(), scope, is_worker)
@@ -63,14 +72,12 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Opened, Fatal> {
         [word] if word == "-w" => true,
         [word, ..] => return Err(Fatal::new(format_args!("Unknown argument: {word}"))),
     };
-    let configs = Config::all(opening.settings);
-    let sql_configs = db::read_sql_configs(&configs).map_err(Fatal::new)?;
     let scope_log = match is_worker {
         // As 2.3 does: workers are many.
         true => opening.log.with_prefix(format!("{}({}): ", opening.birth.service, std::process::id())),
         false => opening.log.clone(),
     };
-    let parts = Parts { configs, sql_configs, scope_log };
+    let parts = Parts::read(opening.settings, scope_log)?;
     let services = parts.services(is_worker).map_err(Fatal::new)?;
     Ok(match is_worker {
         true => Opened::Worker(Box::new(parts)),
@@ -107,31 +114,39 @@ pub(crate) async fn main(process: Process, opened: Opened) -> Result<(), Fatal> 
     }
 }
 
+impl Auth {
+    /// Puts the auth process together. `workers` is the socket to reach them by.
+    pub(crate) fn new(
+        services: Services,
+        log: Logger,
+        workers: &Path,
+        timeouts: Timeouts,
+        anvil: Option<service::Anvil>,
+    ) -> Rc<Self> {
+        let config = services.default().config.clone();
+        let sources = services.blocking_sources();
+        let count = config.worker_max_count;
+        Rc::new(Self {
+            workers: Workers::new(workers, count, services.hash, &sources, log.clone(), timeouts),
+            hasher: Hasher::new(log.clone()),
+            cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
+            penalties: Penalties::new(anvil),
+            delays: Rc::default(),
+            scope: Scope { log, before: "".into(), debug: config.debug },
+            logins: RefCell::default(),
+            connections: Cell::new(0),
+            is_stopping: Cell::new(false),
+            services,
+        })
+    }
+}
+
 async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
     let Server { services, sockets } = server;
     services.load();
-    let config = services.default().config.clone();
-    let log = process.log().clone();
     let path = process.socket("auth-worker");
-    let auth = Rc::new(Auth {
-        workers: Workers::new(
-            &path,
-            config.worker_max_count,
-            services.hash,
-            &services.blocking_sources(),
-            log.clone(),
-            Timeouts::default(),
-        ),
-        hasher: Hasher::new(log.clone()),
-        cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
-        penalties: Penalties::new(process.anvil().cloned()),
-        delays: Rc::default(),
-        scope: Scope { log, before: "".into(), debug: config.debug },
-        logins: RefCell::default(),
-        connections: Cell::new(0),
-        is_stopping: Cell::new(false),
-        services,
-    });
+    let auth =
+        Auth::new(services, process.log().clone(), &path, Timeouts::default(), process.anvil().cloned());
     tokio::task::spawn_local(watch(auth.clone(), process.clone()));
     let each = |client: Client| {
         let (auth, process) = (auth.clone(), process.clone());

@@ -8,6 +8,7 @@ use std::time::Instant;
 use ipc::auth_worker::{PassdbResult, UserdbResult};
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
 use service::{Client, Shutdown};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::chain::Want;
 use crate::client::cut;
@@ -48,17 +49,28 @@ struct Bug(String);
 pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, owner: Option<SocketOwner>, shutdown: &Shutdown) {
     let Client { stream, listener, guard: _guard } = client;
     let peer = getsockopt(&stream, PeerCredentials).ok();
+    talk(auth, stream, &listener.name, owner, peer, shutdown.stopping()).await;
+}
+
+/// The same over any stream, until it or `stop` ends.
+pub(crate) async fn talk(
+    auth: &Rc<Auth>,
+    stream: impl AsyncRead + AsyncWrite + 'static,
+    name: &str,
+    owner: Option<SocketOwner>,
+    peer: Option<UnixCredentials>,
+    stop: impl Future<Output = ()>,
+) {
     let (reader, writer) = tokio::io::split(stream);
     let output = Rc::<Output>::default();
     let writing = tokio::task::spawn_local(output.clone().write_to(writer));
     output.send(&format!("VERSION\t1\t1\nSPID\t{}", std::process::id()));
-    let restricted_uid = owner.map_or(Ok(None), |owner| owner.restriction(peer.as_ref()));
-    match restricted_uid {
+    match owner.map_or(Ok(None), |owner| owner.restriction(peer.as_ref())) {
         Ok(restricted_uid) => {
             let connection = Rc::new(MasterConnection {
                 auth: auth.clone(),
                 output: output.clone(),
-                name: listener.name.clone(),
+                name: name.to_owned(),
                 peer,
                 is_userdb: owner.is_some(),
                 restricted_uid,
@@ -68,7 +80,7 @@ pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, owner: Option<SocketO
             let mut lines = Lines::new(reader, MASTER_LINE_BYTES_MAX);
             tokio::select! {
                 () = connection.read(&mut lines) => {}
-                () = shutdown.stopping() => {}
+                () = stop => {}
             }
         }
         Err(error) => auth.scope.log.error(error),
@@ -91,7 +103,7 @@ impl SocketOwner {
 }
 
 impl MasterConnection {
-    async fn read(self: &Rc<Self>, lines: &mut Lines<impl tokio::io::AsyncRead + Unpin>) {
+    async fn read(self: &Rc<Self>, lines: &mut Lines<impl AsyncRead + Unpin>) {
         loop {
             if self.output.has_room().await.is_err() {
                 return;

@@ -69,6 +69,8 @@ impl<'s> Worker<'s> {
     }
 
     fn handle(&self, request: ToWorker, stream: &mut UnixStream) -> io::Result<()> {
+        let id = request.id();
+        self.log_step(id, format_args!("Handling {} request", name(&request)));
         let answer = match request {
             ToWorker::Hello { .. } => return Ok(()),
             ToWorker::Verify { id, user, password, stored } => {
@@ -93,7 +95,16 @@ impl<'s> Worker<'s> {
                 self.list(id, userdb, *subject, stream)?
             }
         };
-        send(stream, &answer)
+        send(stream, &answer)?;
+        self.log_step(id, format_args!("Finished{}", failure(&answer)));
+        Ok(())
+    }
+
+    fn log_step(&self, id: u32, text: impl std::fmt::Display) {
+        if self.services.default().config.debug {
+            let log = self.log.clone().with_debug(true);
+            log.debug(format_args!("{}auth-worker<{id}>: {text}", self.peer));
+        }
     }
 
     fn request(&self, id: u32, subject: Subject, label: &Label, database_id: usize) -> Request {
@@ -142,6 +153,7 @@ impl<'s> Worker<'s> {
         stream: &mut UnixStream,
     ) -> io::Result<FromWorker> {
         let request = self.request(id, subject, &userdb.label, userdb.id);
+        request.debug("Performing userdb lookup");
         let mut names = Vec::with_capacity(LIST_CHUNK);
         let mut sent = Ok(());
         let complete = userdb.list(&request, &mut |name| {
@@ -152,6 +164,7 @@ impl<'s> Worker<'s> {
         });
         sent?;
         send(stream, &FromWorker::Users { id, names })?;
+        request.debug("Finished userdb lookup");
         Ok(FromWorker::ListEnd { id, complete })
     }
 }
@@ -161,6 +174,41 @@ fn compute(request: &Request, stored: &Secret) -> Result<bool, String> {
     let params = Params { user: request.facts.original_user.as_deref().unwrap_or_default(), rounds: 0 };
     scheme::verify_stored(password, &params, "PLAIN", &stored.expose_lossy())
         .map_err(|error| error.to_string())
+}
+
+/// A request's name in 2.3's protocol, which is what log lines show.
+fn name(request: &ToWorker) -> &'static str {
+    match request {
+        ToWorker::Hello { .. } => "VERSION",
+        ToWorker::Verify { .. } => "PASSW",
+        ToWorker::Passdb { password: Some(_), .. } => "PASSV",
+        ToWorker::Passdb { password: None, .. } => "PASSL",
+        ToWorker::Userdb { .. } => "USER",
+        ToWorker::List { .. } => "LIST",
+    }
+}
+
+/// What went wrong, if anything did, in 2.3's words.
+fn failure(answer: &FromWorker) -> &'static str {
+    match answer {
+        FromWorker::Verified { verdict: Ok(true), .. } => "",
+        FromWorker::Verified { .. } => ": password_mismatch",
+        FromWorker::Passdb { result, .. } => match result {
+            PassdbResult::Ok => "",
+            PassdbResult::PasswordMismatch => ": password_mismatch",
+            PassdbResult::UserUnknown => ": user_unknown",
+            PassdbResult::UserDisabled => ": user_disabled",
+            PassdbResult::PassExpired => ": pass_expired",
+            PassdbResult::SchemeNotAvailable => ": scheme_not_available",
+            PassdbResult::Next => ": next",
+            PassdbResult::InternalFailure => ": internal_failure",
+        },
+        FromWorker::Userdb { result: UserdbResult::Ok, .. } => "",
+        FromWorker::Userdb { result: UserdbResult::UserUnknown, .. } => ": user_unknown",
+        FromWorker::Userdb { result: UserdbResult::InternalFailure, .. } => ": internal_failure",
+        FromWorker::Users { .. } | FromWorker::ListEnd { complete: true, .. } => "",
+        FromWorker::ListEnd { complete: false, .. } => ": fail",
+    }
 }
 
 fn send(stream: &mut UnixStream, message: &FromWorker) -> io::Result<()> {

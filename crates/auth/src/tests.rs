@@ -1,0 +1,7 @@
+//! Plays the client and master protocols against an auth process within the test, with workers on
+//! threads instead of processes.
+
+mod bench;
+mod dialogues;
+mod mysql;
+mod workers;
