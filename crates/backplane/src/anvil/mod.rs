@@ -46,7 +46,7 @@ async fn run(process: Process, master_pid: u32) -> Result<(), Fatal> {
             }
         }
     };
-    listen::serve(process.take_listeners(), process.log(), each)
+    let mut accepting = listen::serve(process.take_listeners(), process.log(), each)
         .map_err(|error| Fatal::new(format_args!("listeners failed: {}", base::reason(&error))))?;
     let mut peers = shared.peers.subscribe();
     let title = tokio::spawn(show_counts(process.clone(), shared.clone()));
@@ -57,6 +57,7 @@ async fn run(process: Process, master_pid: u32) -> Result<(), Fatal> {
         // sessions here.
         () = async {
             shutdown.retiring().await;
+            accepting.abort_all();
             let _ = peers.wait_for(|peers| *peers == 0).await;
         } => {}
     }

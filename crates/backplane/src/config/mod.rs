@@ -34,7 +34,7 @@ async fn run(process: Process, (): ()) -> Result<(), Fatal> {
         let (shared, log) = (shared.clone(), process.log().clone());
         move |link| hand_out(link, shared.clone(), log.clone())
     };
-    listen::serve(process.take_listeners(), process.log(), each)
+    let _accepting = listen::serve(process.take_listeners(), process.log(), each)
         .map_err(|error| Fatal::new(format_args!("listeners failed: {}", base::reason(&error))))?;
     let mut orders = process.take_orders().ok_or_else(|| Fatal::new("no line to the master"))?;
     let mut ticks = interval(WATCH_INTERVAL);

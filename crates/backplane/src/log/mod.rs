@@ -48,7 +48,7 @@ async fn run(process: Process, outputs: Outputs) -> Result<(), Fatal> {
         let writer = writer.clone();
         move |link| answer(link, writer.clone())
     };
-    listen::serve(process.take_listeners(), process.log(), answer)
+    let mut accepting = listen::serve(process.take_listeners(), process.log(), answer)
         .map_err(|error| Fatal::new(format_args!("listeners failed: {}", base::reason(&error))))?;
     let mut orders = process.take_orders().ok_or_else(|| Fatal::new("no line to the master"))?;
     let mut pipes = Pipes { writer: writer.clone(), open: Vec::new(), tasks: JoinSet::new() };
@@ -67,6 +67,9 @@ async fn run(process: Process, outputs: Outputs) -> Result<(), Fatal> {
             }
             () = shutdown.retiring(), if !last => last = true,
             Some(_) = pipes.tasks.join_next() => pipes.forget_ended(),
+        }
+        if last {
+            accepting.abort_all();
         }
         if last && pipes.tasks.is_empty() {
             return Ok(());
