@@ -80,10 +80,17 @@ impl Context {
         self.status = status;
     }
 
-    /// Begins a table in the format that `-f` names, or in `format`.
-    pub(crate) fn table(&mut self, format: Format, columns: &[Column]) -> Printer {
-        let format = self.globals.format.unwrap_or(format);
-        Printer::new(format, self.globals.hide_titles, columns, &mut self.output)
+    /// Begins a table in the format that `-f` names, or in `format`. `-f formatted` is for the
+    /// commands that have a text of their own.
+    pub(crate) fn table(&mut self, format: Format, columns: &[Column]) -> Outcome<Printer> {
+        let format = match (self.globals.format, format) {
+            (Some(Format::Formatted(_)), own @ Format::Formatted(_)) | (None, own) => own,
+            (Some(Format::Formatted(_)), _) => {
+                return Err(Failure::fatal("formatted formatter cannot be used without a format."));
+            }
+            (Some(wanted), _) => wanted,
+        };
+        Ok(Printer::new(format, self.globals.hide_titles, columns, &mut self.output))
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn list(cx: &mut Context, args: &Args) -> Outcome {
         return Ok(());
     }
     let path = Column { expand: true, ..column("path") };
-    let mut table = cx.table(Format::Table, &[path, column("name"), column("last used"), column("running")]);
+    let mut table =
+        cx.table(Format::Table, &[path, column("name"), column("last used"), column("running")])?;
     for instance in wanted {
         let row =
             [&*instance.base_dir, &instance.name, &localtime::date(instance.last_used_s), running(instance)];

@@ -30,23 +30,23 @@ pub(crate) fn kick(cx: &mut Context, args: &Args) -> Outcome {
     }
     kicked.sort_unstable();
     kicked.dedup();
-    print(cx, &kicked);
-    Ok(())
+    print(cx, &kicked)
 }
 
-fn print(cx: &mut Context, kicked: &[String]) {
+fn print(cx: &mut Context, kicked: &[String]) -> Outcome {
     if kicked.is_empty() {
         cx.output.line("no users kicked");
         cx.status = status::NOT_FOUND;
-        return;
+        return Ok(());
     }
     cx.output.line("kicked connections from the following users:");
-    let mut table = cx.table(Format::Formatted("%{result} "), &[column("result")]);
+    let mut table = cx.table(Format::Formatted("%{result} "), &[column("result")])?;
     for user in kicked {
         table.value(user, &mut cx.output);
     }
     table.end(&mut cx.output);
     cx.output.plain("\n");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub(crate) fn errors(cx: &mut Context, args: &Args) -> Outcome {
     let since_s = args.number("since").and_then(|since| u64::try_from(since).ok()).unwrap_or(0);
     let mut asked = Asked::ask(&path, &ErrorsQuery { since_s })?;
     let columns = ["timestamp", "prefix", "type", "text"].map(column);
-    let mut table = cx.table(Format::Formatted("%{timestamp} %{type}: %{prefix}: %{text}\n"), &columns);
+    let mut table = cx.table(Format::Formatted("%{timestamp} %{type}: %{prefix}: %{text}\n"), &columns)?;
     while let Some(line) = asked.next::<KeptLine>()? {
         let Some(level) = level_of(line.level) else {
             cx.error(format_args!("Invalid input from log: {}", line.text), status::PROTOCOL);

@@ -22,7 +22,7 @@ pub(crate) fn penalty(cx: &mut Context, args: &Args) -> Outcome {
             }
         }
     }
-    let mut table = cx.table(Format::Table, &["IP", "penalty", "last_penalty", "last_update"].map(column));
+    let mut table = cx.table(Format::Table, &["IP", "penalty", "last_penalty", "last_update"].map(column))?;
     let mut asked = Asked::ask(&path, &Query::Penalties { nets })?;
     loop {
         match asked.expect()? {

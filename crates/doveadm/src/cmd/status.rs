@@ -24,7 +24,7 @@ pub(crate) fn services(cx: &mut Context, args: &Args) -> Outcome {
         "doveadm_stop",
         "process_total",
     ];
-    let mut table = cx.table(Format::Pager, &titles.map(column));
+    let mut table = cx.table(Format::Pager, &titles.map(column))?;
     loop {
         match asked.expect()? {
             Answer::Service(service) => {
@@ -32,8 +32,8 @@ pub(crate) fn services(cx: &mut Context, args: &Args) -> Outcome {
                     table.value(&value, &mut cx.output);
                 }
             }
-            Answer::Failed(text) => cx.error(text, status::NOT_FOUND),
-            Answer::Process(_) => {}
+            // As in 2.3 a service that there is not has just no figures.
+            Answer::Failed(_) | Answer::Process(_) => {}
             Answer::End => break,
         }
     }
@@ -52,7 +52,7 @@ pub(crate) fn processes(cx: &mut Context, args: &Args) -> Outcome {
         "last_status_update",
         "last_kill_sent",
     ];
-    let mut table = cx.table(Format::Table, &titles.map(column));
+    let mut table = cx.table(Format::Table, &titles.map(column))?;
     loop {
         match asked.expect()? {
             Answer::Process(process) => {
@@ -60,8 +60,7 @@ pub(crate) fn processes(cx: &mut Context, args: &Args) -> Outcome {
                     table.value(&value, &mut cx.output);
                 }
             }
-            Answer::Failed(text) => cx.error(text, status::NOT_FOUND),
-            Answer::Service(_) => {}
+            Answer::Failed(_) | Answer::Service(_) => {}
             Answer::End => break,
         }
     }

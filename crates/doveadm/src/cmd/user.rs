@@ -81,7 +81,7 @@ fn show_mail_users(
     view: View<'_>,
 ) -> Outcome {
     let mut table = match view {
-        View::All => Some(cx.table(Format::Tab, &["field", "value"].map(column))),
+        View::All => Some(cx.table(Format::Tab, &["field", "value"].map(column))?),
         View::Field(_) | View::Expanded(_) => None,
     };
     for (at, name) in names.iter().enumerate() {

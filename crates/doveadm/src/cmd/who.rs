@@ -16,11 +16,10 @@ pub(crate) fn who(cx: &mut Context, args: &Args) -> Outcome {
     let selection = Selection::parse(cx, args.list("mask"))?;
     let sessions = sessions(&path)?;
     if args.flag("separate-connections") {
-        print_each(cx, &selection, &sessions);
+        print_each(cx, &selection, &sessions)
     } else {
-        print_users(cx, &selection, &sessions);
+        print_users(cx, &selection, &sessions)
     }
-    Ok(())
 }
 
 /// Where to ask: `-a` or `base_dir/anvil`.
@@ -43,14 +42,14 @@ fn sessions(path: &str) -> Outcome<Vec<(Session, u32)>> {
     }
 }
 
-fn print_each(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) {
+fn print_each(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) -> Outcome {
     let columns = [
         Column { expand: true, ..column("username") },
         Column { key: "service", title: "proto", right: false, expand: false },
         column("pid"),
         column("ip"),
     ];
-    let mut table = cx.table(Format::Table, &columns);
+    let mut table = cx.table(Format::Table, &columns)?;
     for (session, pid) in sessions {
         if selection.has_user(&session.username) && selection.has_ip(session.remote_ip) {
             let ip = session.remote_ip.map(|ip| ip.to_string()).unwrap_or_default();
@@ -58,6 +57,7 @@ fn print_each(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32
         }
     }
     table.end(&mut cx.output);
+    Ok(())
 }
 
 #[derive(Default)]
@@ -67,7 +67,7 @@ struct User {
     ips: Vec<IpAddr>,
 }
 
-fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) {
+fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) -> Outcome {
     let mut users: BTreeMap<(&str, &str), User> = BTreeMap::new();
     for (session, pid) in sessions {
         let user = users.entry((&session.username, &session.service)).or_default();
@@ -86,7 +86,7 @@ fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u3
         Column { key: "pids", title: "(pids)", right: false, expand: false },
         Column { key: "ips", title: "(ips)", right: false, expand: false },
     ];
-    let mut table = cx.table(Format::Table, &columns);
+    let mut table = cx.table(Format::Table, &columns)?;
     for ((name, service), user) in &users {
         let in_net = selection.net.is_none() || user.ips.iter().any(|ip| selection.has_ip(Some(*ip)));
         if selection.has_user(name) && in_net {
@@ -95,6 +95,7 @@ fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u3
         }
     }
     table.end(&mut cx.output);
+    Ok(())
 }
 
 fn list(items: &[impl ToString]) -> String {

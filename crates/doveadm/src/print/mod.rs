@@ -36,7 +36,7 @@ pub(crate) enum Format {
     Table,
     Pager,
     Json,
-    /// Text with `%{key}`, chosen by commands only.
+    /// Text with `%{key}`, which only commands can choose.
     Formatted(&'static str),
 }
 
@@ -49,6 +49,7 @@ impl Format {
             "table" => Self::Table,
             "pager" => Self::Pager,
             "json" => Self::Json,
+            "formatted" => Self::Formatted(""),
             _ => return None,
         })
     }
