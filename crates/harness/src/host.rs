@@ -267,6 +267,12 @@ impl Host {
         });
     }
 
+    /// Waits until the master has ended by itself.
+    pub fn wait_master(&mut self) {
+        let Some(mut master) = self.master.take() else { return };
+        wait_for("the master ends", || master.try_wait().expect("the child can be waited for"));
+    }
+
     fn assert_alive(&mut self) {
         let status =
             self.master.as_mut().and_then(|child| child.try_wait().expect("the child can be waited for"));
