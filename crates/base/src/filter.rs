@@ -109,8 +109,7 @@ impl Node {
                 .source
                 .is_some_and(|(name, number)| name == file && line.is_none_or(|line| line == number)),
             Self::Category(name) => {
-                event.level.word().eq_ignore_ascii_case(name)
-                    || event.categories.contains(&name.as_str())
+                event.level.word().eq_ignore_ascii_case(name) || event.categories.contains(&name.as_str())
             }
             Self::Field(key, op, wanted) => {
                 match event.fields.iter().find(|(name, _)| name == key) {

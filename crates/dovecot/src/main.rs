@@ -28,7 +28,7 @@ fn dovecot(args: &[String]) -> ExitCode {
 
 /// All processes of all crates.
 fn entries() -> Vec<service::Entry> {
-    let crates = [backplane::entries(), login::entries()];
+    let crates = [backplane::entries(), auth::entries(), login::entries(), imap::entries(), pop3::entries()];
     crates.into_iter().flatten().collect()
 }
 

@@ -147,13 +147,8 @@ fn free_ports() -> Result<Ports, Error> {
 
 fn write(path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> Result<(), Error> {
     let mut options = fs::OpenOptions::new();
-    let mut opened = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .map_err(file("open", path))?;
+    let mut opened =
+        options.write(true).create(true).truncate(true).mode(mode).open(path).map_err(file("open", path))?;
     io::Write::write_all(&mut opened, bytes).map_err(file("write", path))?;
     give(path, owner)
 }

@@ -45,8 +45,9 @@ pub(super) fn text(directory: &Path, ports: &Ports, owner: Owner) -> String {
 /// The ports that the file names, whoever wrote it.
 pub(super) fn ports(path: &Path) -> Result<Ports, Error> {
     let options = ParseOptions { check_users: false, ..ParseOptions::default() };
-    let settings =
-        Config::parse(&StdFiles, path, &options).and_then(|config| config.snapshot()).map_err(Error::Config)?;
+    let settings = Config::parse(&StdFiles, path, &options)
+        .and_then(|config| config.snapshot())
+        .map_err(Error::Config)?;
     let settings = settings.root();
     let port = |service: &str, listener: &str| {
         let service = settings.section(SectionKind::Service, service)?;
