@@ -12,7 +12,7 @@ use service::{Entry, Process, Titles};
 use settings::Filter;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::process::{self, Connection, Panicked, blocking};
+use crate::process::{self, Connection, Panicked, blocking, caught};
 use crate::session::Session;
 use crate::settings::ImapSettings;
 
@@ -28,7 +28,7 @@ async fn serve(titles: Arc<Titles>, handed: service::identity::Session) {
     let (log, process, endings) = (handed.log.clone(), handed.process.clone(), handed.endings());
     let (mut stream, request, user, guard) = handed.into_parts();
     let title = titles.show(&process, &user.name, request.remote_ip);
-    let prepared = blocking(AssertUnwindSafe(|| prepare(&process, &user, &request, &log)));
+    let prepared = caught(AssertUnwindSafe(|| prepare(&process, &user, &request, &log)));
     match prepared {
         Ok(Ok((session, settings))) => {
             let greeting = greeting(&request, &session.capability());
@@ -97,6 +97,10 @@ fn prepare(
     let text = |error: storage::Error| base::chain(&error).to_string();
     let logged_in = login.prepare(&settings, log).map_err(text)?;
     let imap = Arc::new(ImapSettings::new(&logged_in.settings)?);
-    let mail = logged_in.open().map_err(text)?;
+    let opened = match logged_in.detects_location() {
+        true => blocking(AssertUnwindSafe(|| logged_in.open())).map_err(|Panicked| INTERNAL_ERROR)?,
+        false => logged_in.open(),
+    };
+    let mail = opened.map_err(text)?;
     Ok((Session::new(mail, imap.clone(), log.clone(), process::clock()), imap))
 }

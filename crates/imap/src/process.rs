@@ -128,6 +128,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
                     tokio::task::yield_now().await;
                     None
                 }
+                Progress::Storage => None,
                 Progress::NeedInput => self.wait_and_read(ending.as_mut()).await,
             };
             if let Some(reason) = ended {
@@ -139,7 +140,12 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
     fn step(&mut self) -> Result<Progress, Panicked> {
         let (session, out) = (&mut self.session, &mut self.out);
         let mut rest = self.input.get(self.taken..).unwrap_or_default();
-        let progress = blocking(AssertUnwindSafe(|| session.step(&mut rest, out)))?;
+        // Most steps of a client that polls or comes and goes need no storage, and then no thread
+        // has to be found that may block.
+        let mut progress = caught(AssertUnwindSafe(|| session.step_in_memory(&mut rest, out)))?;
+        if progress == Progress::Storage {
+            progress = blocking(AssertUnwindSafe(|| session.step(&mut rest, out)))?;
+        }
         let left = rest.len();
         self.taken = self.input.len() - left;
         if left == 0 {
@@ -315,13 +321,19 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// The session's code panicked.
 pub(crate) struct Panicked;
 
-/// Runs storage work: on a thread that may block, and so that a panic ends this session only. The
-/// panic itself was logged by the process's hook.
+/// Runs a session's work so that a panic ends this session only. The panic itself was logged by the
+/// process's hook.
+pub(crate) fn caught<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
+    std::panic::catch_unwind(work).map_err(|_| Panicked)
+}
+
+/// The same with storage work: on a thread that may block.
 pub(crate) fn blocking<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
-    let is_multi_threaded =
-        tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-    let caught = || std::panic::catch_unwind(AssertUnwindSafe(work.0)).map_err(|_| Panicked);
-    if is_multi_threaded { tokio::task::block_in_place(caught) } else { caught() }
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    match flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+        true => tokio::task::block_in_place(|| caught(work)),
+        false => caught(work),
+    }
 }
 
 /// The clock that real sessions use.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use base::{Logger, UidSet};
 use mail_user::MailUser;
-use proto::imap::{Command, CommandKind, CommandReader, Event, RawCommand, SyntaxError, Tag};
+use proto::imap::{Command, CommandKind, CommandReader, Event, MessageHead, RawCommand, SyntaxError, Tag};
 
 use crate::capability::capability_string;
 use crate::command::append::{self, Append};
@@ -33,6 +33,8 @@ pub enum Progress {
     NeedInput,
     /// That output is sent; then call again.
     Again,
+    /// To touch the storage, which may take its time: [`Session::step`] has to be called.
+    Storage,
     /// Nothing: it is over. Send the output and hang up. The text is for the log.
     Closed(String),
 }
@@ -46,6 +48,10 @@ pub struct Session {
     step_begun: Instant,
     running: Option<Running>,
     append: Option<Append>,
+    /// What was read and needs the storage.
+    parked: Option<Parked>,
+    /// Whether this step may touch the storage.
+    may_block: bool,
     announcing: Option<Announcement>,
     bad_commands: u32,
     last: Option<Last>,
@@ -62,6 +68,12 @@ struct Running {
     bytes_in: u64,
     out_before: u64,
     state: State,
+}
+
+/// What has been read of a command that is yet to start, with its size.
+enum Parked {
+    Command(RawCommand, u64),
+    Message(MessageHead, u64),
 }
 
 enum State {
@@ -105,6 +117,8 @@ impl Session {
             step_begun,
             running: None,
             append: None,
+            parked: None,
+            may_block: true,
             announcing: None,
             bad_commands: 0,
             last: None,
@@ -134,7 +148,10 @@ impl Session {
 
     /// Whether no command is being read or run.
     pub fn is_between_commands(&self) -> bool {
-        self.running.is_none() && self.announcing.is_none() && self.reader.is_between_commands()
+        self.running.is_none()
+            && self.parked.is_none()
+            && self.announcing.is_none()
+            && self.reader.is_between_commands()
     }
 
     /// The name of the command that is running, for the process title.
@@ -188,6 +205,15 @@ impl Session {
         }
     }
 
+    /// Works until it needs something, without touching the storage: gives [`Progress::Storage`]
+    /// where it would have to. Takes bytes off `input`.
+    pub fn step_in_memory(&mut self, input: &mut &[u8], out: &mut OutBuf) -> Progress {
+        self.may_block = false;
+        let progress = self.step(input, out);
+        self.may_block = true;
+        progress
+    }
+
     /// Works until it needs something. Takes bytes off `input`.
     pub fn step(&mut self, input: &mut &[u8], out: &mut OutBuf) -> Progress {
         self.step_begun = (self.clock)();
@@ -206,6 +232,9 @@ impl Session {
             if out.is_full() {
                 return Progress::Again;
             }
+            if !self.may_block && self.needs_storage() {
+                return Progress::Storage;
+            }
             if !self.announced(out) {
                 continue;
             }
@@ -217,6 +246,16 @@ impl Session {
                 return progress;
             }
         }
+    }
+
+    /// Whether whatever comes next touches the storage.
+    fn needs_storage(&self) -> bool {
+        let is_running = self.running.as_ref().is_some_and(|running| match &running.state {
+            State::Answering(_) => false,
+            State::Appending => true,
+            State::Job(job) => !job.is_idle() || self.context.selected.is_some(),
+        });
+        is_running || self.parked.is_some() || self.announcing.is_some()
     }
 
     /// Sends more of what is being announced; whether all of it is.
@@ -273,32 +312,44 @@ impl Session {
 
     /// Reads the next command.
     fn read(&mut self, input: &mut &[u8], out: &mut OutBuf) -> Option<Progress> {
+        if let Some(parked) = self.parked.take() {
+            match parked {
+                Parked::Command(raw, bytes_in) => self.start(raw, bytes_in, out),
+                Parked::Message(head, bytes_in) => self.start_append(&head, bytes_in, out),
+            }
+            return None;
+        }
         let before = input.len();
         let Some(event) = self.reader.read(input) else { return Some(Progress::NeedInput) };
         let bytes_in = (before - input.len()) as u64;
         match event {
-            Event::Command(raw) => self.start(raw, bytes_in, out),
+            Event::Command(raw) if command::is_in_memory(raw.kind) && self.context.selected.is_none() => {
+                self.start(raw, bytes_in, out);
+            }
+            Event::Command(raw) => self.parked = Some(Parked::Command(raw, bytes_in)),
             Event::SendContinuation => out.put(b"+ OK\r\n"),
             Event::Error(error) => self.syntax_error(&error, out),
-            Event::Message(head) => {
-                let mut running = self.running(head.tag.clone(), CommandKind::Append, bytes_in, out);
-                match Append::begin(&mut self.context, &head) {
-                    Ok(append) => {
-                        self.append = Some(append);
-                        self.accept_message(head.is_synchronizing, out);
-                        running.state = State::Appending;
-                        self.running = Some(running);
-                    }
-                    Err(answer) => {
-                        self.reader.refuse_message();
-                        self.finish(running, answer, out);
-                    }
-                }
-            }
+            Event::Message(head) => self.parked = Some(Parked::Message(head, bytes_in)),
             // These follow a message only, and then `read_append` sees them.
             Event::MessageData(_) | Event::MessageEnd | Event::AppendEnd(_) => {}
         }
         None
+    }
+
+    /// Starts an APPEND with its first message.
+    fn start_append(&mut self, head: &MessageHead, bytes_in: u64, out: &mut OutBuf) {
+        let running = self.running(head.tag.clone(), CommandKind::Append, bytes_in, out);
+        match Append::begin(&mut self.context, head) {
+            Ok(append) => {
+                self.append = Some(append);
+                self.accept_message(head.is_synchronizing, out);
+                self.running = Some(running);
+            }
+            Err(answer) => {
+                self.reader.refuse_message();
+                self.finish(running, answer, out);
+            }
+        }
     }
 
     fn accept_message(&mut self, is_synchronizing: bool, out: &mut OutBuf) {

@@ -78,6 +78,11 @@ impl Login {
 }
 
 impl LoggedIn {
+    /// Whether [`open`](Self::open) looks for the mail on disk, since no setting says where it is.
+    pub fn detects_location(&self) -> bool {
+        self.input.settings.mail_location.is_empty()
+    }
+
     /// The user's mailboxes. Nothing is created on disk.
     ///
     /// # Errors

@@ -35,3 +35,7 @@ pub(crate) const AUTH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A hand-over that does not arrive whole within this time is given up.
 pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The master is told of clients that come and go at most this often, unless it has to act: with
+/// thousands of logins a second it would do nothing else.
+pub(crate) const STATUS_PAUSE: Duration = Duration::from_millis(100);

@@ -12,8 +12,10 @@ use std::time::Duration;
 use ipc::control::{Listener, ListenerKind, ToMaster};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::fatal::Fatal;
+use crate::limits::STATUS_PAUSE;
 use crate::process::Process;
 use crate::stream::Stream;
 
@@ -56,7 +58,16 @@ pub(crate) struct Count {
     here: AtomicU32,
     total: AtomicU32,
     changed: Notify,
-    told: Mutex<Option<(u32, u32)>>,
+    told: Mutex<Told>,
+}
+
+/// What the master knows of the clients here.
+#[derive(Debug, Default)]
+struct Told {
+    /// How many more may come, and how many have come in all.
+    status: Option<(u32, u32)>,
+    /// When it is told again what changed since.
+    due: Option<Instant>,
 }
 
 impl Count {
@@ -70,8 +81,14 @@ impl Count {
         self.here.load(Ordering::Acquire)
     }
 
+    /// Waits until clients have left, or the master is to be told.
     pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+        let due = self.told.lock().unwrap_or_else(PoisonError::into_inner).due;
+        match due {
+            // In time or not: the caller looks anyway.
+            Some(due) => drop(timeout_at(due, self.changed.notified()).await),
+            None => self.changed.notified().await,
+        }
     }
 
     /// Whether all clients have come that ever may.
@@ -84,7 +101,8 @@ impl Count {
         self.here() < process.client_limit() && !self.is_used_up(process)
     }
 
-    /// Tells the master how things stand, if that is news.
+    /// Tells the master how things stand, if that is news: at once when the last room is taken or
+    /// there is some again, otherwise after a pause, since it need not know of each client.
     pub(crate) fn tell(&self, process: &Process) {
         let total = self.total.load(Ordering::Acquire);
         let left = match process.service_count() {
@@ -93,7 +111,14 @@ impl Count {
         };
         let status = (process.client_limit().saturating_sub(self.here()).min(left), total);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.replace(status) != Some(status) {
+        if told.status == Some(status) {
+            return told.due = None;
+        }
+        let is_urgent = told.status.is_none_or(|(before, _)| (before == 0) != (status.0 == 0));
+        let now = Instant::now();
+        let due = *told.due.get_or_insert(now + STATUS_PAUSE);
+        if is_urgent || due <= now {
+            *told = Told { status: Some(status), due: None };
             process.tell_master(ToMaster::Status { available: status.0, total: status.1 }, None);
         }
     }

@@ -66,6 +66,12 @@ pub fn start(context: &mut Context, kind: CommandKind, command: Command, out: &m
     Start::Answer(result.unwrap_or_else(|refused| refused))
 }
 
+/// Whether the command never touches the storage while no mailbox is selected.
+pub fn is_in_memory(kind: CommandKind) -> bool {
+    use CommandKind as K;
+    matches!(kind, K::Capability | K::Noop | K::Logout | K::Id | K::Enable | K::Namespace | K::Idle)
+}
+
 fn noop(mode: SyncMode) -> Sync {
     Sync::All { uid: false, mode, newmail: true }
 }

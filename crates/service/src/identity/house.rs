@@ -1,7 +1,6 @@
 //! A process that has its identity and serves sessions: those that spares pass on, or where there
 //! is one identity only those that login processes hand over.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -179,7 +178,7 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
         };
         match settled {
             Ok(settled) => self.welcome(settled.arrived, settled.user, guard).await,
-            Err(refused) => tell_login(&arrived, refused.into_reply()).await,
+            Err(refused) => answer(&arrived.reply, &refused.into_reply()),
         }
     }
 
@@ -206,24 +205,21 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
     async fn welcome(self: Arc<Self>, arrived: Arc<Arrived>, user: User, guard: ClientGuard) {
         let anvil = match self.announce(&arrived, &user).await {
             Ok(anvil) => anvil,
-            Err(reply) => return tell_login(&arrived, reply).await,
+            Err(reply) => return answer(&arrived.reply, &reply),
         };
-        let client: Result<OwnedFd, _> = arrived.client.try_clone();
-        let stream = match client.and_then(Stream::from_descriptor) {
-            Ok(stream) => stream,
+        let taken = arrived.take().and_then(|Arrived { request, client, reply }| {
+            // The login process waits until `reply` is answered or closed.
+            Ok((Stream::from_descriptor(client)?, request, reply))
+        });
+        let (stream, request, reply) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
-                self.process.log().error(format_args!("client's socket: {}", base::reason(&error)));
-                return tell_login(&arrived, Refused::internal().into_reply()).await;
+                return self.process.log().error(format_args!("client's socket: {}", base::reason(&error)));
             }
         };
-        let pid = std::process::id();
-        tell_login(&arrived, Reply::Ok { pid }).await;
-        let log = self.asker.session_log(&user.name, &arrived.request);
-        // Nobody else holds it any more, unless the spare is still looking on: a copy costs little.
-        let request = match Arc::try_unwrap(arrived) {
-            Ok(arrived) => arrived.request,
-            Err(arrived) => arrived.request.clone(),
-        };
+        answer(&reply, &Reply::Ok { pid: std::process::id() });
+        drop(reply);
+        let log = self.asker.session_log(&user.name, &request);
         let process = self.process.clone();
         let session = Session { stream, request, user, log: log.clone(), process, anvil, _guard: guard };
         logline::scope(log, (self.serve)(session)).await;
@@ -241,13 +237,6 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
             .await
             .map(Some)
             .map_err(|too_many| Reply::Failed { client_text: too_many.to_string(), kind: FailureKind::Limit })
-    }
-}
-
-/// Sends the login process its answer, good or bad.
-async fn tell_login(arrived: &Arrived, reply: Reply) {
-    if let Ok(socket) = arrived.reply.try_clone() {
-        answer(socket, &reply).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a login process's connection to a client whose user is known.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -194,10 +195,26 @@ impl Asker {
     }
 }
 
+impl Arrived {
+    /// The parts, with descriptors of their own where somebody else still looks at them.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub(crate) fn take(self: Arc<Self>) -> io::Result<Self> {
+        Arc::try_unwrap(self).or_else(|shared| {
+            let (client, reply) = (shared.client.try_clone()?, shared.reply.try_clone()?);
+            Ok(Self { request: shared.request.clone(), client, reply })
+        })
+    }
+}
+
 /// Tells the login process. It may have gone: then its client has, too.
-pub(crate) async fn answer(reply: OwnedFd, message: &Reply) {
-    if let Ok(link) = Link::from_descriptor(reply) {
-        let _ = tokio::time::timeout(HANDOVER_TIMEOUT, link.send(message)).await;
+///
+/// Nothing was sent on this socket before, so it takes the answer at once, and the runtime need not
+/// know of it.
+pub(crate) fn answer(reply: &OwnedFd, message: &Reply) {
+    if let Ok(frame) = ipc::encode(message) {
+        let _ = sys::pass::send(reply, &frame, &[]);
     }
 }
 

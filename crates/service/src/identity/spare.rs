@@ -156,7 +156,7 @@ impl<'a> Spare<'a> {
             match asker.settle(&arrived).await {
                 Ok(settled) => (id, pool.pass_on(settled).await),
                 Err(refused) => {
-                    refuse(&arrived, refused).await;
+                    refuse(&arrived, refused);
                     (id, None)
                 }
             }
@@ -203,7 +203,7 @@ impl<'a> Spare<'a> {
                 self.newborn
                     .log
                     .error(format_args!("hand-over to the next process: {}", base::chain(&error)));
-                refuse(&arrived, Refused::internal()).await;
+                refuse(&arrived, Refused::internal());
             }
         }
     }
@@ -229,10 +229,8 @@ fn forget(under_way: &UnderWay, id: u64) {
     under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
 }
 
-async fn refuse(arrived: &Arrived, refused: Refused) {
-    if let Ok(reply) = arrived.reply.try_clone() {
-        answer(reply, &refused.into_reply()).await;
-    }
+fn refuse(arrived: &Arrived, refused: Refused) {
+    answer(&arrived.reply, &refused.into_reply());
 }
 
 /// Connections to identity processes.
@@ -247,8 +245,14 @@ struct Pool {
 impl Pool {
     /// Gives the client to a process of its identity; back again if there is none with room.
     async fn pass_on(&self, settled: Settled) -> Option<Settled> {
-        let key = settled.target.key();
-        for path in self.candidates(&key) {
+        let start = format!("{}{}.", self.prefix, settled.target.key());
+        let known = self.known(&start);
+        if let Some(path) = &known
+            && let Ok(PassReply::Taken) = self.offer(path, &settled).await
+        {
+            return None;
+        }
+        for path in self.candidates(&start).into_iter().filter(|path| Some(path) != known.as_ref()) {
             match self.offer(&path, &settled).await {
                 Ok(PassReply::Taken) => return None,
                 Ok(PassReply::Full) => {}
@@ -263,10 +267,18 @@ impl Pool {
         Some(settled)
     }
 
-    fn candidates(&self, key: &str) -> Vec<PathBuf> {
-        let start = format!("{}{key}.", self.prefix);
+    /// A socket that took a client before: the directory need not be read.
+    fn known(&self, start: &str) -> Option<PathBuf> {
+        let idle = self.idle();
+        let is_of_identity = |path: &&PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
+        };
+        idle.iter().filter(|(_, links)| !links.is_empty()).map(|(path, _)| path).find(is_of_identity).cloned()
+    }
+
+    fn candidates(&self, start: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start));
+        let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
         names.map(|entry| entry.path()).collect()
     }
 
