@@ -123,7 +123,9 @@ where
     let mut first = None;
     let mut socket = None;
     if sys::privilege::effective_uid() == 0 {
-        let fate = runtime(Threads::One)?.block_on(Spare::new(&mut newborn, asker.clone())?.live())?;
+        let spare = Spare::new(newborn, asker.clone());
+        let (fate, same) = runtime(Threads::One)?.block_on(async { tokio::spawn(spare.live()).await })??;
+        newborn = same;
         let Fate::Become(settled) = fate else { return Ok(()) };
         if newborn.birth.client_limit > 1 {
             socket = Some(bind(&newborn, &settled)?);
@@ -145,7 +147,7 @@ where
         if first.is_none() {
             process.tell_master(ToMaster::Ready, None);
         }
-        let result = house.live(first, socket).await;
+        let result = tokio::spawn(house.live(first, socket)).await.map_err(Fatal::from).flatten();
         control.finish().await;
         result
     });

@@ -37,8 +37,8 @@ pub(crate) enum Fate {
     Become(Box<Settled>),
 }
 
-pub(crate) struct Spare<'a> {
-    newborn: &'a mut Newborn,
+pub(crate) struct Spare {
+    newborn: Newborn,
     asker: Asker,
     pool: Arc<Pool>,
 }
@@ -46,19 +46,20 @@ pub(crate) struct Spare<'a> {
 /// Hand-overs under way, by number.
 type UnderWay = Arc<Mutex<HashMap<u64, Option<Arc<Arrived>>>>>;
 
-impl<'a> Spare<'a> {
-    pub(crate) fn new(newborn: &'a mut Newborn, asker: Asker) -> Result<Self, Fatal> {
+impl Spare {
+    pub(crate) fn new(newborn: Newborn, asker: Asker) -> Self {
         let pool = Arc::new(Pool {
             directory: PathBuf::from(&newborn.birth.base_dir).join(DIRECTORY),
             prefix: socket_prefix(&newborn.birth),
             idle: Mutex::default(),
             log: newborn.log.clone(),
         });
-        Ok(Self { newborn, asker, pool })
+        Self { newborn, asker, pool }
     }
 
-    /// Serves as a spare until it is not one any more.
-    pub(crate) async fn live(mut self) -> Result<Fate, Fatal> {
+    /// Serves as a spare until it is not one any more. To be spawned: a task is woken by another
+    /// without a system call, which the future that a runtime blocks on is not.
+    pub(crate) async fn live(mut self) -> Result<(Fate, Newborn), Fatal> {
         let socket = self.newborn.line.socket.try_clone()?;
         let placeholder = Line { socket, decoder: ipc::Decoder::new(), descriptors: Default::default() };
         let mut master = Link::resume(std::mem::replace(&mut self.newborn.line, placeholder))?;
@@ -69,7 +70,7 @@ impl<'a> Spare<'a> {
             master.send(&ToMaster::BecameIdentity).await?;
         }
         self.newborn.line = master.pause()?;
-        Ok(fate)
+        Ok((fate, self.newborn))
     }
 
     async fn wait_for_fate(&mut self, master: &mut Link) -> Result<Fate, Fatal> {
@@ -270,9 +271,8 @@ impl Pool {
     /// A socket that took a client before: the directory need not be read.
     fn known(&self, start: &str) -> Option<PathBuf> {
         let idle = self.idle();
-        let is_of_identity = |path: &&PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
-        };
+        let is_of_identity =
+            |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
         idle.iter().filter(|(_, links)| !links.is_empty()).map(|(path, _)| path).find(is_of_identity).cloned()
     }
 
