@@ -56,6 +56,11 @@ impl Refused {
         Self { kind: FailureKind::Internal, client_text: INTERNAL.to_owned() }
     }
 
+    /// The auth process that vouched is not there any more.
+    fn expired() -> Self {
+        Self { kind: FailureKind::Expired, ..Self::internal() }
+    }
+
     pub(crate) fn into_reply(self) -> Reply {
         Reply::Failed { client_text: self.client_text, kind: self.kind }
     }
@@ -142,6 +147,15 @@ impl Asker {
                 request.auth_id, request.client_pid, request.auth_id
             ));
         };
+        match self.auth.is_with(request.auth_pid).await {
+            Ok(true) => {}
+            // It has died or retired. The login process asks its successor.
+            Ok(false) => return Err(Refused::expired()),
+            Err(error) => {
+                failed(&base::chain(&error).to_string());
+                return Err(Refused::expired());
+            }
+        }
         let mut user = match self.auth.login(&login).await {
             Ok(Lookup::Found(user)) => user,
             Ok(Lookup::NotFound) => {
@@ -158,7 +172,7 @@ impl Asker {
             }
             Err(error) => {
                 failed(&base::chain(&error).to_string());
-                return Err(Refused::internal());
+                return Err(Refused::expired());
             }
         };
         let settings = self.settings(request);
