@@ -44,6 +44,7 @@ pub(crate) struct ClientConnection {
     peer_pid: Option<u32>,
     /// Failures that wait for their time.
     delayed: Cell<usize>,
+    /// A failure was answered or a request has left.
     settled: Notify,
     pub(crate) output: Rc<Output>,
     minor_version: Cell<u32>,
@@ -83,15 +84,25 @@ struct Bug(String);
 pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, kind: Kind, shutdown: &Shutdown) {
     let Client { stream, guard: _guard, .. } = client;
     let peer_pid = getsockopt(&stream, PeerCredentials).ok().and_then(|peer| u32::try_from(peer.pid()).ok());
-    talk(auth, stream, kind, peer_pid, shutdown.stopping()).await;
+    let retire = async {
+        match kind {
+            Kind::Login => shutdown.retiring().await,
+            // Programs of others leave in their own time.
+            Kind::Client => std::future::pending().await,
+        }
+    };
+    talk(auth, stream, kind, peer_pid, retire, shutdown.stopping()).await;
 }
 
-/// The same over any stream, until it or `stop` ends.
+/// The same over any stream, until it or `stop` ends, or after `retire` as soon as no request is
+/// left: the login process then goes on with the next auth process, which is the one that mail
+/// processes ask.
 pub(crate) async fn talk(
     auth: &Rc<Auth>,
     stream: impl AsyncRead + AsyncWrite + 'static,
     kind: Kind,
     peer_pid: Option<u32>,
+    retire: impl Future<Output = ()>,
     stop: impl Future<Output = ()>,
 ) {
     let (reader, writer) = tokio::io::split(stream);
@@ -102,6 +113,7 @@ pub(crate) async fn talk(
     let mut lines = Lines::new(reader, CLIENT_LINE_BYTES_MAX);
     tokio::select! {
         () = connection.read(&mut lines) => {}
+        () = async { retire.await; connection.is_unused().await } => {}
         () = stop => connection.drain().await,
     }
     connection.end();
@@ -257,6 +269,7 @@ impl ClientConnection {
                 let id: u32 =
                     rest.parse().map_err(|_| Bug("BUG: Authentication client sent broken CANCEL".into()))?;
                 self.slots.borrow_mut().remove(&id);
+                self.settled.notify_one();
                 Ok(())
             }
             _ => Err(Bug(format!("BUG: Authentication client sent unknown command: {}", cut(line)))),
@@ -355,6 +368,7 @@ impl ClientConnection {
                 Some(data) => drop(sender.send(Zeroizing::new(data))),
                 None => {
                     self.slots.borrow_mut().remove(&id);
+                    self.settled.notify_one();
                     let reason = "Invalid base64 data in continued response";
                     self.refuse(&request, id, "invalid_base64", reason);
                 }
@@ -365,6 +379,7 @@ impl ClientConnection {
             }
             Some(State::Successful(request)) => {
                 self.slots.borrow_mut().remove(&id);
+                self.settled.notify_one();
                 self.refuse(&request, id, "", "Unexpected continuation");
             }
         }
@@ -435,6 +450,7 @@ impl ClientConnection {
         match self.slots.borrow_mut().entry(ticket.id) {
             Entry::Occupied(slot) if slot.get().serial == ticket.serial => {
                 slot.remove();
+                self.settled.notify_one();
                 true
             }
             _ => false,
@@ -459,6 +475,7 @@ impl ClientConnection {
     /// Gives a successful request to the mail process: `Err(true)` if there is such a request, but
     /// without success.
     pub(crate) fn take(&self, id: u32) -> Result<Box<Request>, bool> {
+        self.settled.notify_one();
         match self.slots.borrow_mut().remove(&id).map(|slot| slot.state) {
             Some(State::Successful(request)) => Ok(request),
             Some(_) => Err(true),
@@ -474,6 +491,15 @@ impl ClientConnection {
         }
         self.delayed.set(self.delayed.get() - 1);
         self.settled.notify_one();
+    }
+
+    /// Waits until there is no request.
+    async fn is_unused(&self) {
+        while self.delayed.get() > 0 || !self.slots.borrow().is_empty() {
+            self.settled.notified().await;
+        }
+        // Who was last sends the answer before he lets anybody else run.
+        tokio::task::yield_now().await;
     }
 
     /// Waits until failures are answered, which at the end they are at once.
@@ -497,6 +523,7 @@ impl ClientConnection {
     fn expire(&self) {
         let is_old = |slot: &mut Slot| slot.since.elapsed() >= REQUEST_TIMEOUT;
         let expired: Vec<(u32, Slot)> = self.slots.borrow_mut().extract_if(|_, slot| is_old(slot)).collect();
+        self.settled.notify_one();
         for (id, slot) in expired {
             let seconds = slot.since.elapsed().as_secs();
             match slot.state {

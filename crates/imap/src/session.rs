@@ -13,7 +13,7 @@ use proto::imap::{Command, CommandKind, CommandReader, Event, MessageHead, RawCo
 
 use crate::capability::capability_string;
 use crate::command::append::{self, Append};
-use crate::command::{self, search::SearchCharsets};
+use crate::command::{self, search::SearchCharsets, select};
 use crate::context::{Context, NO_MAILBOX};
 use crate::job::{Job, Start, Step};
 use crate::limits;
@@ -429,7 +429,13 @@ impl Session {
         }
         let command = match Command::parse(&raw, &SearchCharsets) {
             Ok(command) => command,
-            Err(error) => return self.finish(running, append::of_args_error(kind.name(), error), out),
+            Err(error) => {
+                // A SELECT that fails leaves nothing selected (RFC 3501 §6.3.1), whatever was wrong.
+                if matches!(kind, CommandKind::Select | CommandKind::Examine) {
+                    select::close(&mut self.context, out);
+                }
+                return self.finish(running, append::of_args_error(kind.name(), error), out);
+            }
         };
         drop(raw);
         match command::start(&mut self.context, kind, command, out) {

@@ -40,6 +40,8 @@ struct Inner {
     pid: u32,
     log: Logger,
     state: watch::Sender<AuthState>,
+    /// Nobody listens at the socket.
+    is_unreachable: watch::Sender<bool>,
     wire: Mutex<Wire>,
     unsent: Notify,
     quit: Notify,
@@ -82,6 +84,7 @@ impl AuthClient {
             pid,
             log,
             state,
+            is_unreachable: watch::channel(false).0,
             wire: Mutex::default(),
             unsent: Notify::new(),
             quit: Notify::new(),
@@ -103,6 +106,25 @@ impl AuthClient {
             // The sender lives in `self`.
             Err(_) => AuthState::Broken,
         }
+    }
+
+    /// Waits until another auth process than `pid` is ready.
+    pub(crate) async fn replaced(&self, pid: u32) -> Option<Arc<Mechanisms>> {
+        let is_other = |state: &AuthState| match state {
+            AuthState::Ready(mechanisms) => mechanisms.server_pid != pid,
+            AuthState::Broken => true,
+            AuthState::Away => false,
+        };
+        match self.0.state.subscribe().wait_for(is_other).await.as_deref() {
+            Ok(AuthState::Ready(mechanisms)) => Some(mechanisms.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until nobody listens at the socket any more.
+    pub(crate) async fn unreachable(&self) {
+        // The sender lives in `self`.
+        let _ = self.0.is_unreachable.subscribe().wait_for(|unreachable| *unreachable).await;
     }
 
     /// Sends a request.
@@ -263,8 +285,12 @@ async fn connection(client: &AuthClient, was_ready: &mut bool) -> Option<End> {
     let inner = &client.0;
     let (mut input, output) = match UnixStream::connect(&inner.path).await {
         Ok(stream) => stream.into_split(),
-        Err(error) => return Some(End::NoConnection(base::reason(&error))),
+        Err(error) => {
+            inner.is_unreachable.send_replace(true);
+            return Some(End::NoConnection(base::reason(&error)));
+        }
     };
+    inner.is_unreachable.send_replace(false);
     let output = Arc::new(output);
     {
         let mut wire = client.wire();

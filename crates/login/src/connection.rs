@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,9 +25,11 @@ use crate::auth_client::{AuthClient, AuthState, Ticket};
 use crate::clients::{Clients, Eviction, Seat};
 use crate::config::{Client as Whom, Configs};
 use crate::facts::{Peer, Tls};
-use crate::hand_over::hand_over;
-use crate::limits::{AUTH_WAITING_NOTE, AUTH_WAITING_WARNING, GOODBYE, LOGIN_TIMEOUT, READ_BYTES};
-use crate::session::{Action, AuthReply, Protocol, Session};
+use crate::hand_over::{HandOverError, hand_over};
+use crate::limits::{
+    AUTH_REPLACED, AUTH_WAITING_NOTE, AUTH_WAITING_WARNING, GOODBYE, LOGIN_TIMEOUT, READ_BYTES,
+};
+use crate::session::{Action, AuthReply, AuthRequest, Protocol, Session};
 use crate::session_id::session_id;
 
 /// What all clients of the process have in common.
@@ -102,6 +104,9 @@ struct Connection {
     session: Session,
     transport: Transport,
     ticket: Option<Ticket>,
+    /// The request under way, to be sent once more should its auth process be replaced. It is kept
+    /// until the client has to answer a challenge, which no other process could go on with.
+    again: Option<Box<AuthRequest>>,
     seat: Seat,
     tls_first: bool,
 }
@@ -117,7 +122,15 @@ impl Connection {
         let id = session_id(unix_us, peer.ends.remote_ip(), peer.ends.remote_port());
         let session = Session::new(shared.protocol, config, peer, id, since.as_secs());
         let tls_first = tls_first || shared.tls_always;
-        Self { shared, session, transport: Transport::Plain(stream), ticket: None, seat, tls_first }
+        Self {
+            shared,
+            session,
+            transport: Transport::Plain(stream),
+            ticket: None,
+            again: None,
+            seat,
+            tls_first,
+        }
     }
 
     /// Everything up to the end of the time before login. May be dropped at any await.
@@ -156,7 +169,7 @@ impl Connection {
                 Action::Authenticate(request) => {
                     self.flush().await?;
                     self.ticket = Some(self.shared.auth.request(&request));
-                    drop(request);
+                    self.again = Some(request);
                     if let Some(end) = self.authentication().await? {
                         return Ok(end);
                     }
@@ -246,8 +259,18 @@ impl Connection {
                 ticket.reply().await
             }
         };
+        let (ticket, reply) = match reply {
+            AuthReply::Lost => match self.ask_again(ticket).await {
+                Some((ticket, reply)) => (Some(ticket), reply),
+                None => (None, AuthReply::Lost),
+            },
+            reply => (Some(ticket), reply),
+        };
+        if !matches!(reply, AuthReply::Ok { .. }) {
+            self.again = None;
+        }
         if matches!(reply, AuthReply::Continue(_) | AuthReply::Ok { .. }) {
-            self.ticket = Some(ticket);
+            self.ticket = ticket;
         }
         match self.session.auth_replied(reply, now()) {
             Action::HandOver => {
@@ -267,22 +290,40 @@ impl Connection {
         }
     }
 
+    /// Asks the auth process that took the place of the one asked before, once.
+    async fn ask_again(&mut self, ticket: Ticket) -> Option<(Ticket, AuthReply)> {
+        // The one asked before goes once nothing of ours is left there.
+        drop(ticket);
+        let request = self.again.take()?;
+        let auth = self.shared.auth.clone();
+        let old = self.session.mechanisms().server_pid;
+        let mechanisms = timeout(AUTH_REPLACED, auth.replaced(old)).await.ok()??;
+        self.session.auth_ready(mechanisms);
+        let mut ticket = auth.request(&request);
+        let reply = ticket.reply().await;
+        Some((ticket, reply))
+    }
+
     async fn hand_over(&mut self) -> Result<End, End> {
-        let Some(ticket) = self.ticket.take() else { return Ok(End::Over) };
-        let id = ticket.id();
-        let (request, path) = self.request(id);
+        let Some(mut ticket) = self.ticket.take() else { return Ok(End::Over) };
         let started = Instant::now();
-        let (result, near) = match &self.transport {
-            Transport::Plain(stream) => (hand_over(&path, &request, stream.as_fd()).await, None),
-            _ => match UnixStream::pair() {
-                Ok((near, far)) => (hand_over(&path, &request, far.as_fd()).await, Some(near)),
-                Err(error) => {
-                    self.session.log(Level::Error, &format!("socketpair() failed: {error}"));
-                    self.session.hand_over_failed(self.shared.pid, id);
-                    return Ok(End::Over);
-                }
-            },
-        };
+        let mut id = ticket.id();
+        let (mut request, path) = self.request(id);
+        let (mut result, mut near) = self.transport.offer(&path, &request).await;
+        // The mail process knows another auth process than the one that vouched: a reload, or the
+        // other one has died.
+        if matches!(result, Ok(Reply::Failed { kind: FailureKind::Expired, .. })) {
+            let Some((next, AuthReply::Ok { .. })) = self.ask_again(ticket).await else {
+                self.session.hand_over_failed(self.shared.pid, id);
+                return Ok(End::Over);
+            };
+            let mechanisms = self.session.mechanisms();
+            id = next.id();
+            ticket = next;
+            (request.auth_pid, request.cookie) = (mechanisms.server_pid, mechanisms.cookie.clone());
+            request.auth_id = id;
+            (result, near) = self.transport.offer(&path, &request).await;
+        }
         match result {
             Ok(Reply::Ok { pid }) => {
                 ticket.keep();
@@ -475,6 +516,21 @@ impl Connection {
 }
 
 impl Transport {
+    /// Offers the client to a mail process; with TLS, a socket to it, whose other end comes back.
+    async fn offer(
+        &mut self,
+        path: &Path,
+        request: &Request,
+    ) -> (Result<Reply, HandOverError>, Option<UnixStream>) {
+        if let Self::Plain(stream) = self {
+            return (hand_over(path, request, stream.as_fd()).await, None);
+        }
+        match UnixStream::pair() {
+            Ok((near, far)) => (hand_over(path, request, far.as_fd()).await, Some(near)),
+            Err(error) => (Err(HandOverError::Pair(base::reason(&error))), None),
+        }
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),

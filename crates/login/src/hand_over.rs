@@ -29,6 +29,9 @@ pub(crate) enum HandOverError {
         /// The system's words.
         reason: String,
     },
+    /// No socket to stand between the client's TLS and the mail process.
+    #[error("socketpair() failed: {0}")]
+    Pair(String),
     /// The descriptor could not be sent.
     #[error("fd_send() failed: {0}")]
     Send(String),

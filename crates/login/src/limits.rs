@@ -51,6 +51,9 @@ pub(crate) const AUTH_WAITING_WARNING: Duration = Duration::from_secs(10);
 /// After this long in an authentication the client is told that we wait.
 pub(crate) const AUTH_WAITING_NOTE: Duration = Duration::from_secs(30);
 
+/// How long a login waits for the auth process that takes the place of one that went away.
+pub(crate) const AUTH_REPLACED: Duration = Duration::from_secs(10);
+
 /// A line of the auth protocol. Ours is as generous as `service`'s master client.
 pub(crate) const AUTH_REPLY_BYTES_MAX: usize = 64 * 1024;
 

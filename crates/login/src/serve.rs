@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::accept::{Accepted, Acceptor};
 use crate::arguments::Arguments;
 use crate::arrival::{LoadBalancers, arrive};
-use crate::auth_client::{AuthClient, AuthState};
+use crate::auth_client::AuthClient;
 use crate::clients::{Clients, Seat};
 use crate::config::Configs;
 use crate::connection::{self, Shared};
@@ -66,6 +66,8 @@ struct Server {
     balancers: LoadBalancers,
     served: u32,
     phase: Phase,
+    /// All strangers have been told to go.
+    is_dismissing: bool,
     told: Option<(u32, u32)>,
     tell_at: Option<Instant>,
 }
@@ -77,12 +79,22 @@ enum Event {
     Changed,
     Tell,
     Phase(Phase),
+    NoAuth,
 }
 
 impl Server {
     fn new(shared: Arc<Shared>, acceptor: Acceptor) -> Self {
         let balancers = LoadBalancers::new(&shared.process.settings().root(), &shared.log);
-        Self { shared, acceptor, balancers, served: 0, phase: Phase::Running, told: None, tell_at: None }
+        Self {
+            shared,
+            acceptor,
+            balancers,
+            served: 0,
+            phase: Phase::Running,
+            is_dismissing: false,
+            told: None,
+            tell_at: None,
+        }
     }
 
     async fn run(mut self) {
@@ -110,6 +122,8 @@ impl Server {
                 Event::Tell => self.tell_now(here),
                 Event::Changed => {}
                 Event::Phase(phase) => self.enter(phase),
+                // There is nothing left that strangers could wait for.
+                Event::NoAuth => self.dismiss(),
             }
         }
         self.tell_now(0);
@@ -130,6 +144,7 @@ impl Server {
             biased;
             () = shared.shutdown.stopping(), if phase < Phase::Stopping => Event::Phase(Phase::Stopping),
             () = shared.shutdown.retiring(), if phase < Phase::Retiring => Event::Phase(Phase::Retiring),
+            () = shared.auth.unreachable(), if phase == Phase::Retiring && !self.is_dismissing => Event::NoAuth,
             () = shared.clients.changed() => Event::Changed,
             () = shared.process.crowded(), if is_open && !has_room => Event::Crowded,
             client = self.acceptor.accept(), if is_open && has_room => Event::Client(client),
@@ -156,11 +171,15 @@ impl Server {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        let is_ready = matches!(self.shared.auth.state(), AuthState::Ready(_));
-        // Without an auth process there is nothing left that strangers could wait for.
-        if phase == Phase::Stopping || !is_ready {
-            self.shared.clients.evict_all();
+        // After a reload strangers go on with the next auth process.
+        if phase == Phase::Stopping {
+            self.dismiss();
         }
+    }
+
+    fn dismiss(&mut self) {
+        self.is_dismissing = true;
+        self.shared.clients.evict_all();
     }
 
     /// Tells the master how things stand: at once when room or idleness begins or ends, otherwise

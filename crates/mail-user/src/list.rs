@@ -191,7 +191,9 @@ fn entry(
             |&(child, _): &(&String, &Known)| !patterns.iter().any(|pattern| pattern.matches(child));
         let mut subscribed = below(names, name, known.separator).filter(|(_, child)| child.subscribed);
         child_subscribed = if options.lsub {
-            !known.subscribed && subscribed.any(|child| hidden_child(&child))
+            // Only `%` asks for parents that are not subscribed themselves (RFC 3501 §6.3.9).
+            let asks = patterns.iter().any(Pattern::has_percent);
+            asks && !known.subscribed && subscribed.any(|child| hidden_child(&child))
         } else {
             options.recursive_match && subscribed.next().is_some()
         };

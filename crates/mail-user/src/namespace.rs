@@ -99,7 +99,22 @@ impl Namespace {
         if rest.contains(&format!("{own}{own}")) {
             return Err(invalid("Has adjacent hierarchy separators"));
         }
-        Ok(if own == below { rest.to_owned() } else { rest.replace(own, &below.to_string()) })
+        let rest = if own == below { rest.to_owned() } else { rest.replace(own, &below.to_string()) };
+        Ok(self.inbox_in_capitals(rest, below))
+    }
+
+    /// INBOX is one name in any case, also as the parent of others (RFC 3501 §5.1).
+    fn inbox_in_capitals(&self, mut name: String, separator: char) -> String {
+        let is_child = self.settings.inbox
+            && self.prefix().is_empty()
+            && name.get(5..).is_some_and(|rest| rest.starts_with(separator));
+        if is_child
+            && let Some(head) = name.get_mut(..5)
+            && head.eq_ignore_ascii_case("INBOX")
+        {
+            head.make_ascii_uppercase();
+        }
+        name
     }
 
     /// The user's name for a storage's name; `None` if it cannot be shown here.

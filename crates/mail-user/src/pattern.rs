@@ -11,6 +11,11 @@ impl<'a> Pattern<'a> {
         Self { text, separator }
     }
 
+    /// Whether it has a `%`.
+    pub(crate) fn has_percent(&self) -> bool {
+        self.text.contains('%')
+    }
+
     /// Whether a name fits. INBOX, also as the first level, is compared without regard to case.
     pub(crate) fn matches(&self, name: &str) -> bool {
         let first = name.split(self.separator).next().unwrap_or_default();

@@ -70,9 +70,10 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
     refuse_second(&plan.base_dir)?;
     rundir::prepare(&plan).map_err(Refusal::fatal)?;
     check_log_files(&snapshot)?;
+    // Whoever sees a socket may send a signal: from here on they wait until the loop hears them.
+    let signals = Signals::hold(&SIGNALS).map_err(system)?;
     let mut stock = Stock { systemd: passed, old: Vec::new() };
     let (services, admin) = open(&plan, &snapshot, &mut stock)?;
-    let signals = Signals::hold(&SIGNALS).map_err(system)?;
     if !foreground && let Side::Front { .. } = go_to_background().map_err(system)? {
         return Ok(());
     }

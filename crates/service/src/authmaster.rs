@@ -167,6 +167,8 @@ struct Connection {
     writer: OwnedWriteHalf,
     waiting: Waiting,
     next_id: u32,
+    /// The auth process, `SPID`.
+    server_pid: u32,
 }
 
 /// Whom to give the answer with which id; `None` once the connection is lost.
@@ -188,6 +190,22 @@ impl Client {
             *connection = Some(Connection::open(&self.path).await?);
         }
         Ok(())
+    }
+
+    /// Whether the auth process that we talk with is `pid`, or becomes it by connecting anew.
+    ///
+    /// # Errors
+    /// When auth cannot be reached.
+    pub async fn is_with(&self, pid: u32) -> Result<bool, AuthError> {
+        self.connect().await?;
+        let mut connection = self.connection.lock().await;
+        if connection.as_ref().is_some_and(|open| open.server_pid == pid) {
+            return Ok(true);
+        }
+        let anew = Connection::open(&self.path).await?;
+        let is_it = anew.server_pid == pid;
+        *connection = Some(anew);
+        Ok(is_it)
     }
 
     /// Who logged in under `login`.
@@ -235,12 +253,12 @@ impl Connection {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         writer.write_all(VERSION.as_bytes()).await.map_err(|_| AuthError::Disconnected)?;
-        tokio::time::timeout(AUTH_TIMEOUT, handshake(&mut reader, path))
+        let server_pid = tokio::time::timeout(AUTH_TIMEOUT, handshake(&mut reader, path))
             .await
             .map_err(|_| AuthError::Timeout(AUTH_TIMEOUT.as_secs()))??;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(distribute(reader, waiting.clone()));
-        Ok(Self { writer, waiting, next_id: 0 })
+        Ok(Self { writer, waiting, next_id: 0, server_pid })
     }
 
     fn is_lost(&self) -> bool {
@@ -256,24 +274,25 @@ impl Connection {
 }
 
 /// Reads `VERSION` and `SPID`, which end the server's handshake.
-async fn handshake(reader: &mut BufReader<OwnedReadHalf>, path: &Path) -> Result<(), AuthError> {
+async fn handshake(reader: &mut BufReader<OwnedReadHalf>, path: &Path) -> Result<u32, AuthError> {
     loop {
         let line = read_line(reader).await?.ok_or(AuthError::Disconnected)?;
-        if check_handshake(&line, path)? {
-            return Ok(());
+        if let Some(server_pid) = check_handshake(&line, path)? {
+            return Ok(server_pid);
         }
     }
 }
 
-/// Whether `line` ends the handshake.
-fn check_handshake(line: &str, path: &Path) -> Result<bool, AuthError> {
+/// The auth process's id, which ends the handshake, if `line` is about that.
+fn check_handshake(line: &str, path: &Path) -> Result<Option<u32>, AuthError> {
     let mut words = line.split('\t');
     match (words.next(), words.next()) {
-        (Some("VERSION"), Some("1")) => Ok(false),
+        (Some("VERSION"), Some("1")) => Ok(None),
         (Some("VERSION"), _) => Err(AuthError::Unexpected(line.to_owned())),
-        (Some("SPID"), Some(_)) => Ok(true),
+        // 0 is nobody's id.
+        (Some("SPID"), Some(pid)) => Ok(Some(pid.parse().unwrap_or(0))),
         (Some("CUID" | "MECH"), _) => Err(AuthError::ClientSocket(path.display().to_string())),
-        _ => Ok(false),
+        _ => Ok(None),
     }
 }
 

@@ -38,14 +38,24 @@ pub(crate) fn config(config: &Config, warnings: &mut Vec<Warning>) -> Result<(),
 pub(crate) fn all(node: &Node, config: &Config, warnings: &mut Vec<Warning>) -> Vec<String> {
     let wanted = config.modules.as_ref().map_or(u64::MAX, |modules| roots::wanted(modules));
     let is_wanted = |root: u64| wanted & root != 0;
+    let part = |root: u64| if is_wanted(root) { other::part(node, root) } else { Ok(()) };
+    // In the order in which 2.3 looks at its parts.
     let checks = [
         other::master_service(node),
         if is_wanted(roots::SSL_BASE) { other::ssl(node) } else { Ok(()) },
         if is_wanted(roots::AUTH) { auth::check(node) } else { Ok(()) },
+        part(roots::DIRECTOR),
+        part(roots::DOVEADM),
+        part(roots::IMAP),
+        part(roots::IMAPC),
+        part(roots::LMTP),
         if is_wanted(roots::MAIL) { mail::check(node) } else { Ok(()) },
-        if is_wanted(roots::STATS) { other::stats(node) } else { Ok(()) },
-        other::words(node, wanted),
         if is_wanted(roots::MASTER) { master::check(node, config, warnings) } else { Ok(()) },
+        part(roots::POP3),
+        part(roots::POP3C),
+        if is_wanted(roots::STATS) { other::stats(node) } else { Ok(()) },
+        part(roots::SUBMISSION_LOGIN),
+        part(roots::SUBMISSION),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

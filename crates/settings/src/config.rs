@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::check;
-use crate::decl::{SectionKind, flags};
 use crate::error::{Diagnostic, Warning};
 use crate::files::{Files, MemoryFiles};
 use crate::filter::{Filter, Mask};
@@ -12,6 +10,7 @@ use crate::key;
 use crate::parse::Parser;
 use crate::snapshot::Snapshot;
 use crate::tree::Node;
+use crate::{check, effect};
 
 /// How to read a configuration.
 #[derive(Debug, Clone)]
@@ -133,7 +132,7 @@ impl Config {
         }
         let refuse = |message: String| Diagnostic::in_file(&self.path, message);
         check::config(self, &mut warnings).map_err(refuse)?;
-        warnings.extend(self.without_effect());
+        warnings.extend(effect::missing(&self.parts));
         Ok(warnings)
     }
 
@@ -157,33 +156,6 @@ impl Config {
     pub fn snapshot(&self) -> Result<Snapshot, Diagnostic> {
         self.check()?;
         Ok(Snapshot::from_parts(self.parts.clone()))
-    }
-
-    /// Settings that are set to something else than their default and do nothing: each once.
-    fn without_effect(&self) -> Vec<Warning> {
-        let mut found: Vec<Warning> = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for part in &self.parts {
-            part.node.walk(&mut |node| {
-                for (index, entry) in &node.entries {
-                    let decl = node.kind.decl(*index);
-                    let Some(source) = &entry.source else { continue };
-                    let changed = entry.value != node.kind.defaults()[usize::from(*index)];
-                    if !decl.has(flags::NO_EFFECT_YET) || !changed {
-                        continue;
-                    }
-                    let setting = match node.kind {
-                        SectionKind::Root => decl.name.to_owned(),
-                        kind => format!("{} {} {{ {} }}", kind.word(), node.name(), decl.name),
-                    };
-                    if seen.insert(setting.clone()) {
-                        let place = format!("{}:{}", source.file, source.line);
-                        found.push(Warning::NoEffectYet { setting, place });
-                    }
-                }
-            });
-        }
-        found
     }
 }
 

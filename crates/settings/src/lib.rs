@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod decl;
+mod effect;
 pub mod error;
 pub mod ext;
 pub mod files;

@@ -263,13 +263,13 @@ impl<'a> Parser<'a> {
             Target::Setting(index) => {
                 let decl = node.kind.decl(index);
                 let roots = decl.roots & node.kind.roots();
+                let value = Value::parse(decl, value).map_err(|error| error.0)?;
                 // 2.3 knows auth settings in these filters, and refuses them.
                 if filtered && roots & roots::AUTH != 0 {
                     return Err(
                         format!("Auth settings not supported inside local/remote blocks: {key}").into()
                     );
                 }
-                let value = Value::parse(decl, value).map_err(|error| error.0)?;
                 node.entries.insert(index, Entry { value, source: Some(source), file: from });
             }
             Target::MapItem(kind, name) => set_in_map(node, kind, &name, value, source),

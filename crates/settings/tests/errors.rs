@@ -82,3 +82,32 @@ fn what_has_no_effect_yet_is_told_once() {
     let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["/dovecot.conf:1: dsync_alt_char is known, but has no effect in this version yet"]);
 }
+
+#[test]
+fn nothing_is_silently_ignored() {
+    for (text, expected) in [
+        ("plugin {\n  quota = x\n  sieve =\n}\n", vec![(2, "plugin { quota }"), (3, "plugin { sieve }")]),
+        ("protocol imap {\n  plugin {\n    a = b\n  }\n}\n", vec![(3, "plugin { a }")]),
+        ("dict {\n  quota = x\n}\n", vec![(2, "dict { quota }")]),
+        ("protocols = imap lmtp sieve pop3\n", vec![(1, "protocols = lmtp"), (1, "protocols = sieve")]),
+        ("service dict {\n  unix_listener dict {\n  }\n}\n", vec![]),
+        ("service dict {\n  unix_listener dict {\n    mode = 0600\n  }\n}\n", vec![(3, "service dict")]),
+        ("service dict {\n  unix_listener more {\n  }\n}\n", vec![(2, "service dict")]),
+        ("service lmtp {\n  user = x\n}\n", vec![]),
+        ("service imap {\n  process_limit = 3\n}\n", vec![]),
+        ("mailbox_list_index = yes\nmail_plugins =\n", vec![]),
+        (
+            "namespace inbox {\n  inbox = yes\n  mailbox Trash {\n    autoexpunge = 1d\n  }\n}\n",
+            vec![(4, "mailbox Trash { autoexpunge }")],
+        ),
+    ] {
+        let expected: Vec<String> = expected
+            .into_iter()
+            .map(|(line, setting)| {
+                format!("/dovecot.conf:{line}: {setting} is known, but has no effect in this version yet")
+            })
+            .collect();
+        let warnings = Config::parse_text(text).unwrap().check().unwrap();
+        assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{text}");
+    }
+}

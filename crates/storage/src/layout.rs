@@ -50,6 +50,7 @@ impl Tree {
             Layout::MaildirPlusPlus if name.contains('/') => {
                 return invalid("Name must not have '/' characters");
             }
+            Layout::MaildirPlusPlus if name.starts_with('~') => return invalid("Begins with '~'"),
             Layout::MaildirPlusPlus if name.contains("..") => {
                 return invalid("Has adjacent hierarchy separators");
             }

@@ -68,7 +68,7 @@ impl Bench {
         let auth = self.auth.clone();
         let pid = Some(std::process::id());
         tokio::task::spawn_local(async move {
-            client::talk(&auth, theirs, kind, pid, std::future::pending()).await;
+            client::talk(&auth, theirs, kind, pid, std::future::pending(), std::future::pending()).await;
         });
         let mut dialogue = Dialogue::new(ours);
         dialogue.say(&format!("VERSION\t1\t2\nCPID\t{}", std::process::id())).await;

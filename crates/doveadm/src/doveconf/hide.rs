@@ -17,9 +17,18 @@ pub(super) fn shown(key: &str, value: &str, passwords: bool) -> String {
     if needs_quotes(value) { format!("\"{}\"", escape(value)) } else { value.to_owned() }
 }
 
+/// Where 2.3 puts quotes, and where reading the line back would give another value without them:
+/// around quotes, whose outer pair would be lost, and before a backslash, which would continue the
+/// line.
 fn needs_quotes(value: &str) -> bool {
     let is_white = |c: char| c == ' ' || c == '\t';
-    value.contains('#') || value.starts_with(is_white) || value.ends_with(is_white)
+    let is_quoted = |quote: char| value.starts_with(quote) && value.ends_with(quote);
+    value.contains('#')
+        || value.starts_with(is_white)
+        || value.ends_with(is_white)
+        || value.ends_with('\\')
+        || is_quoted('"')
+        || is_quoted('\'')
 }
 
 /// Puts backslashes before quotes and backslashes.
@@ -114,6 +123,9 @@ mod tests {
             ("url", "http://host/x", "http://host/x"),
             ("args", "nopassword=y", "nopassword=y"),
             ("greeting", " hi # there", "\" hi # there\""),
+            ("greeting", "\"hi\"", "\"\\\"hi\\\"\""),
+            ("greeting", "'", "\"\\'\""),
+            ("greeting", "hi\\", "\"hi\\\\\""),
         ] {
             assert_eq!(shown(key, value, false), expected, "{key} {value}");
         }

@@ -282,10 +282,16 @@ fn head(section: &Node) -> String {
     let (word, name) = (section.kind.word(), section.name());
     if !section.kind.is_unique() || name.is_empty() {
         word.to_owned()
-    } else if name.contains(' ') {
-        format!("{word} \"{}\"", hide::escape(name))
     } else {
-        format!("{word} {name}")
+        format!("{word} {}", shown_name(name))
+    }
+}
+
+/// A name as a section's head shows it: in quotes if it could not be read back without.
+fn shown_name(name: &str) -> String {
+    match name.contains([' ', '\t', '#']) || name.starts_with(['{', '"']) {
+        true => format!("\"{}\"", hide::escape(name)),
+        false => name.to_owned(),
     }
 }
 
@@ -296,11 +302,8 @@ fn indent(depth: usize, out: &mut String) {
 fn heads(mask: &Mask) -> Vec<String> {
     let mut heads = Vec::new();
     heads.extend(mask.local.map(|net| format!("local {net}")));
-    heads.extend(mask.local_name.as_ref().map(|name| match name.contains(' ') {
-        // 2.3 leaves the quotes out, and then cannot read it back.
-        true => format!("local_name \"{}\"", hide::escape(name)),
-        false => format!("local_name {name}"),
-    }));
+    // 2.3 leaves the quotes out here, and then cannot read it back.
+    heads.extend(mask.local_name.as_ref().map(|name| format!("local_name {}", shown_name(name))));
     heads.extend(mask.remote.map(|net| format!("remote {net}")));
     heads.extend(mask.protocol.as_ref().map(|protocol| format!("protocol {protocol}")));
     heads

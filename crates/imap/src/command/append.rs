@@ -56,7 +56,7 @@ impl Append {
         check_keywords(context, &message.flags)?;
         let moment = |secs: i64| match u64::try_from(secs) {
             Ok(after) => SystemTime::UNIX_EPOCH + Duration::from_secs(after),
-            Err(_) => SystemTime::UNIX_EPOCH,
+            Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(secs.unsigned_abs()),
         };
         let meta = SaveMeta {
             flags: flags(message.flags.system),

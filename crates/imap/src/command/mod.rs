@@ -11,7 +11,7 @@ mod list;
 mod namespace;
 pub mod search;
 mod section;
-mod select;
+pub mod select;
 mod status;
 mod store;
 mod unselect;

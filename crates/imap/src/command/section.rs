@@ -155,8 +155,9 @@ fn size_virtual(mailbox: &mut dyn Mailbox, uid: Uid, cache: &mut MessageCache) -
     Ok(size)
 }
 
-fn of_bytes(bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
+fn of_bytes(mut bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
     let (start, size) = range(bytes.len() as u64);
+    bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = NUL_SENT);
     let mut source = io::Cursor::new(bytes);
     source.set_position(start);
     Text { size, source: Box::new(source.take(size)) }
@@ -177,7 +178,7 @@ fn of_span(
     };
     reader.seek(SeekFrom::Start(span.start + place.physical))?;
     let stored = reader.take(span.size.physical.saturating_sub(place.physical));
-    let mut source = CrlfReader::after(stored, place.before).replacing_nul(0x80);
+    let mut source = CrlfReader::after(stored, place.before).replacing_nul(NUL_SENT);
     // Between a missing CR and its LF there is no place in the file.
     let short = offset - place.virtual_;
     io::copy(&mut (&mut source).take(short), &mut io::sink())?;
@@ -233,3 +234,6 @@ impl Text {
         Ok(count)
     }
 }
+
+/// What is sent for NUL, which a literal must not hold (RFC 3501 §9), as in 2.3.
+const NUL_SENT: u8 = 0x80;

@@ -14,9 +14,7 @@ pub(super) fn run(
     examine: bool,
     out: &mut OutBuf,
 ) -> Result<Answer, Answer> {
-    if context.selected.take().is_some() {
-        out.put(b"* OK [CLOSED] Previous mailbox closed.\r\n");
-    }
+    close(context, out);
     let name = context.name(mailbox);
     let selected =
         open(context, &name, examine).map_err(|error| context.failed(&error, Answer::of_open_error))?;
@@ -28,6 +26,13 @@ pub(super) fn run(
     };
     context.selected = Some(selected);
     Ok(Answer::ok(text).code(code))
+}
+
+/// Ends the selection before another begins.
+pub fn close(context: &mut Context, out: &mut OutBuf) {
+    if context.selected.take().is_some() {
+        out.put(b"* OK [CLOSED] Previous mailbox closed.\r\n");
+    }
 }
 
 fn open(context: &Context, name: &str, examine: bool) -> storage::Result<Selected> {

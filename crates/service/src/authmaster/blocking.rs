@@ -30,7 +30,7 @@ impl Client {
         stream.set_read_timeout(Some(AUTH_TIMEOUT)).map_err(connect_error)?;
         let mut client = Self { reader: BufReader::new(stream), path: path.to_owned(), next_id: 0 };
         client.write(VERSION)?;
-        while !check_handshake(&client.line()?, &client.path)? {}
+        while check_handshake(&client.line()?, &client.path)?.is_none() {}
         Ok(client)
     }
 

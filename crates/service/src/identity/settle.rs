@@ -57,6 +57,11 @@ impl Refused {
         Self { kind: FailureKind::Internal, client_text: INTERNAL.to_owned() }
     }
 
+    /// The auth process that vouched is not there any more.
+    fn expired() -> Self {
+        Self { kind: FailureKind::Expired, ..Self::internal() }
+    }
+
     pub(crate) fn into_reply(self) -> Reply {
         Reply::Failed { client_text: self.client_text, kind: self.kind }
     }
@@ -143,6 +148,15 @@ impl Asker {
                 request.auth_id, request.client_pid, request.auth_id
             ));
         };
+        match self.auth.is_with(request.auth_pid).await {
+            Ok(true) => {}
+            // It has died or retired. The login process asks its successor.
+            Ok(false) => return Err(Refused::expired()),
+            Err(error) => {
+                failed(&base::chain(&error).to_string());
+                return Err(Refused::expired());
+            }
+        }
         let mut user = match self.auth.login(&login).await {
             Ok(Lookup::Found(user)) => user,
             Ok(Lookup::NotFound) => {
@@ -159,7 +173,7 @@ impl Asker {
             }
             Err(error) => {
                 failed(&base::chain(&error).to_string());
-                return Err(Refused::internal());
+                return Err(Refused::expired());
             }
         };
         let settings = self.settings(request);

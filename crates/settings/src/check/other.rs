@@ -1,5 +1,7 @@
 //! Checks of logging, TLS, statistics, and of settings that are lists of known words.
 
+use base::filter::Filter;
+
 use super::{sections, spaced};
 use crate::decl::{SectionKind, roots};
 use crate::key::{self, event_exporter, metric};
@@ -14,6 +16,10 @@ pub(super) fn master_service(node: &Node) -> Result<(), String> {
     let facility = node.value(key::SYSLOG_FACILITY.index()).text();
     if !FACILITIES.contains(&facility) && facility != "local7" {
         return Err(format!("Unknown syslog_facility: {facility}"));
+    }
+    for setting in [key::LOG_DEBUG, key::LOG_CORE_FILTER, key::PROCESS_SHUTDOWN_FILTER] {
+        Filter::parse(node.value(setting.index()).text())
+            .map_err(|error| format!("Invalid {}: {error}", setting.name()))?;
     }
     Ok(())
 }
@@ -55,9 +61,11 @@ fn one_metric(section: &Node) -> Result<(), String> {
     if section.name().is_empty() {
         return Err("Metric name can't be empty".into());
     }
-    if section.value(metric::FILTER.index()).text().is_empty() {
+    let filter = section.value(metric::FILTER.index()).text();
+    if filter.is_empty() {
         return Err(format!("metric {} {{ filter }} is empty - will not match anything", section.name()));
     }
+    Filter::parse(filter).map_err(|error| error.to_string())?;
     spaced(section.value(metric::GROUP_BY.index()).text()).try_for_each(group_by)
 }
 
@@ -183,8 +191,32 @@ const WORD_LISTS: &[WordList] = &[
     ),
 ];
 
-pub(super) fn words(node: &Node, wanted: u64) -> Result<(), String> {
-    for (_, setting, what, known) in WORD_LISTS.iter().filter(|(roots, ..)| roots & wanted != 0) {
+/// The checks of one part of 2.3 that has no file of its own here.
+pub(super) fn part(node: &Node, root: u64) -> Result<(), String> {
+    if root == roots::IMAPC && node.value(key::IMAPC_MAX_IDLE_TIME.index()).number() == 0 {
+        return Err("imapc_max_idle_time must not be 0".into());
+    }
+    words(node, root)?;
+    let flag = node.value(key::POP3_DELETED_FLAG.index()).text();
+    let delete_type = node.value(key::POP3_DELETE_TYPE.index()).text();
+    if root == roots::POP3 && delete_type == "flag" && flag.is_empty() {
+        return Err("pop3_delete_type=flag, but pop3_deleted_flag not set".into());
+    }
+    if root == roots::DIRECTOR && node.value(key::DIRECTOR_USER_EXPIRE.index()).number() < 10_000 {
+        return Err("director_user_expire is too low".into());
+    }
+    if root == roots::DOVEADM {
+        for setting in [key::DSYNC_HASHED_HEADERS, key::DSYNC_ALT_CHAR] {
+            if node.value(setting.index()).text().is_empty() {
+                return Err(format!("{} must not be empty", setting.name()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn words(node: &Node, root: u64) -> Result<(), String> {
+    for (_, setting, what, known) in WORD_LISTS.iter().filter(|(roots, ..)| roots & root != 0) {
         let value = node.value(setting.index()).text();
         for word in value.split([' ', ',']).filter(|word| !word.is_empty()) {
             let throttle = word.get(..9).filter(|start| start.eq_ignore_ascii_case("throttle:"));
@@ -195,7 +227,7 @@ pub(super) fn words(node: &Node, wanted: u64) -> Result<(), String> {
             }
         }
     }
-    numbers(node, wanted)
+    Ok(())
 }
 
 fn throttles(text: &str) -> Result<(), String> {
@@ -204,27 +236,4 @@ fn throttles(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err("imapc_features: Invalid throttle settings".into())
-}
-
-fn numbers(node: &Node, wanted: u64) -> Result<(), String> {
-    let is_wanted = |root: u64| wanted & root != 0;
-    let flag = node.value(key::POP3_DELETED_FLAG.index()).text();
-    if is_wanted(roots::POP3) && node.value(key::POP3_DELETE_TYPE.index()).text() == "flag" && flag.is_empty()
-    {
-        return Err("pop3_delete_type=flag, but pop3_deleted_flag not set".into());
-    }
-    if is_wanted(roots::IMAPC) && node.value(key::IMAPC_MAX_IDLE_TIME.index()).number() == 0 {
-        return Err("imapc_max_idle_time must not be 0".into());
-    }
-    if is_wanted(roots::DIRECTOR) && node.value(key::DIRECTOR_USER_EXPIRE.index()).number() < 10_000 {
-        return Err("director_user_expire is too low".into());
-    }
-    if is_wanted(roots::DOVEADM) {
-        for setting in [key::DSYNC_HASHED_HEADERS, key::DSYNC_ALT_CHAR] {
-            if node.value(setting.index()).text().is_empty() {
-                return Err(format!("{} must not be empty", setting.name()));
-            }
-        }
-    }
-    Ok(())
 }

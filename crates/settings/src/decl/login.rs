@@ -24,7 +24,7 @@ settings! { Root from super::ssl::END;
     /// Login plugins to load.
     LOGIN_PLUGINS: Str = "", LOGIN, NO_EFFECT_YET;
     /// How long connecting to a backend may take.
-    LOGIN_PROXY_TIMEOUT: Millis = "30 secs", LOGIN;
+    LOGIN_PROXY_TIMEOUT: Millis = "30 secs", LOGIN, NO_EFFECT_YET;
     /// How often to try a backend again.
     LOGIN_PROXY_MAX_RECONNECTS: u64 = "3", LOGIN, NO_EFFECT_YET;
     /// Spreads disconnects of proxied clients over this time.

@@ -6,7 +6,7 @@ use crate::key::{Size, Str, Time};
 
 settings! { Root from super::dict::END;
     /// Socket that events go to.
-    STATS_WRITER_SOCKET_PATH: Str = "stats-writer", MASTER_SERVICE;
+    STATS_WRITER_SOCKET_PATH: Str = "stats-writer", MASTER_SERVICE, NO_EFFECT_YET;
     /// Directory for transcripts of statistics sent by HTTP.
     STATS_HTTP_RAWLOG_DIR: Str = "", STATS, NO_EFFECT_YET;
     /// Memory of the old statistics.

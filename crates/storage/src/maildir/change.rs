@@ -27,6 +27,7 @@ impl Shared {
         let letters = self.letters_of(&mut work, change)?;
         // Names first: a letter in a file name must never be without one.
         work.letters.commit(self)?;
+        let mut known = self.before_own_change(&work);
         let mut result = self.rename_all(&mut work, uids, change, letters);
         if let Ok(lost) = &result
             && !lost.is_empty()
@@ -34,9 +35,10 @@ impl Shared {
             // Somebody else renamed or removed them: look again, once.
             let lost = lost.clone();
             self.sync_under(&mut work, &lock, SyncMode::Full)?;
+            known = self.before_own_change(&work);
             result = self.rename_all(&mut work, &lost, change, letters);
         }
-        self.own_change(&mut work);
+        self.own_change(&mut work, known);
         drop(lock);
         drop(work);
         self.channel.wake();
@@ -48,19 +50,21 @@ impl Shared {
         let mut work = self.work();
         let lock = self.lock_uidlist()?;
         self.sync_under(&mut work, &lock, SyncMode::Quick)?;
+        let mut known = self.before_own_change(&work);
         let mut result = self.unlink_all(&mut work, uids);
         if let Ok(lost) = &result
             && !lost.is_empty()
         {
             let lost = lost.clone();
             self.sync_under(&mut work, &lock, SyncMode::Full)?;
+            known = self.before_own_change(&work);
             result = self.unlink_all(&mut work, &lost);
         }
+        self.own_change(&mut work, known);
         if self.syncs() {
             // Without it a deleted message could come back after a crash; that alone is no failure.
             let _ = self.fs.sync_dir(&self.dir.join("cur"));
         }
-        self.own_change(&mut work);
         drop(lock);
         drop(work);
         self.channel.wake();

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use base::{Uid, UidValidity};
 
@@ -105,6 +104,7 @@ impl Batch {
     /// Gives every message its final name and place. On failure those already moved are removed.
     fn place_all(&self, work: &mut Work) -> Result<Vec<Placed>> {
         let mut placed: Vec<Placed> = Vec::with_capacity(self.done.len());
+        let known = self.shared.before_own_change(work);
         for pending in &self.done {
             match self.place(work, pending) {
                 Ok(one) => placed.push(one),
@@ -114,6 +114,7 @@ impl Batch {
                 }
             }
         }
+        self.shared.own_change(work, known);
         let synced = self.sync_dirs(&placed);
         if synced.is_err() {
             placed.iter().for_each(|one| drop(self.shared.fs.unlink(&one.path)));
@@ -254,8 +255,6 @@ impl Batch {
             }
         }
         finish_view(&mut state, edit, &work.header);
-        drop(state);
-        shared.own_change(work);
         Ok(Saved { uid_validity, uids })
     }
 }
@@ -286,7 +285,7 @@ impl SaveBatch for Batch {
             buffer: Vec::new(),
             size: 0,
             virtual_size: 0,
-            after_cr: false,
+            crs: 0,
         });
         Ok(())
     }
@@ -389,19 +388,18 @@ struct Writer {
     buffer: Vec<u8>,
     size: u64,
     virtual_size: u64,
-    /// A CR has come that is not written yet: it is dropped before an LF.
-    after_cr: bool,
+    /// So many CRs have come that are not written yet: before an LF they are dropped, all of them, or
+    /// the file would have a line end that counts otherwise when it is read.
+    crs: u64,
 }
 
 impl Writer {
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while let Some(&first) = bytes.first() {
-            if self.after_cr {
-                self.after_cr = false;
-                if first != b'\n' {
-                    self.put(b"\r")?;
-                    self.virtual_size += 1;
-                }
+            if first == b'\n' {
+                self.crs = 0;
+            } else if first != b'\r' {
+                self.put_crs()?;
             }
             match memchr::memchr2(b'\r', b'\n', bytes) {
                 None => {
@@ -414,7 +412,7 @@ impl Writer {
                     self.put(plain)?;
                     self.virtual_size += plain.len() as u64;
                     match rest.first() {
-                        Some(b'\r') => self.after_cr = true,
+                        Some(b'\r') => self.crs += 1,
                         _ => {
                             self.put(if self.shared.settings.mail_save_crlf { b"\r\n" } else { b"\n" })?;
                             self.virtual_size += 2;
@@ -423,6 +421,14 @@ impl Writer {
                     bytes = rest.get(1..).unwrap_or_default();
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn put_crs(&mut self) -> Result<()> {
+        for _ in 0..std::mem::take(&mut self.crs) {
+            self.put(b"\r")?;
+            self.virtual_size += 1;
         }
         Ok(())
     }
@@ -441,17 +447,11 @@ impl Writer {
     }
 
     fn finish(mut self) -> Result<Pending> {
-        if self.after_cr {
-            self.put(b"\r")?;
-            self.virtual_size += 1;
-        }
+        self.put_crs()?;
         self.flush()?;
         let path = self.path.clone().unwrap_or_default();
         if let Some(date) = self.meta.internal_date {
-            self.shared
-                .fs
-                .set_mtime(&path, not_before_1970(date))
-                .map_err(|e| Error::io("utime", path.clone(), e))?;
+            self.shared.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
         }
         if self.shared.syncs() {
             self.shared
@@ -476,10 +476,6 @@ impl Drop for Writer {
             let _ = self.shared.fs.unlink(path);
         }
     }
-}
-
-fn not_before_1970(date: SystemTime) -> SystemTime {
-    date.max(SystemTime::UNIX_EPOCH)
 }
 
 /// Bytes gathered before they are written.

@@ -97,8 +97,9 @@ pub(crate) struct Work {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DirSeen {
     pub mtime_ns: i128,
-    /// The clock when it was read, or when we ourselves changed it.
+    /// The clock when it was read.
     pub at_ns: i128,
+    /// We have changed it since, or while we read it.
     pub own_change: bool,
 }
 
@@ -119,7 +120,8 @@ impl Shared {
         let permissions = Permissions::of_dir(&place.dir);
         let channel = Channel::new(vec![place.dir.join("new"), place.dir.join("cur")]);
         let view = Arc::new(View::empty(UidValidity::ONE, Uid::ONE));
-        let state = State { view, entries: Vec::new(), unclaimed: UidSet::new() };
+        let unclaimed = lock(unclaimed()).remove(&key).unwrap_or_default();
+        let state = State { view, entries: Vec::new(), unclaimed };
         let shared = Arc::new(Self {
             place,
             permissions,
@@ -221,6 +223,23 @@ impl Shared {
     }
 }
 
+/// The messages that no session has claimed stay `\Recent` for the next one, though nobody has the
+/// mailbox open in between. Only an index could keep them beyond the life of the process.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if state.unclaimed.is_empty() {
+            return;
+        }
+        let left = std::mem::take(&mut state.unclaimed);
+        let Ok(Some(stamp)) = self.place.fs.stamp(&self.place.dir) else { return };
+        let mut all = lock(unclaimed());
+        if all.len() < UNCLAIMED_MAX {
+            all.insert((stamp.dev, stamp.ino, self.place.control.clone()), left);
+        }
+    }
+}
+
 impl std::ops::Deref for Shared {
     type Target = Place;
     fn deref(&self) -> &Place {
@@ -233,12 +252,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-type Registry = Mutex<HashMap<(u64, u64, PathBuf), Weak<Shared>>>;
+/// Device and inode of the mailbox's directory, and its control directory.
+type Key = (u64, u64, PathBuf);
+type Registry = Mutex<HashMap<Key, Weak<Shared>>>;
 
 fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     REGISTRY.get_or_init(Registry::default)
 }
 
+fn unclaimed() -> &'static Mutex<HashMap<Key, UidSet>> {
+    static UNCLAIMED: OnceLock<Mutex<HashMap<Key, UidSet>>> = OnceLock::new();
+    UNCLAIMED.get_or_init(Mutex::default)
+}
+
+/// So many closed mailboxes with unclaimed messages are remembered; it is `\Recent` only that is lost
+/// beyond that.
+const UNCLAIMED_MAX: usize = 1000;
 // 2.3's MAILDIR_UIDLIST_LOCK_STALE_TIMEOUT.
 const STALE: Duration = Duration::from_secs(120);

@@ -159,10 +159,11 @@ impl Shared {
             return Ok(true);
         }
         // Changes within the clock's grain leave the same time stamp. After a look of ours that was so
-        // close we look again; after a change of our own only when a second has gone, as 2.3 does.
+        // close we look again; after a change of our own, which may hide another, only when the last
+        // look is a second ago, as 2.3 does.
         let grain = if stamp.mtime_ns % SECOND == 0 { 2 * SECOND } else { GRAIN };
         let close = seen.at_ns - seen.mtime_ns < grain;
-        Ok(close && (!seen.own_change || now_ns() - seen.at_ns > SECOND))
+        Ok(if seen.own_change { now_ns() - seen.at_ns > SECOND } else { close })
     }
 
     /// One comparison of disk and memory. Gives `false`, having changed nothing, if the lock is needed
@@ -401,7 +402,7 @@ impl Shared {
         work.new = listing.new.unwrap_or(work.new);
         work.cur = listing.cur.unwrap_or(work.cur);
         if !listing.moved.is_empty() {
-            self.own_change(work);
+            (work.new.own_change, work.cur.own_change) = (true, true);
         }
         Ok(())
     }
@@ -575,16 +576,25 @@ impl Shared {
         Record { uid, flags, keywords, modseq: ModSeq::default() }
     }
 
-    /// Called after a change of ours in the directories, under the uidlist's lock: what we did
-    /// ourselves need not be read again.
-    pub(super) fn own_change(&self, work: &mut Work) {
-        let at_ns = now_ns();
-        for sub in ["new", "cur"] {
-            let seen = if sub == "new" { &mut work.new } else { &mut work.cur };
-            if let Ok(Some(stamp)) = self.fs.stamp(&self.dir.join(sub))
+    /// Called before a change of ours in the directories: which of them, new/ and cur/, are as they
+    /// were read last. In one that is not, a change of ours must not hide what others did.
+    pub(super) fn before_own_change(&self, work: &Work) -> [bool; 2] {
+        let known = |sub: &str, seen: &DirSeen| {
+            let stamp = self.fs.stamp(&self.dir.join(sub));
+            stamp.is_ok_and(|stamp| stamp.is_some_and(|stamp| stamp.mtime_ns == seen.mtime_ns))
+        };
+        [known("new", &work.new), known("cur", &work.cur)]
+    }
+
+    /// Called right after the change, under the uidlist's lock: what we did ourselves need not be read
+    /// again at once.
+    pub(super) fn own_change(&self, work: &mut Work, known: [bool; 2]) {
+        for ((sub, seen), known) in [("new", &mut work.new), ("cur", &mut work.cur)].into_iter().zip(known) {
+            if known
+                && let Ok(Some(stamp)) = self.fs.stamp(&self.dir.join(sub))
                 && stamp.mtime_ns != seen.mtime_ns
             {
-                *seen = DirSeen { mtime_ns: stamp.mtime_ns, at_ns, own_change: true };
+                (seen.mtime_ns, seen.own_change) = (stamp.mtime_ns, true);
             }
         }
     }

@@ -232,11 +232,8 @@ impl Message<'_> {
                 let header = self.header()?;
                 let sent = message::header::first(&header, b"Date");
                 let day = sent.and_then(|field| super::date::sent_day(&field.value_oneline()));
-                match day {
-                    Some(day) => return Ok(Some(day)),
-                    // Without a date that can be read, 2.3 takes the day it arrived.
-                    None => self.facts(Wanted::INTERNAL_DATE)?.internal_date,
-                }
+                // As in 2.3, a message without a date that can be read is older than all others.
+                return Ok(Some(day.unwrap_or(Day(0))));
             }
         };
         Ok(time.and_then(super::date::local_day))

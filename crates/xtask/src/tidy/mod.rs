@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod documents;
+mod effects;
 mod sources;
 
 use std::fs;
@@ -15,6 +16,7 @@ pub(crate) fn main(root: &Path) -> ExitCode {
     dependencies::check(root, &mut findings);
     sources::check(root, &mut findings);
     documents::check(root, &mut findings);
+    effects::check(root, &mut findings);
     for finding in &findings {
         eprintln!("{finding}");
     }

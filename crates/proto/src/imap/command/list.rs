@@ -73,8 +73,11 @@ impl List {
 
 pub(super) fn parse_lsub(args: &[Arg]) -> Result<(String, String), ArgsError> {
     let (reference, args) = take_name(args, "Invalid reference")?;
-    let (pattern, _) = take_name(args, "Invalid pattern")?;
-    Ok((reference, pattern))
+    let (pattern, rest) = take_name(args, "Invalid pattern")?;
+    match rest {
+        [] => Ok((reference, pattern)),
+        _ => Err(ArgsError::bad("Extra arguments")),
+    }
 }
 
 fn take_name<'a>(args: &'a [Arg], error: &'static str) -> Result<(String, &'a [Arg]), ArgsError> {
