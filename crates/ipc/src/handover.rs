@@ -46,6 +46,18 @@ pub struct Request {
     /// The line the client is to get before all others, when the login process has not sent it:
     /// `true` when the mail process answers the tagged OK itself.
     pub send_ok: bool,
+    /// Who it is. A login process leaves it empty and would not be believed: only mail processes
+    /// that still have root's rights pass on what auth has told them.
+    pub known: Option<Known>,
+}
+
+/// A user as auth has told a mail process, which then had to leave the client to another one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Known {
+    /// The user's name.
+    pub username: String,
+    /// The userdb's fields.
+    pub fields: Vec<(String, String)>,
 }
 
 /// What became of it.

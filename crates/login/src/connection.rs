@@ -374,6 +374,7 @@ impl Connection {
             tls: peer.tls != Tls::Off,
             secured: peer.secured,
             send_ok: true,
+            known: None,
         };
         (request, path)
     }

@@ -139,6 +139,7 @@ mod tests {
             tls: false,
             secured: true,
             send_ok: true,
+            known: None,
         }
     }
 

@@ -120,22 +120,23 @@ where
 {
     let asker = Asker::new(&newborn.opening())?;
     newborn.become_what_it_shall_be()?;
-    let mut first = None;
+    let mut first = Vec::new();
     let mut socket = None;
     if sys::privilege::effective_uid() == 0 {
         let spare = Spare::new(newborn, asker.clone());
         let (fate, same) = runtime(Threads::One)?.block_on(async { tokio::spawn(spare.live()).await })??;
         newborn = same;
-        let Fate::Become(settled) = fate else { return Ok(()) };
+        let Fate::Become(housemates) = fate else { return Ok(()) };
+        let Some(settled) = housemates.first() else { return Ok(()) };
         if newborn.birth.client_limit > 1 {
-            socket = Some(bind(&newborn, &settled)?);
+            socket = Some(bind(&newborn, settled)?);
         }
         newborn.listeners.clear();
         if !settled.target.chroot.is_empty() {
             sys::privilege::chroot(settled.target.chroot.as_ref())?;
         }
         sys::privilege::take_identity(&settled.target.identity)?;
-        first = Some(*settled);
+        first = housemates;
     }
     sandbox::apply(newborn.row.sandbox, &newborn.log)?;
     let runtime = newborn.runtime(newborn.row.threads)?;
@@ -144,7 +145,7 @@ where
         let state = Arc::new(open(&process)?);
         let serve = move |session| serve(state.clone(), session);
         let house = Arc::new(House::new(process.clone(), asker, Arc::new(serve)));
-        if first.is_none() {
+        if first.is_empty() {
             process.tell_master(ToMaster::Ready, None);
         }
         let result = tokio::spawn(house.live(first, socket)).await.map_err(Fatal::from).flatten();

@@ -44,11 +44,11 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
     /// Serves until the process is to end and the last session has left.
     pub(crate) async fn live(
         self: Arc<Self>,
-        first: Option<Settled>,
+        first: Vec<Settled>,
         socket: Option<std::os::unix::net::UnixListener>,
     ) -> Result<(), Fatal> {
-        let is_heir = first.is_some();
-        if let Some(settled) = first {
+        let is_heir = !first.is_empty();
+        for settled in first {
             let guard = self.count.enter();
             tokio::spawn(self.clone().welcome(settled.arrived, settled.user, guard));
         }

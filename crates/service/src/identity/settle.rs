@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Logger;
 use ipc::control::Birth;
-use ipc::handover::{FailureKind, Reply, Request};
+use ipc::handover::{FailureKind, Known, Reply, Request};
 use settings::{Filter, Settings, Snapshot};
 
 use crate::authmaster::{Client, LoginId, Lookup, User};
@@ -42,6 +42,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Settled {
     pub(crate) arrived: Arc<Arrived>,
     pub(crate) user: User,
+    /// The user as auth told it: for [`Target::of`] changes what a chroot is about.
+    pub(crate) told: Known,
     pub(crate) target: Target,
 }
 
@@ -122,6 +124,12 @@ impl Asker {
                 return None;
             }
         };
+        // Without root's rights there is one identity only, and nobody passes on what he knows.
+        let is_trusted = || link.peer().is_ok_and(|peer| peer.uid == 0);
+        if request.known.is_some() && !is_trusted() {
+            self.log.error("hand-over: a process without root's rights told us who its client is");
+            return None;
+        }
         let parts = || -> Result<Arrived, LinkError> {
             let client = link.descriptor()?;
             // A spare that became something else passes on where the answer goes to.
@@ -134,9 +142,24 @@ impl Asker {
         parts().map_err(|error| self.log.error(format_args!("hand-over: {}", base::chain(&error)))).ok()
     }
 
-    /// Asks auth whose the client is.
+    /// Learns whose the client is, from auth or from the process that has asked auth already.
     pub(crate) async fn settle(&self, arrived: &Arc<Arrived>) -> Result<Settled, Refused> {
-        let request = &arrived.request;
+        let mut user = match arrived.request.known.clone() {
+            Some(Known { username, fields }) => User { name: username, fields },
+            None => self.ask(&arrived.request).await?,
+        };
+        let told = Known { username: user.name.clone(), fields: user.fields.clone() };
+        let settings = self.settings(&arrived.request);
+        match Target::of(&mut user, &settings, &self.birth) {
+            Ok(target) => Ok(Settled { arrived: arrived.clone(), user, told, target }),
+            Err(reason) => {
+                self.session_log(&user.name, &arrived.request).error(&reason);
+                Err(Refused::internal())
+            }
+        }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<User, Refused> {
         let login = LoginId {
             client_pid: request.client_pid,
             auth_id: request.auth_id,
@@ -157,31 +180,23 @@ impl Asker {
                 return Err(Refused::expired());
             }
         }
-        let mut user = match self.auth.login(&login).await {
-            Ok(Lookup::Found(user)) => user,
+        match self.auth.login(&login).await {
+            Ok(Lookup::Found(user)) => Ok(user),
             Ok(Lookup::NotFound) => {
                 failed("Authenticated user not found from userdb");
-                return Err(Refused::internal());
+                Err(Refused::internal())
             }
             Ok(Lookup::Failed { reason: Some(reason), .. }) => {
                 failed(&format!("Internal auth failure: {reason}"));
-                return Err(Refused { kind: FailureKind::Denied, client_text: reason });
+                Err(Refused { kind: FailureKind::Denied, client_text: reason })
             }
             Ok(Lookup::Failed { reason: None, .. }) => {
                 failed("Internal auth failure");
-                return Err(Refused::internal());
+                Err(Refused::internal())
             }
             Err(error) => {
                 failed(&base::chain(&error).to_string());
-                return Err(Refused::expired());
-            }
-        };
-        let settings = self.settings(request);
-        match Target::of(&mut user, &settings, &self.birth) {
-            Ok(target) => Ok(Settled { arrived: arrived.clone(), user, target }),
-            Err(reason) => {
-                self.session_log(&user.name, request).error(&reason);
-                Err(Refused::internal())
+                Err(Refused::expired())
             }
         }
     }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use base::Logger;
 use ipc::control::{Listener, ToChild, ToMaster};
+use ipc::handover::Request;
 use ipc::identity::{Pass, PassReply};
 use sys::signal::Signal;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::birth::{Line, Newborn, read_settings};
 use crate::control;
@@ -26,15 +27,17 @@ use crate::stream::Stream;
 
 /// How long an identity process may take to say whether it takes a client.
 const PASS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection without a request may hold up a spare that becomes an identity process.
+/// How long lookups under way may hold up a spare that becomes an identity process.
+const LATE_ANSWER: Duration = Duration::from_secs(2);
+/// And connections on which no request has come yet.
 const LATE_REQUEST: Duration = Duration::from_millis(200);
 
 /// What becomes of a spare.
 pub(crate) enum Fate {
     /// It is not needed any more.
     End,
-    /// It shall be the process of this client's identity.
-    Become(Box<Settled>),
+    /// It shall be the process of these clients' identity; there is one at least.
+    Become(Vec<Settled>),
 }
 
 pub(crate) struct Spare {
@@ -104,8 +107,8 @@ impl Spare {
                 Some(done) = tasks.join_next() => match done {
                     Ok((id, Some(settled))) => {
                         forget(&under_way, id);
-                        self.forward_rest(&mut tasks, &under_way).await;
-                        return Ok(Fate::Become(Box::new(settled)));
+                        acceptor.close();
+                        return Ok(Fate::Become(self.gather(settled, &mut tasks, &under_way).await));
                     }
                     Ok((id, None)) => {
                         forget(&under_way, id);
@@ -180,40 +183,64 @@ impl Spare {
         Ok(true)
     }
 
-    /// Hands everything under way to another spare: this process is about to lose the rights that
-    /// it takes.
-    async fn forward_rest(&self, tasks: &mut JoinSet<(u64, Option<Settled>)>, under_way: &UnderWay) {
-        let unread = || {
-            let under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.values().any(Option::is_none)
-        };
-        let late = async {
-            while unread()
-                && let Some(done) = tasks.join_next().await
-            {
-                if let Ok((id, None)) = done {
-                    forget(under_way, id);
-                }
-            }
-        };
-        let _ = timeout(LATE_REQUEST, late).await;
-        tasks.shutdown().await;
-        let rest = std::mem::take(&mut *under_way.lock().unwrap_or_else(PoisonError::into_inner));
-        for arrived in rest.into_values().flatten() {
-            if let Err(error) = self.forward(&arrived).await {
-                self.newborn
-                    .log
-                    .error(format_args!("hand-over to the next process: {}", base::chain(&error)));
-                refuse(&arrived, Refused::internal());
+    /// Ends what is under way, for this process is about to lose the rights that it takes. Clients of
+    /// the same identity come along; those of others go to the next spare, with what auth said about
+    /// them, since auth says it once.
+    async fn gather(
+        &self,
+        first: Settled,
+        tasks: &mut JoinSet<(u64, Option<Settled>)>,
+        under_way: &UnderWay,
+    ) -> Vec<Settled> {
+        let mut housemates = vec![first];
+        for settled in self.finish(tasks, under_way).await {
+            match housemates.first().is_some_and(|first| first.target == settled.target) {
+                true => housemates.push(settled),
+                false => self.forward(settled).await,
             }
         }
+        for arrived in under_way.lock().unwrap_or_else(PoisonError::into_inner).drain().filter_map(|it| it.1) {
+            refuse(&arrived, Refused::internal());
+        }
+        housemates
     }
 
-    async fn forward(&self, arrived: &Arrived) -> Result<(), LinkError> {
+    /// Waits for the tasks under way, but not for ever.
+    async fn finish(
+        &self,
+        tasks: &mut JoinSet<(u64, Option<Settled>)>,
+        under_way: &UnderWay,
+    ) -> Vec<Settled> {
+        let (begun, mut finished) = (Instant::now(), Vec::new());
+        loop {
+            let is_asking =
+                under_way.lock().unwrap_or_else(PoisonError::into_inner).values().any(Option::is_some);
+            let deadline = begun + if is_asking { LATE_ANSWER } else { LATE_REQUEST };
+            let Ok(Some(done)) = timeout_at(deadline, tasks.join_next()).await else { break };
+            if let Ok((id, settled)) = done {
+                forget(under_way, id);
+                finished.extend(settled);
+            }
+        }
+        tasks.shutdown().await;
+        finished
+    }
+
+    async fn forward(&self, settled: Settled) {
+        let Settled { arrived, told, .. } = settled;
+        let request = Request { known: Some(told), ..arrived.request.clone() };
         let listener = self.newborn.birth.listeners.iter().find(|listener| takes_hand_overs(listener));
         let name = listener.map(|listener| listener.name.as_str()).unwrap_or_default();
-        let link = Link::connect(PathBuf::from(&self.newborn.birth.base_dir).join(name)).await?;
-        link.send_with(&arrived.request, &[arrived.client.as_fd(), arrived.reply.as_fd()]).await
+        let path = PathBuf::from(&self.newborn.birth.base_dir).join(name);
+        let sent = async {
+            let link = Link::connect(path).await?;
+            link.send_with(&request, &[arrived.client.as_fd(), arrived.reply.as_fd()]).await
+        };
+        if let Err(error) = sent.await {
+            let log = &self.newborn.log;
+            log.error(format_args!("hand-over to the next process: {}", base::chain(&error)));
+            refuse(&arrived, Refused::internal());
+        }
     }
 }
 
