@@ -135,7 +135,8 @@ fn each_process_is_who_it_should_be_and_locked_in() {
         }
         assert_eq!(facts.ids("Uid"), [harness::host::MAIL_ID; 4]);
         assert_eq!(facts.ids("Gid"), [harness::host::MAIL_ID; 4]);
-        assert_eq!(facts.get("Groups"), harness::host::MAIL_ID.to_string());
+        // `extra_groups = $default_internal_group`, as in 2.3.
+        assert_eq!(facts.get("Groups"), user("dovecot").1.to_string());
         assert_locked(&facts, "imap");
     }
 }

@@ -64,9 +64,7 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
     let _ = sys::privilege::raise_descriptor_limit(DESCRIPTORS_WANTED);
     let nursery = Nursery::new().map_err(system)?;
     let snapshot = read_config(&nursery, config)?;
-    let plan = Plan::of(&snapshot, tools.program).map_err(|error| {
-        Refusal::fatal(format_args!("Error in configuration file {}: {error}", config.display()))
-    })?;
+    let plan = Plan::of(&snapshot, tools.program).map_err(Refusal::fatal)?;
     refuse_second(&plan.base_dir)?;
     rundir::prepare(&plan).map_err(Refusal::fatal)?;
     check_log_files(&snapshot)?;
@@ -191,8 +189,9 @@ impl Server {
     /// Makes the instance known, and says in the log that it starts.
     fn announce(&mut self, leftovers: Vec<String>) -> Result<(), Refusal> {
         let base_dir = self.plan.base_dir.clone();
-        rundir::write_pid(&base_dir).map_err(Refusal::fatal)?;
         rundir::link_config(&base_dir, &self.config).map_err(Refusal::fatal)?;
+        // Last: who waits for the pid file finds everything there.
+        rundir::write_pid(&base_dir).map_err(Refusal::fatal)?;
         let protocols = match self.plan.protocols.is_empty() {
             true => " without any protocols".to_owned(),
             false => format!(" for {}", self.plan.protocols.join(", ")),
