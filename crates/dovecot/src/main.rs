@@ -6,6 +6,9 @@ mod quickstart;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: sys::malloc::OrExit = sys::malloc::OrExit;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let name = args.first().map_or("", String::as_str);
