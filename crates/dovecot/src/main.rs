@@ -26,7 +26,8 @@ fn dovecot(args: &[String]) -> ExitCode {
     if args.get(1).is_some_and(|word| word == "quickstart") {
         return quickstart::main(args.get(2..).unwrap_or_default());
     }
-    master::main(args, master::Tools { doveadm: doveadm::main, doveconf: doveadm::doveconf::main, program })
+    let (doveadm, doveconf, note) = (doveadm::main, doveadm::doveconf::main, backplane::log::note);
+    master::main(args, master::Tools { doveadm, doveconf, note, program })
 }
 
 /// All processes of all crates.

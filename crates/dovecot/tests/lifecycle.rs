@@ -39,6 +39,7 @@ fn a_second_start_is_refused() {
         host.dir().display()
     );
     assert_eq!((harness::host::stderr(&output), output.status.code()), (expected, Some(89)));
+    host.wait_log("master: Fatal: Dovecot is already running with PID ");
 }
 
 #[test]
@@ -52,6 +53,8 @@ fn a_port_in_use_is_named() {
          Fatal: Failed to start listeners\n"
     );
     assert_eq!((harness::host::stderr(&output), output.status.code()), (expected, Some(89)));
+    host.wait_log("master: Error: service(imap-login): listen(");
+    host.wait_log("master: Fatal: Failed to start listeners");
 }
 
 #[test]

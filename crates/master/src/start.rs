@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
+use base::log::Level;
 use settings::{Snapshot, key};
 use sys::signal::{Signal, Signals};
 use sys::spawn::Side;
@@ -43,6 +44,15 @@ impl Refusal {
     fn fatal(text: impl Display) -> Self {
         Self { lines: vec![format!("Fatal: {text}")], status: STATUS_FATAL }
     }
+
+    fn for_log(&self) -> Vec<(Level, String)> {
+        let levelled = |line: &String| match line.split_once(": ") {
+            Some(("Fatal", text)) => (Level::Fatal, text.to_owned()),
+            Some(("Error", text)) => (Level::Error, text.to_owned()),
+            _ => (Level::Error, line.clone()),
+        };
+        self.lines.iter().map(levelled).collect()
+    }
 }
 
 /// Starts the server; returns when it has stopped or, unless `foreground`, as soon as it runs.
@@ -64,6 +74,24 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
     let _ = sys::privilege::raise_descriptor_limit(DESCRIPTORS_WANTED);
     let nursery = Nursery::new().map_err(system)?;
     let snapshot = read_config(&nursery, config)?;
+    let settings = snapshot.clone();
+    start(nursery, snapshot, passed, config, foreground, tools).inspect_err(|refusal| {
+        // Without a log file there is only standard error.
+        if refusal.status != STATUS_LOG {
+            (tools.note)(&settings, &refusal.for_log());
+        }
+    })
+}
+
+fn start(
+    nursery: Nursery,
+    snapshot: Snapshot,
+    passed: Vec<OwnedFd>,
+    config: &Path,
+    foreground: bool,
+    tools: Tools,
+) -> Result<(), Refusal> {
+    let system = |error: io::Error| Refusal::fatal(base::reason(&error));
     let plan = Plan::of(&snapshot, tools.program).map_err(Refusal::fatal)?;
     refuse_second(&plan.base_dir)?;
     rundir::prepare(&plan).map_err(Refusal::fatal)?;
