@@ -6,6 +6,9 @@ mod quickstart;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: sys::malloc::OrExit = sys::malloc::OrExit;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let name = args.first().map_or("", String::as_str);
@@ -23,7 +26,8 @@ fn dovecot(args: &[String]) -> ExitCode {
     if args.get(1).is_some_and(|word| word == "quickstart") {
         return quickstart::main(args.get(2..).unwrap_or_default());
     }
-    master::main(args, master::Tools { doveadm: doveadm::main, doveconf: doveadm::doveconf::main, program })
+    let (doveadm, doveconf, note) = (doveadm::main, doveadm::doveconf::main, backplane::log::note);
+    master::main(args, master::Tools { doveadm, doveconf, note, program })
 }
 
 /// All processes of all crates.

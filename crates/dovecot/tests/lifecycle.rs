@@ -39,6 +39,7 @@ fn a_second_start_is_refused() {
         host.dir().display()
     );
     assert_eq!((harness::host::stderr(&output), output.status.code()), (expected, Some(89)));
+    host.wait_log("master: Fatal: Dovecot is already running with PID ");
 }
 
 #[test]
@@ -52,6 +53,8 @@ fn a_port_in_use_is_named() {
          Fatal: Failed to start listeners\n"
     );
     assert_eq!((harness::host::stderr(&output), output.status.code()), (expected, Some(89)));
+    host.wait_log("master: Error: service(imap-login): listen(");
+    host.wait_log("master: Fatal: Failed to start listeners");
 }
 
 #[test]
@@ -68,9 +71,8 @@ fn a_broken_configuration_is_refused_in_2_3s_words() {
 #[test]
 fn it_goes_into_the_background_and_stops() {
     let host = builder().prepare();
-    // The daemon keeps no descriptor of ours, so that this returns.
-    let output = host.run("dovecot", &[]);
-    assert!(output.status.success(), "{}", harness::host::stderr(&output));
+    let (status, said) = host.daemonise(&host.conf());
+    assert!(status.success(), "{said}");
     let pid_file = host.dir().join("run/master.pid");
     let pid: i32 = wait_for("a pid file", || fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
     wait_for("the server listens", || std::net::TcpStream::connect(host.address("imap")).ok());
@@ -114,6 +116,10 @@ fn a_reload_keeps_sessions_and_brings_new_settings() {
     });
     assert!(noop(&mut session).starts_with("n OK"));
     assert!(noop(&mut stranger).starts_with("n OK"));
+    if !is_ours() {
+        // 2.3 gives this login up: "Auth server restarted (pid …), aborting auth".
+        return;
+    }
     let lines = stranger.imap("l", "LOGIN user2 pass");
     assert!(lines.last().is_some_and(|line| line.starts_with("l OK")), "{lines:?}");
 }
@@ -182,7 +188,8 @@ fn any_process_may_be_killed() {
     drop(host.login("user1"));
     let services: &[&str] = match is_ours() {
         true => &["anvil", "log", "config", "auth", "imap-login", "imap"],
-        false => &["log", "config", "auth"],
+        // 2.3 logs nothing more after the death of `log`, and forgets logins with that of `anvil`.
+        false => &["config", "auth"],
     };
     for service in services {
         let mut session = host.login("user1");

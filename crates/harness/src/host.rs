@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -106,21 +109,55 @@ impl Builder {
     }
 }
 
-/// The ports of a host.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    imap: u16,
-    imaps: u16,
-    pop3: u16,
-    pop3s: u16,
+/// The ports of a host, which no other test on this machine takes while they are claimed.
+#[derive(Debug)]
+struct Ports {
+    numbers: [u16; 4],
+    _claims: [UnixListener; 4],
 }
+
+/// Below the ports that the kernel gives to connections going out: one of those may be taken between
+/// the moment it was found free and the server's start.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 impl Ports {
     fn free() -> Self {
-        let listeners = [(); 4].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-        let [imap, imaps, pop3, pop3s] = listeners.map(|l| l.local_addr().expect("a bound port").port());
-        Self { imap, imaps, pop3, pop3s }
+        // Where to begin looking; hosts that begin at the same place are told apart by the claims.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let begin = u64::from(std::process::id()) * 64;
+        let claimed = [(); 4].map(|()| {
+            loop {
+                let step = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
+                let length = u64::from(PORTS.end - PORTS.start);
+                let number = PORTS.start + u16::try_from((begin + step) % length).expect("a port");
+                if let Some(claim) = claim(number) {
+                    break (number, claim);
+                }
+            }
+        });
+        Self {
+            numbers: claimed.each_ref().map(|(number, _)| *number),
+            _claims: claimed.map(|(_, claim)| claim),
+        }
     }
+
+    fn number(&self, listener: &str) -> u16 {
+        let [imap, imaps, pop3, pop3s] = self.numbers;
+        match listener {
+            "imap" => imap,
+            "imaps" => imaps,
+            "pop3" => pop3,
+            "pop3s" => pop3s,
+            other => panic!("no listener {other}"),
+        }
+    }
+}
+
+/// Claims a port if it is free. The claim ends with the process, if not before.
+fn claim(number: u16) -> Option<UnixListener> {
+    let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("culver-test-port-{number}"));
+    let claim = UnixListener::bind_addr(&name.expect("a short name")).ok()?;
+    TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok().map(|_| claim)
 }
 
 /// A server in a directory of its own. Dropping it stops the server and removes the directory.
@@ -150,14 +187,7 @@ impl Host {
 
     /// The address of `imap`, `imaps`, `pop3` or `pop3s`.
     pub fn address(&self, listener: &str) -> SocketAddr {
-        let port = match listener {
-            "imap" => self.ports.imap,
-            "imaps" => self.ports.imaps,
-            "pop3" => self.ports.pop3,
-            "pop3s" => self.ports.pop3s,
-            other => panic!("no listener {other}"),
-        };
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.number(listener)))
     }
 
     /// A connection that has read its greeting.
@@ -209,6 +239,17 @@ impl Host {
         command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
+    /// Runs `dovecot -c conf`, which goes into the background, where the original keeps its standard
+    /// error open: what it says is read from a file. Gives exit status and words.
+    pub fn daemonise(&self, conf: &Path) -> (ExitStatus, String) {
+        let said = self.dir().join("stderr");
+        let output = fs::File::create(&said).expect("a file for standard error");
+        let mut command = Command::new(self.program("dovecot"));
+        command.arg("-c").arg(conf).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let status = command.status().expect("dovecot starts");
+        (status, fs::read_to_string(said).expect("what it said"))
+    }
+
     /// Runs `doveadm` and gives back its standard output; it must succeed.
     pub fn doveadm(&self, args: &[&str]) -> String {
         let output = self.run("doveadm", args);
@@ -248,6 +289,9 @@ impl Host {
         self.master = Some(command.spawn().expect("the server starts"));
         wait_for("the server listens", || {
             self.assert_alive();
+            // It is written when all sockets are there.
+            let pid = fs::read_to_string(self.dir().join("run/master.pid")).ok()?;
+            (pid.trim() == self.master_pid().to_string()).then_some(())?;
             TcpStream::connect(self.address("imap")).ok()
         });
     }
@@ -324,10 +368,10 @@ impl Host {
             .replace("@UID@", &uid.to_string())
             .replace("@GID@", &gid.to_string())
             .replace("@ME@", &me())
-            .replace("@IMAP@", &self.ports.imap.to_string())
-            .replace("@IMAPS@", &self.ports.imaps.to_string())
-            .replace("@POP3@", &self.ports.pop3.to_string())
-            .replace("@POP3S@", &self.ports.pop3s.to_string());
+            .replace("@IMAP@", &self.ports.number("imap").to_string())
+            .replace("@IMAPS@", &self.ports.number("imaps").to_string())
+            .replace("@POP3@", &self.ports.number("pop3").to_string())
+            .replace("@POP3S@", &self.ports.number("pop3s").to_string());
         fs::write(self.conf(), text).expect("the configuration");
     }
 }

@@ -229,7 +229,7 @@ impl Drop for Ticket {
 /// The connection's life, again and again.
 async fn run(client: AuthClient) {
     let inner = &client.0;
-    let (mut was_ready, mut has_complained) = (false, false);
+    let (mut was_ready, mut refusals) = (false, 0_u32);
     loop {
         let reason = tokio::select! {
             reason = connection(&client, &mut was_ready) => reason,
@@ -238,13 +238,14 @@ async fn run(client: AuthClient) {
         let is_over = reason.is_none();
         let lost = matches!(*inner.state.borrow(), AuthState::Ready(_));
         match reason {
-            Some(End::NoConnection(error)) if !has_complained => {
-                has_complained = true;
+            // The first may only mean that all processes are about to end, the others are no news.
+            Some(End::NoConnection(error)) if refusals == 1 => {
+                refusals = 2;
                 inner.log.error(format_args!("auth: connect({}) failed: {error}", inner.path.display()));
             }
-            Some(End::NoConnection(_)) => {}
+            Some(End::NoConnection(_)) => refusals = refusals.saturating_add(1),
             Some(End::Protocol(error)) => inner.log.error(format_args!("auth: {error}")),
-            Some(End::Closed) | None => has_complained = false,
+            Some(End::Closed) | None => refusals = 0,
             Some(End::ClosedEarly) if !was_ready => {
                 inner.state.send_replace(AuthState::Broken);
             }

@@ -229,6 +229,17 @@ impl Server {
             for child in self.children.values_mut().filter(|child| child.service == Some(at)) {
                 child.wire.send(&ToChild::Crowded, None);
             }
+            // They drop their oldest.
+            self.warn_of_drops(at);
+        }
+    }
+
+    fn warn_of_drops(&mut self, at: usize) {
+        let service = &mut self.services[at];
+        if service.warns_of_drop(sys::clock::unix_seconds()) {
+            let text = service.limit_text();
+            let name = service.plan.name.clone();
+            self.log.warning(format_args!("service({name}): {text}, client connections are being dropped"));
         }
     }
 
@@ -242,10 +253,8 @@ impl Server {
                 dropped += 1;
             }
         }
-        if dropped > 0 && service.warns_of_drop(sys::clock::unix_seconds()) {
-            let text = service.limit_text();
-            let name = service.plan.name.clone();
-            self.log.warning(format_args!("service({name}): {text}, client connections are being dropped"));
+        if dropped > 0 {
+            self.warn_of_drops(at);
         }
     }
 

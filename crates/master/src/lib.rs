@@ -37,6 +37,8 @@ pub struct Tools {
     pub doveadm: fn(&[String]) -> i32,
     /// `doveconf` likewise.
     pub doveconf: fn(&[String]) -> i32,
+    /// Writes lines to the log where there is no log process yet.
+    pub note: fn(&settings::Snapshot, &[(base::Level, String)]),
     /// A process that the master may start: whether there is one of this name, and whether it
     /// talks to anvil.
     pub program: fn(&str) -> Option<Program>,

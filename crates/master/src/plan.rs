@@ -393,7 +393,12 @@ fn resolve(word: &str) -> Result<Vec<IpAddr>, String> {
     }
     match (word, 0).to_socket_addrs() {
         Ok(addresses) => Ok(addresses.map(|address| address.ip()).collect()),
-        Err(error) => Err(format!("listen: Can't resolve address {word}: {error}")),
+        Err(error) => {
+            // The resolver's own words come behind those of the standard library.
+            let text = error.to_string();
+            let reason = text.rsplit_once("information: ").map_or(text.as_str(), |(_, reason)| reason);
+            Err(format!("Can't resolve address {word}: {reason}"))
+        }
     }
 }
 

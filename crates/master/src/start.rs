@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
+use base::log::Level;
 use settings::{Snapshot, key};
 use sys::signal::{Signal, Signals};
 use sys::spawn::Side;
@@ -43,6 +44,15 @@ impl Refusal {
     fn fatal(text: impl Display) -> Self {
         Self { lines: vec![format!("Fatal: {text}")], status: STATUS_FATAL }
     }
+
+    fn for_log(&self) -> Vec<(Level, String)> {
+        let levelled = |line: &String| match line.split_once(": ") {
+            Some(("Fatal", text)) => (Level::Fatal, text.to_owned()),
+            Some(("Error", text)) => (Level::Error, text.to_owned()),
+            _ => (Level::Error, line.clone()),
+        };
+        self.lines.iter().map(levelled).collect()
+    }
 }
 
 /// Starts the server; returns when it has stopped or, unless `foreground`, as soon as it runs.
@@ -64,9 +74,25 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
     let _ = sys::privilege::raise_descriptor_limit(DESCRIPTORS_WANTED);
     let nursery = Nursery::new().map_err(system)?;
     let snapshot = read_config(&nursery, config)?;
-    let plan = Plan::of(&snapshot, tools.program).map_err(|error| {
-        Refusal::fatal(format_args!("Error in configuration file {}: {error}", config.display()))
-    })?;
+    let settings = snapshot.clone();
+    start(nursery, snapshot, passed, config, foreground, tools).inspect_err(|refusal| {
+        // Without a log file there is only standard error.
+        if refusal.status != STATUS_LOG {
+            (tools.note)(&settings, &refusal.for_log());
+        }
+    })
+}
+
+fn start(
+    nursery: Nursery,
+    snapshot: Snapshot,
+    passed: Vec<OwnedFd>,
+    config: &Path,
+    foreground: bool,
+    tools: Tools,
+) -> Result<(), Refusal> {
+    let system = |error: io::Error| Refusal::fatal(base::reason(&error));
+    let plan = Plan::of(&snapshot, tools.program).map_err(Refusal::fatal)?;
     refuse_second(&plan.base_dir)?;
     rundir::prepare(&plan).map_err(Refusal::fatal)?;
     check_log_files(&snapshot)?;
@@ -191,8 +217,9 @@ impl Server {
     /// Makes the instance known, and says in the log that it starts.
     fn announce(&mut self, leftovers: Vec<String>) -> Result<(), Refusal> {
         let base_dir = self.plan.base_dir.clone();
-        rundir::write_pid(&base_dir).map_err(Refusal::fatal)?;
         rundir::link_config(&base_dir, &self.config).map_err(Refusal::fatal)?;
+        // Last: who waits for the pid file finds everything there.
+        rundir::write_pid(&base_dir).map_err(Refusal::fatal)?;
         let protocols = match self.plan.protocols.is_empty() {
             true => " without any protocols".to_owned(),
             false => format!(" for {}", self.plan.protocols.join(", ")),

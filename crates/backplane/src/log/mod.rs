@@ -18,6 +18,7 @@ use base::Level;
 use ipc::control::ToLog;
 use ipc::log::{ErrorsQuery, level_of};
 use service::{Entry, Fatal, Link, Opening, Order, Process};
+use settings::Snapshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -40,6 +41,22 @@ pub fn entry() -> Entry {
 fn open(opening: &Opening<'_>) -> Result<Outputs, Fatal> {
     let paths = Paths::of(&opening.settings.root());
     Outputs::open(&paths).map_err(|error| Fatal::from(error).with_status(STATUS_CANNOT_OPEN))
+}
+
+/// Writes lines of the master to the log before there is a log process, because there will be none.
+/// Standard error has been told already.
+pub fn note(settings: &Snapshot, lines: &[(Level, String)]) {
+    let mut paths = Paths::of(&settings.root());
+    if paths.log_path == "/dev/stderr" {
+        return;
+    }
+    // Errors go to one of the three only.
+    (paths.info_log_path, paths.debug_log_path) = Default::default();
+    if let Ok(mut outputs) = Outputs::open(&paths) {
+        for (level, text) in lines {
+            outputs.write(&Line::new(*level, "master: ", text), writer::now_us());
+        }
+    }
 }
 
 async fn run(process: Process, outputs: Outputs) -> Result<(), Fatal> {
