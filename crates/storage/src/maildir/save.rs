@@ -287,6 +287,7 @@ impl SaveBatch for Batch {
             size: 0,
             virtual_size: 0,
             after_cr: false,
+            ends_in_cr: false,
         });
         Ok(())
     }
@@ -391,6 +392,8 @@ struct Writer {
     virtual_size: u64,
     /// A CR has come that is not written yet: it is dropped before an LF.
     after_cr: bool,
+    /// The last byte written is a CR.
+    ends_in_cr: bool,
 }
 
 impl Writer {
@@ -416,8 +419,10 @@ impl Writer {
                     match rest.first() {
                         Some(b'\r') => self.after_cr = true,
                         _ => {
-                            self.put(if self.shared.settings.mail_save_crlf { b"\r\n" } else { b"\n" })?;
-                            self.virtual_size += 2;
+                            let crlf = self.shared.settings.mail_save_crlf;
+                            // A CR that stays before a bare LF is read back as part of the line's end.
+                            self.virtual_size += if !crlf && self.ends_in_cr { 1 } else { 2 };
+                            self.put(if crlf { b"\r\n" } else { b"\n" })?;
                         }
                     }
                     bytes = rest.get(1..).unwrap_or_default();
@@ -430,6 +435,7 @@ impl Writer {
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
         self.size += bytes.len() as u64;
+        self.ends_in_cr = bytes.last().map_or(self.ends_in_cr, |&byte| byte == b'\r');
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -441,7 +447,8 @@ impl Writer {
     }
 
     fn finish(mut self) -> Result<Pending> {
-        if self.after_cr {
+        // As in 2.3: half a line end at the end of a message is none.
+        if self.after_cr && self.shared.settings.mail_save_crlf {
             self.put(b"\r")?;
             self.virtual_size += 1;
         }
