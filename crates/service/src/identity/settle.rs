@@ -162,7 +162,7 @@ impl Asker {
             }
         };
         let settings = self.settings(request);
-        match Target::of(&mut user, &settings, &self.birth) {
+        match Target::of(&mut user, &settings, self.birth.identity.as_ref()) {
             Ok(target) => Ok(Settled { arrived: arrived.clone(), user, target }),
             Err(reason) => {
                 self.session_log(&user.name, request).error(&reason);
