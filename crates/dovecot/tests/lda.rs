@@ -27,7 +27,6 @@ fn start_prepared(host: &mut Host) {
     host.start();
     let socket = host.dir().join("run/auth-userdb");
     wait_for("auth listens", || std::os::unix::net::UnixStream::connect(&socket).ok());
-    host.wait_log("starting up");
 }
 
 fn is_ours() -> bool {
@@ -93,9 +92,18 @@ fn names(dir: &Path) -> Vec<PathBuf> {
 /// The newest message in `new/` of a mailbox.
 #[track_caller]
 fn newest(maildir: &Path) -> (String, Vec<u8>) {
-    let path = names(&maildir.join("new")).pop().expect("a message");
+    let paths = names(&maildir.join("new"));
+    let path = paths.into_iter().max_by_key(|path| arrival(path)).expect("a message");
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     (name, fs::read(path).expect("a message"))
+}
+
+/// Seconds and microseconds in a name: `1795641181.M749265P12446.host`.
+fn arrival(path: &Path) -> (u64, u64) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let number = |text: &str| text.parse().unwrap_or_default();
+    let (secs, rest) = name.split_once(".M").unwrap_or_default();
+    (number(secs), number(rest.split('P').next().unwrap_or_default()))
 }
 
 fn count(maildir: &Path) -> usize {
@@ -346,7 +354,8 @@ fn senders_recipients_and_the_log_format() {
     let check = |input: &str, args: &[&str], format: &str, expected: &str| {
         let format = format!("deliver_log_format={format}");
         let log = deliver(&host, &[&["-d", "user1", "-o", format.as_str()], args].concat(), input, 0);
-        let line = log.lines().rfind(|line| line.contains(": Info: ")).unwrap_or_default();
+        let line =
+            log.lines().rfind(|line| line.contains("lda(") && line.contains(": Info: ")).unwrap_or_default();
         assert_eq!(line.split_once(": Info: ").map(|line| line.1), Some(expected), "{args:?}");
     };
     let sender = |args: &[&str], expected: &str| {

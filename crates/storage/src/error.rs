@@ -114,7 +114,7 @@ impl Error {
         let path = path.into();
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NoPermission(format!("{op}({}) failed: {source}", path.display()))
+                Self::NoPermission(format!("{op}({}) failed: {}", path.display(), base::reason(&source)))
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { op, path, source },
             _ => Self::Temporary { op, path, source },

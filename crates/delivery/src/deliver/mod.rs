@@ -159,8 +159,8 @@ impl Delivery<'_> {
     /// The bare prefix of INBOX's namespace means INBOX.
     fn real_name<'n>(&self, name: &'n str) -> &'n str {
         let mut namespaces = self.user.namespaces().iter().filter(|namespace| namespace.settings().inbox);
-        let is_prefix = namespaces.any(|namespace| !name.is_empty() && namespace.prefix() == name);
-        if is_prefix || name.is_empty() { INBOX } else { name }
+        let is_prefix = namespaces.any(|namespace| namespace.prefix() == name);
+        if is_prefix { INBOX } else { name }
     }
 
     /// What the log's status line says of an error. What the administrator has to look at also gets a
@@ -170,7 +170,7 @@ impl Delivery<'_> {
             ErrorKind::NotFound | ErrorKind::NotPossible | ErrorKind::Params => error.client_text(),
             ErrorKind::Quota if !error.is_internal() => error.client_text(),
             _ => {
-                let text = format!("Mailbox {name}: {}", base::chain(error));
+                let text = format!("Mailbox {name}: {}", for_log(error));
                 self.log.error(&text);
                 text
             }
@@ -247,6 +247,18 @@ fn failed(error: &Error) -> Attempt {
         Error::QuotaExceeded(_) => Failure::Quota(text),
         _ => Failure::Temporary(text),
     })
+}
+
+/// The error with its causes, in the system's words alone.
+fn for_log(error: &Error) -> String {
+    match error {
+        Error::Temporary { source, .. } | Error::NoSpace { source, .. } => {
+            format!("{error}: {}", base::reason(source))
+        }
+        // Says "Permission denied" itself.
+        Error::NoPermission(text) if text.contains(" failed: ") => text.clone(),
+        error => base::chain(error).to_string(),
+    }
 }
 
 /// 2.3's words for what only the log explains.

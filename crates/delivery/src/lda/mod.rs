@@ -101,7 +101,7 @@ impl Run<'_> {
         ));
         let (mut message, line_sender) = self.message()?;
         let envelope = self.envelope(&message, line_sender.as_deref(), &delivery, mail_user.username());
-        let mailbox = self.options.mailbox.as_deref().unwrap_or("INBOX");
+        let mailbox = self.options.mailbox.as_deref().filter(|name| !name.is_empty()).unwrap_or("INBOX");
         let log = self.log.clone();
         let job =
             Delivery { user: &mail_user, settings: &delivery, envelope: &envelope, log, began: self.began };

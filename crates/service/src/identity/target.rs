@@ -133,7 +133,12 @@ fn check_ids(settings: &Settings, uid: (u32, &str), gid: (u32, &str)) -> Result<
 
 fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
     let named = user.field("chroot").map(str::to_owned);
-    let mut chroot = named.unwrap_or_else(|| settings.get(key::MAIL_CHROOT).to_owned());
+    let setting = settings.get(key::MAIL_CHROOT);
+    if named.is_none() && !setting.is_empty() {
+        // `valid_chroot_dirs` is about what a userdb says, not about the administrator's own setting.
+        return Ok(if setting == "/" { String::new() } else { setting.to_owned() });
+    }
+    let mut chroot = named.unwrap_or_default();
     let split = user.field("home").and_then(|home| home.split_once("/./"));
     if chroot.is_empty()
         && let Some((root, home)) = split
@@ -184,6 +189,7 @@ mod tests {
             &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")],
             Ok((5000, 5000, "/srv/joe")),
         );
+        check("mail_chroot = /x\n", &[("uid", "5000"), ("gid", "5000")], Ok((5000, 5000, "/x")));
         check(
             "valid_chroot_dirs = /srv\n",
             &[("uid", "5000"), ("gid", "5000"), ("chroot", "/srvx")],
