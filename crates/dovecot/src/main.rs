@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         return service::run(entries(), program, args.get(1..).unwrap_or_default().to_vec());
     }
     match name.rsplit('/').next().unwrap_or_default() {
+        "dovecot-lda" | "deliver" => status(delivery::lda::main(&std::env::args_os().collect::<Vec<_>>())),
         "doveadm" => status(doveadm::main(&args)),
         "doveconf" => status(doveadm::doveconf::main(&args)),
         _ => dovecot(&args),

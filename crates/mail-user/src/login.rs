@@ -48,12 +48,26 @@ impl Login {
     /// # Errors
     /// A field or a setting that makes no sense.
     pub fn prepare(self, settings: &Settings, log: &Logger) -> Result<LoggedIn> {
+        self.prepare_showing(settings, log, None)
+    }
+
+    /// The same for a program whose environment is a stranger's: `%{env:NAME}` shows only those
+    /// variables that `environment` names, or all without it.
+    ///
+    /// # Errors
+    /// As [`Login::prepare`].
+    pub fn prepare_showing(
+        self,
+        settings: &Settings,
+        log: &Logger,
+        environment: Option<Vec<String>>,
+    ) -> Result<LoggedIn> {
         let changes = self.fields.iter().filter(|(name, _)| !is_about_the_user(name));
         let changes = changes.map(|(name, value)| (name.as_str(), value.as_str()));
         let settings = settings.with_overrides(changes).map_err(|error| {
             Error::Unsupported(format!("Invalid settings in userdb: {}", base::chain(&error)))
         })?;
-        let mut variables = Variables::of(&self, &settings);
+        let mut variables = Variables::of(&self, &settings, environment);
         let expanding = |error| Error::Unsupported(format!("Failed to expand settings: {error}"));
         let home = match variables.value("home") {
             Some(home) => Some(home.to_owned()),
@@ -120,10 +134,11 @@ fn is_about_the_user(field: &str) -> bool {
 pub struct Variables {
     values: Vec<(char, &'static str, Option<String>)>,
     fields: Vec<(String, String)>,
+    environment: Option<Vec<String>>,
 }
 
 impl Variables {
-    fn of(login: &Login, settings: &Settings) -> Self {
+    fn of(login: &Login, settings: &Settings, environment: Option<Vec<String>>) -> Self {
         let field =
             |name: &str| login.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let ip = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string());
@@ -153,7 +168,7 @@ impl Variables {
             ('\0', "local_ip", ip(login.local_ip)),
             ('\0', "remote_ip", ip(login.remote_ip)),
         ];
-        Self { values, fields: login.fields.clone() }
+        Self { values, fields: login.fields.clone(), environment }
     }
 
     /// Runs `work` with an expander that knows `first` and, after them, the user's variables and
@@ -162,7 +177,10 @@ impl Variables {
         let own = self.values.iter().map(|(short, long, value)| (*short, *long, value.as_deref()));
         let table: Vec<Variable<'_>> = first.iter().copied().chain(own).collect();
         let userdb = |function: &str, argument: &str| (function == "userdb").then(|| self.field(argument));
-        work(&Expander { table: &table, env: &|name| std::env::var(name).ok(), dynamic: &userdb })
+        let is_shown =
+            |name: &str| self.environment.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
+        let env = |name: &str| std::env::var(name).ok().filter(|_| is_shown(name));
+        work(&Expander { table: &table, env: &env, dynamic: &userdb })
     }
 
     fn value(&self, name: &str) -> Option<&str> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use base::Logger;
 use ipc::control::ToMaster;
 use ipc::handover::Request;
+use settings::Settings;
 
 use crate::anvil::AnvilSession;
 use crate::authmaster::User;
@@ -108,6 +109,18 @@ pub struct SessionGuard {
     _guard: ClientGuard,
 }
 
+/// Becomes `user` for good, in a program that the master did not start, and returns the chroot (empty
+/// for none). Where that comes from the home (`/chroot/./home`), the home in the user's fields becomes
+/// the one seen from inside.
+///
+/// # Errors
+/// What the log says, in 2.3's words. The process may be half changed then and must end.
+pub fn become_user(user: &mut User, settings: &Settings) -> Result<String, String> {
+    let target = target::Target::of(user, settings, None)?;
+    target.take().map_err(|error| base::chain(&error).to_string())?;
+    Ok(target.chroot)
+}
+
 /// The life of a mail process.
 pub(crate) fn live<S, F>(
     mut newborn: Newborn,
@@ -132,10 +145,7 @@ where
             socket = Some(bind(&newborn, settled)?);
         }
         newborn.listeners.clear();
-        if !settled.target.chroot.is_empty() {
-            sys::privilege::chroot(settled.target.chroot.as_ref())?;
-        }
-        sys::privilege::take_identity(&settled.target.identity)?;
+        settled.target.take()?;
         first = housemates;
     }
     sandbox::apply(newborn.row.sandbox, &newborn.log)?;

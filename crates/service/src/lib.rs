@@ -16,6 +16,7 @@ mod limits;
 mod link;
 mod logline;
 mod process;
+pub mod programlog;
 pub mod sandbox;
 mod serve;
 mod shutdown;

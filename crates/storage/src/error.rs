@@ -24,9 +24,20 @@ pub enum Error {
     /// Rights on disk or a read-only mailbox forbid it. Holds what was attempted, for the log.
     #[error("Permission denied: {0}")]
     NoPermission(String),
-    /// The user's quota or the disk's is full. Holds what the client sees.
+    /// The user's quota is full. Holds what the client sees.
     #[error("{0}")]
     QuotaExceeded(String),
+    /// The disk is full, or the file system's quota for the user.
+    #[error("{op}({path}) failed", path = path.display())]
+    NoSpace {
+        /// The system call or step.
+        op: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The name can never be a mailbox here.
     #[error("Invalid mailbox name '{name}': {why}")]
     InvalidName {
@@ -103,11 +114,9 @@ impl Error {
         let path = path.into();
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NoPermission(format!("{op}({}) failed: {source}", path.display()))
+                Self::NoPermission(format!("{op}({}) failed: {}", path.display(), base::reason(&source)))
             }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::QuotaExceeded("Not enough disk quota".to_owned())
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { op, path, source },
             _ => Self::Temporary { op, path, source },
         }
     }
@@ -118,7 +127,7 @@ impl Error {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Exists(_) => ErrorKind::Exists,
             Self::NoPermission(_) => ErrorKind::Permission,
-            Self::QuotaExceeded(_) => ErrorKind::Quota,
+            Self::QuotaExceeded(_) | Self::NoSpace { .. } => ErrorKind::Quota,
             Self::InvalidName { .. } | Self::Unsupported(_) | Self::NotSelectable(_) => {
                 ErrorKind::NotPossible
             }
@@ -131,7 +140,7 @@ impl Error {
 
     /// Whether the administrator should find it in the log.
     pub fn is_internal(&self) -> bool {
-        self.kind() == ErrorKind::Temporary
+        self.kind() == ErrorKind::Temporary || matches!(self, Self::NoSpace { .. })
     }
 
     /// What the client is told: short, safe, in Dovecot's words, without a path. Internal errors get
@@ -142,6 +151,7 @@ impl Error {
             Self::Exists(_) => "Mailbox already exists".to_owned(),
             Self::NoPermission(_) => "Permission denied".to_owned(),
             Self::InvalidName { why, .. } => format!("Invalid mailbox name: {why}"),
+            Self::NoSpace { .. } => "Not enough disk quota".to_owned(),
             Self::QuotaExceeded(text)
             | Self::BadRequest(text)
             | Self::Unsupported(text)

@@ -150,7 +150,7 @@ impl Asker {
         };
         let told = Known { username: user.name.clone(), fields: user.fields.clone() };
         let settings = self.settings(&arrived.request);
-        match Target::of(&mut user, &settings, &self.birth) {
+        match Target::of(&mut user, &settings, self.birth.identity.as_ref()) {
             Ok(target) => Ok(Settled { arrived: arrived.clone(), user, told, target }),
             Err(reason) => {
                 self.session_log(&user.name, &arrived.request).error(&reason);

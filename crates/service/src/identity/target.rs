@@ -3,9 +3,9 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use ipc::control::Birth;
+use ipc::control;
 use settings::{Settings, key};
-use sys::privilege::Identity;
+use sys::privilege::{Identity, PrivilegeError};
 
 use crate::authmaster::User;
 
@@ -18,16 +18,21 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The identity of `user`. Where it is chrooted by its home (`/chroot/./home`), the home in its
+    /// The identity of `user`, with the groups of the process that takes it on, if it was born with
+    /// some. Where it is chrooted by its home (`/chroot/./home`), the home in its
     /// fields becomes the one seen from inside.
     ///
     /// # Errors
     /// What the log says, in 2.3's words.
-    pub(crate) fn of(user: &mut User, settings: &Settings, birth: &Birth) -> Result<Self, String> {
+    pub(crate) fn of(
+        user: &mut User,
+        settings: &Settings,
+        born: Option<&control::Identity>,
+    ) -> Result<Self, String> {
         let (uid, uid_from) = uid_of(user, settings)?;
         let (gid, gid_from) = gid_of(user, settings, uid)?;
         check_ids(settings, (uid, uid_from), (gid, gid_from))?;
-        let mut extra = birth.identity.as_ref().map_or_else(Vec::new, |identity| identity.extra_gids.clone());
+        let mut extra = born.map_or_else(Vec::new, |identity| identity.extra_gids.clone());
         if let Some(name) = user.field("system_groups_user") {
             let groups = sys::accounts::groups_of(name, gid);
             extra.extend(groups.map_err(|error| format!("initgroups({name}) failed: {error}"))?);
@@ -39,11 +44,19 @@ impl Target {
         extra.sort_unstable();
         extra.dedup();
         let saved_gid = match settings.get(key::MAIL_PRIVILEGED_GROUP) {
-            "" => birth.identity.as_ref().and_then(|identity| identity.privileged_gid),
+            "" => born.and_then(|identity| identity.privileged_gid),
             group => Some(group_id(group, "mail_privileged_group")?),
         };
         let chroot = chroot_of(user, settings)?;
         Ok(Self { identity: Identity { uid, gid, extra_gids: extra, saved_gid }, chroot })
+    }
+
+    /// Becomes it, for good.
+    pub(crate) fn take(&self) -> Result<(), PrivilegeError> {
+        if !self.chroot.is_empty() {
+            sys::privilege::chroot(self.chroot.as_ref())?;
+        }
+        sys::privilege::take_identity(&self.identity)
     }
 
     /// A name for it that is a file name; equal for equal identities only.
@@ -120,7 +133,12 @@ fn check_ids(settings: &Settings, uid: (u32, &str), gid: (u32, &str)) -> Result<
 
 fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
     let named = user.field("chroot").map(str::to_owned);
-    let mut chroot = named.unwrap_or_else(|| settings.get(key::MAIL_CHROOT).to_owned());
+    let setting = settings.get(key::MAIL_CHROOT);
+    if named.is_none() && !setting.is_empty() {
+        // `valid_chroot_dirs` is about what a userdb says, not about the administrator's own setting.
+        return Ok(if setting == "/" { String::new() } else { setting.to_owned() });
+    }
+    let mut chroot = named.unwrap_or_default();
     let split = user.field("home").and_then(|home| home.split_once("/./"));
     if chroot.is_empty()
         && let Some((root, home)) = split
@@ -152,28 +170,11 @@ mod tests {
 
     use super::*;
 
-    fn birth() -> Birth {
-        Birth {
-            service: "imap".into(),
-            instance: "dovecot".into(),
-            base_dir: "/run/dovecot".into(),
-            config_path: String::new(),
-            identity: None,
-            chroot: String::new(),
-            listeners: Vec::new(),
-            client_limit: 10,
-            service_count: 0,
-            vsz_limit_bytes: 0,
-            anvil: false,
-            generation: 1,
-        }
-    }
-
     fn check(config: &str, fields: &[(&str, &str)], expected: Result<(u32, u32, &str), &str>) {
         let settings = Snapshot::from_text(config).unwrap().root();
         let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut user = User { name: "joe".into(), fields };
-        let target = Target::of(&mut user, &settings, &birth());
+        let target = Target::of(&mut user, &settings, None);
         let seen = target.as_ref().map(|t| (t.identity.uid, t.identity.gid, t.chroot.as_str()));
         assert_eq!(seen.map_err(String::as_str), expected);
     }
@@ -188,6 +189,7 @@ mod tests {
             &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")],
             Ok((5000, 5000, "/srv/joe")),
         );
+        check("mail_chroot = /x\n", &[("uid", "5000"), ("gid", "5000")], Ok((5000, 5000, "/x")));
         check(
             "valid_chroot_dirs = /srv\n",
             &[("uid", "5000"), ("gid", "5000"), ("chroot", "/srvx")],

@@ -285,7 +285,8 @@ impl SaveBatch for Batch {
             buffer: Vec::new(),
             size: 0,
             virtual_size: 0,
-            crs: 0,
+            after_cr: false,
+            ends_in_cr: false,
         });
         Ok(())
     }
@@ -388,18 +389,21 @@ struct Writer {
     buffer: Vec<u8>,
     size: u64,
     virtual_size: u64,
-    /// So many CRs have come that are not written yet: before an LF they are dropped, all of them, or
-    /// the file would have a line end that counts otherwise when it is read.
-    crs: u64,
+    /// A CR has come that is not written yet: it is dropped before an LF.
+    after_cr: bool,
+    /// The last byte written is a CR.
+    ends_in_cr: bool,
 }
 
 impl Writer {
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while let Some(&first) = bytes.first() {
-            if first == b'\n' {
-                self.crs = 0;
-            } else if first != b'\r' {
-                self.put_crs()?;
+            if self.after_cr {
+                self.after_cr = false;
+                if first != b'\n' {
+                    self.put(b"\r")?;
+                    self.virtual_size += 1;
+                }
             }
             match memchr::memchr2(b'\r', b'\n', bytes) {
                 None => {
@@ -412,10 +416,12 @@ impl Writer {
                     self.put(plain)?;
                     self.virtual_size += plain.len() as u64;
                     match rest.first() {
-                        Some(b'\r') => self.crs += 1,
+                        Some(b'\r') => self.after_cr = true,
                         _ => {
-                            self.put(if self.shared.settings.mail_save_crlf { b"\r\n" } else { b"\n" })?;
-                            self.virtual_size += 2;
+                            let crlf = self.shared.settings.mail_save_crlf;
+                            // A CR that stays before a bare LF is read back as part of the line's end.
+                            self.virtual_size += if !crlf && self.ends_in_cr { 1 } else { 2 };
+                            self.put(if crlf { b"\r\n" } else { b"\n" })?;
                         }
                     }
                     bytes = rest.get(1..).unwrap_or_default();
@@ -425,17 +431,10 @@ impl Writer {
         Ok(())
     }
 
-    fn put_crs(&mut self) -> Result<()> {
-        for _ in 0..std::mem::take(&mut self.crs) {
-            self.put(b"\r")?;
-            self.virtual_size += 1;
-        }
-        Ok(())
-    }
-
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
         self.size += bytes.len() as u64;
+        self.ends_in_cr = bytes.last().map_or(self.ends_in_cr, |&byte| byte == b'\r');
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -447,7 +446,11 @@ impl Writer {
     }
 
     fn finish(mut self) -> Result<Pending> {
-        self.put_crs()?;
+        // As in 2.3: half a line end at the end of a message is none.
+        if self.after_cr && self.shared.settings.mail_save_crlf {
+            self.put(b"\r")?;
+            self.virtual_size += 1;
+        }
         self.flush()?;
         let path = self.path.clone().unwrap_or_default();
         if let Some(date) = self.meta.internal_date {

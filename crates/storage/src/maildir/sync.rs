@@ -94,7 +94,7 @@ impl Shared {
                     self.pass(work, &mut look, Some(&lock), claim_new, &mut claimed)?;
                 }
                 // Without the lock nothing new gets a UID, but what is known can be read and expunged.
-                Err(error @ (Error::NoPermission(_) | Error::QuotaExceeded(_))) => {
+                Err(error @ (Error::NoPermission(_) | Error::NoSpace { .. })) => {
                     self.logger.error(format_args!(
                         "Maildir {}: {}",
                         self.dir.display(),
