@@ -169,22 +169,43 @@ impl Config {
                     let decl = node.kind.decl(*index);
                     let Some(source) = &entry.source else { continue };
                     let changed = entry.value != node.kind.defaults()[usize::from(*index)];
-                    if !decl.has(flags::NO_EFFECT_YET) || !changed {
+                    if !changed {
                         continue;
                     }
                     let setting = match node.kind {
                         SectionKind::Root => decl.name.to_owned(),
                         kind => format!("{} {} {{ {} }}", kind.word(), node.name(), decl.name),
                     };
-                    if seen.insert(setting.clone()) {
-                        let place = format!("{}:{}", source.file, source.line);
-                        found.push(Warning::NoEffectYet { setting, place });
+                    let mut report = |setting: String| {
+                        if seen.insert(setting.clone()) {
+                            let place = format!("{}:{}", source.file, source.line);
+                            found.push(Warning::NoEffectYet { setting, place });
+                        }
+                    };
+                    if matches!(decl.name, "mail_location" | "location") {
+                        let words = location_words_without_effect(node.value(*index).text());
+                        words.for_each(|word| report(format!("{word} in {setting}")));
+                    }
+                    if decl.has(flags::NO_EFFECT_YET) {
+                        report(setting);
                     }
                 }
             });
         }
         found
     }
+}
+
+/// The parts of a location that say where index files go, of which there are none yet.
+fn location_words_without_effect(location: &str) -> impl Iterator<Item = &'static str> {
+    let words: Vec<String> = location
+        .split(':')
+        .skip(2)
+        .map(|word| word.split('=').next().unwrap_or_default().to_ascii_uppercase())
+        .collect();
+    ["INDEX", "VOLATILEDIR", "INDEXCACHE", "LISTINDEX", "ITERINDEX", "ALT"]
+        .into_iter()
+        .filter(move |known| words.iter().any(|word| word == known))
 }
 
 /// Merges all parts that hold for `filter`.
