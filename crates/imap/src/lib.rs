@@ -16,6 +16,7 @@ pub mod selected;
 pub mod session;
 pub mod settings;
 pub mod stats;
+mod watcher;
 
 pub use entry::entries;
 pub use out::OutBuf;

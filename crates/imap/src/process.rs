@@ -17,6 +17,7 @@ use crate::limits::{INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
 use crate::out::OutBuf;
 use crate::session::{Progress, Session};
 use crate::settings::ImapSettings;
+use crate::watcher;
 
 /// Everything a connection needs besides its session.
 pub struct Connection {
@@ -93,7 +94,10 @@ struct Task<T> {
 /// What ended a wait for the client.
 enum Woken {
     Readable,
+    /// The storage knows something.
     News,
+    /// It is time to look.
+    Check,
     StillHere,
     Inactive,
     Ending(Ending),
@@ -179,8 +183,10 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         self.watch();
         match self.wait(ending).await {
             Ok(Woken::Readable) => return self.read().await,
-            Ok(Woken::News) => {
-                self.check_at = None;
+            Ok(why @ (Woken::News | Woken::Check)) => {
+                // A change that others made at the moment of one of ours shows a second later.
+                let again = matches!(why, Woken::News).then(|| Instant::now() + SECOND_LOOK);
+                self.check_at = again.filter(|_| self.settings.idle_check_interval > Duration::ZERO);
                 let (session, out) = (&mut self.session, &mut self.out);
                 if blocking(AssertUnwindSafe(|| session.notice_changes(out))).is_err() {
                     return Some("Internal error".to_owned());
@@ -230,7 +236,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
             None => (self.heard_at + INACTIVITY_MAX, Woken::Inactive),
         };
         match check {
-            Some(check) if check < last => (check, Woken::News),
+            Some(check) if check < last => (check, Woken::Check),
             _ => (last, what),
         }
     }
@@ -269,6 +275,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         if self.subscription.is_some() {
             return;
         }
+        watcher::start();
         let news = self.news.clone();
         let session = &mut self.session;
         let subscribed = blocking(AssertUnwindSafe(|| {
@@ -316,6 +323,8 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
 }
 
 const UNREAD: &str = "Client has not read server output for";
+/// Beyond the second for which the storage trusts what it saw before a change of its own.
+const SECOND_LOOK: Duration = Duration::from_millis(1100);
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// The session's code panicked.

@@ -47,14 +47,21 @@ impl Found {
         for (index, entry) in &node.entries {
             let decl = node.kind.decl(*index);
             let Some(source) = &entry.source else { continue };
-            if !decl.has(flags::NO_EFFECT_YET) || entry.value == node.kind.defaults()[usize::from(*index)] {
+            if entry.value == node.kind.defaults()[usize::from(*index)] {
                 continue;
             }
             let setting = match node.kind {
                 SectionKind::Root => decl.name.to_owned(),
                 kind => format!("{} {} {{ {} }}", kind.word(), node.name(), decl.name),
             };
-            self.tell(setting, source);
+            if matches!(decl.name, "mail_location" | "location") {
+                for word in location_words(entry.value.text()) {
+                    self.tell(format!("{word} in {setting}"), source);
+                }
+            }
+            if decl.has(flags::NO_EFFECT_YET) {
+                self.tell(setting, source);
+            }
         }
     }
 
@@ -85,6 +92,15 @@ impl Found {
             self.warnings.push(Warning::NoEffectYet { setting, place });
         }
     }
+}
+
+/// The words of a location that say where index files go, of which there are none yet.
+fn location_words(location: &str) -> impl Iterator<Item = &'static str> {
+    let is_set = move |known: &&str| {
+        let words = location.split(':').skip(2);
+        words.map(|word| word.split('=').next().unwrap_or_default()).any(|word| word.eq_ignore_ascii_case(known))
+    };
+    ["INDEX", "VOLATILEDIR", "INDEXCACHE", "LISTINDEX", "ITERINDEX", "ALT"].into_iter().filter(is_set)
 }
 
 fn protocol(service: &Node) -> &str {

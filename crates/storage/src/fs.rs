@@ -102,7 +102,11 @@ impl Fs {
 
     /// Opens for reading.
     pub fn open(&self, path: &Path) -> io::Result<File> {
-        File::open(path)
+        // A pipe behind a symbolic link must not keep us waiting.
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
     }
 
     /// Calls `entry` with every name in a directory but `.` and `..`, in the system's order.

@@ -63,7 +63,13 @@ impl Tree {
                     match part {
                         "." => return invalid("Contains '.' part"),
                         ".." => return invalid("Contains '..' part"),
-                        "cur" | "new" | "tmp" => return invalid("Contains reserved name"),
+                        "cur" | "new" | "tmp" | "subscriptions" | "maildirfolder" => {
+                            return invalid("Contains reserved name");
+                        }
+                        // A directory in the place of such a file would make its mailbox unusable.
+                        part if OWN_FILES.iter().any(|own| part.starts_with(own)) => {
+                            return invalid("Contains reserved name");
+                        }
                         _ => {}
                     }
                 }
@@ -243,6 +249,8 @@ fn ignore_missing(result: std::io::Result<()>, path: &Path) -> Result<()> {
     }
 }
 
+/// How the names of files begin that lie in mailboxes' directories.
+const OWN_FILES: [&str; 3] = ["dovecot-uid", "dovecot-keywords", "dovecot.index"];
 /// File systems allow no longer names.
 const NAME_BYTES_MAX: usize = 255;
 /// 2.3's MAILBOX_LIST_NAME_MAX_LENGTH.

@@ -134,10 +134,9 @@ impl Location {
             "MAILBOXDIR" => self.mailbox_dir = value.trim_end_matches('/').to_owned(),
             "SUBSCRIPTIONS" => self.subscriptions = value.to_owned(),
             "UTF-8" => self.utf8 = true,
-            // They say where index files and locks of other drivers go; nothing of ours is there.
-            "VOLATILEDIR" | "INDEXPVT" | "INDEXCACHE" | "LISTINDEX" | "ITERINDEX" | "NO-NOSELECT" | "ALT" => {
-            }
-            "FULLDIRNAME" | "BROKENCHAR" | "STORAGENAMEESCAPECHAR" => {
+            // They say where files go that only other drivers, or the index, have: nothing differs without.
+            "VOLATILEDIR" | "INDEXCACHE" | "LISTINDEX" | "ITERINDEX" | "ALT" => {}
+            "FULLDIRNAME" | "BROKENCHAR" | "STORAGENAMEESCAPECHAR" | "INDEXPVT" | "NO-NOSELECT" => {
                 return Err(Error::Unsupported(format!("{key} isn't supported yet in: {text}")));
             }
             _ => return Err(Error::Unsupported(format!("Unknown setting: {key} in: {text}"))),
@@ -212,6 +211,7 @@ mod tests {
             "maildir /m/x inbox=Some(\"/home/u/in\") control=Some(\"/c\") index=Some(Memory) Fs dboxtrue",
         );
         check("maildir:/m::x", "maildir /m:x inbox=None control=None index=None MaildirPlusPlus false");
+        check("maildir:/m:INDEXPVT=/p", "INDEXPVT isn't supported yet in: maildir:/m:INDEXPVT=/p");
         check("maildir:/m:FOO=1", "Unknown setting: FOO in: maildir:/m:FOO=1");
         check("maildir:", "Mail root directory not given: maildir:");
         check("sdbox:/m", "sdbox /m inbox=None control=None index=None Fs false");

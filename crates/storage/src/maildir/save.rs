@@ -237,6 +237,10 @@ impl Batch {
         work.header.next_uid = next;
         let uid_validity = UidValidity::new(work.header.uid_validity).unwrap_or(UidValidity::ONE);
         if !work.loaded {
+            let mut state = shared.state();
+            let in_cur = placed.iter().zip(&uids).filter(|(one, _)| !one.in_new);
+            in_cur.for_each(|(_, &uid)| state.unclaimed.insert(uid));
+            drop(state);
             return Ok(Saved { uid_validity, uids });
         }
         work.offset += lines.len();

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::SystemTime;
 
+use rustix::fs::FileType;
+
 use crate::error::{Error, Result};
 use crate::fs::join;
 
@@ -55,10 +57,15 @@ impl Shared {
         let mut read = || {
             let stamp = self.fs.stamp(&path)?.ok_or(io::ErrorKind::NotFound)?;
             let moving = *move_new;
-            self.fs.read_dir(&path, |name, _| match name.first() {
+            self.fs.read_dir(&path, |name, kind| match name.first() {
                 None | Some(b'.') => {}
-                // A name without a base name cannot be told from others: it gets one at once.
-                Some(b':') => self.rename_empty(sub, name),
+                // Reading from a pipe would wait for ever.
+                Some(_) if !may_be_message(kind) => {}
+                // A name without a base name cannot be told from others, and one with a line end has no
+                // place in the uidlist: they get another at once.
+                Some(_) if filename::base(name).is_empty() || name.contains(&b'\n') => {
+                    self.rename_broken(sub, name);
+                }
                 Some(_) if moving => names.push(name.to_vec()),
                 Some(_) => listing.push(name, new),
             })?;
@@ -117,7 +124,7 @@ impl Shared {
         }
     }
 
-    fn rename_empty(&self, sub: &str, name: &[u8]) {
+    fn rename_broken(&self, sub: &str, name: &[u8]) {
         let from = join(&self.dir.join(sub), name);
         let fresh = filename::generate(&self.settings.hostname);
         match self.fs.rename(&from, &self.dir.join("new").join(&fresh)) {
@@ -132,6 +139,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn may_be_message(kind: FileType) -> bool {
+    matches!(kind, FileType::RegularFile | FileType::Symlink | FileType::Unknown)
 }
 
 /// The clock in the unit of file stamps.

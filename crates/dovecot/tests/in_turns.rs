@@ -1,0 +1,230 @@
+//! Real Dovecot and Culver serve the same mail in turns: what one wrote the other shows, in UIDs,
+//! UIDVALIDITY, flags, keywords, dates, texts and subscriptions, in every layout.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use harness::host::MAIL_ID;
+use harness::{Builder, Client, Host, Under, needs};
+
+/// A server over the mail below `mail`, with a location behind `maildir:~/Maildir`.
+fn server(under: Under, mail: &Path, location: &str, separator: &str) -> Host {
+    let root = nix::unistd::geteuid().is_root();
+    let (uid, gid) = match root {
+        true => (MAIL_ID, MAIL_ID),
+        false => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+    };
+    let mail = mail.display();
+    let config = format!(
+        "passdb {{\n  driver = static\n  args = password=pass\n}}\n\
+         userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
+         mail_location = maildir:~/Maildir{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n"
+    );
+    Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).without_users().config(&config).start()
+}
+
+/// A command that must be answered with OK.
+fn ok(client: &mut Client, command: &str) -> Vec<String> {
+    let mut lines = client.imap("x", command);
+    let last = lines.pop().unwrap_or_default();
+    assert!(last.starts_with("x OK"), "{command}: {last}");
+    lines
+}
+
+fn append(client: &mut Client, mailbox: &str, rest: &str, text: &str) {
+    ok(client, &format!("APPEND {mailbox} {rest} {{{}+}}\r\n{text}", text.len()));
+}
+
+/// What a client sees of one mailbox: its numbers, then each message.
+fn mailbox_state(client: &mut Client, name: &str) -> Vec<String> {
+    let status = ok(client, &format!("STATUS {name} (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)"));
+    ok(client, &format!("EXAMINE {name}"));
+    let items = "(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[])";
+    let messages = ok(client, &format!("UID FETCH 1:* {items}"));
+    let messages = messages.into_iter().filter(|line| line.contains(" FETCH ("));
+    status.into_iter().chain(messages.map(|line| sorted_flags(&line))).collect()
+}
+
+/// `\Recent` belongs to a session, and the order of flags means nothing.
+fn sorted_flags(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("FLAGS (") else { return line.to_owned() };
+    let (flags, after) = rest.split_once(')').expect("flags end");
+    let mut flags: Vec<_> = flags.split(' ').filter(|flag| *flag != "\\Recent").collect();
+    flags.sort_unstable();
+    format!("{before}FLAGS ({}){after}", flags.join(" "))
+}
+
+/// All that a client can see of a user's mail.
+fn state(host: &Host) -> BTreeMap<String, Vec<String>> {
+    let mut client = host.login("user");
+    let mut all = BTreeMap::new();
+    let list = ok(&mut client, "LIST \"\" *");
+    let names: Vec<String> = list
+        .iter()
+        .filter(|line| !line.contains("\\Noselect"))
+        .map(|line| {
+            line.splitn(3, "\" ").nth(1).or_else(|| line.rsplit(' ').next()).expect("a name").to_owned()
+        })
+        .collect();
+    for name in names {
+        let found = mailbox_state(&mut client, &name);
+        all.insert(name, found);
+    }
+    let mut subscribed = ok(&mut client, "LSUB \"\" *");
+    subscribed.sort();
+    all.insert("subscriptions".to_owned(), subscribed);
+    all
+}
+
+/// Fills an empty home with what a used one has.
+fn fill(host: &Host, separator: &str) {
+    let mut client = host.login("user");
+    let names =
+        ["work", "work/2024", "work/2024/q1", "Entw&APw-rfe", "&ZeVnLIqe-/&ZeU-", "\"with space\"", "Empty"];
+    for name in names.map(|name| name.replace('/', separator)) {
+        ok(&mut client, &format!("CREATE {name}"));
+    }
+    for name in ["work/2024/q1", "Entw&APw-rfe", "INBOX", "\"with space\""] {
+        ok(&mut client, &format!("SUBSCRIBE {}", name.replace('/', separator)));
+    }
+    let text = |number: usize| format!("From: a@example.com\r\nSubject: {number}\r\n\r\nbody {number}\r\n");
+    let all = [
+        "()",
+        "(\\Seen)",
+        "(\\Seen \\Answered kw1)",
+        "(\\Flagged $Forwarded)",
+        "(\\Draft NonJunk kw1)",
+        "(\\Deleted)",
+    ];
+    for (number, flags) in all.into_iter().enumerate() {
+        append(
+            &mut client,
+            "INBOX",
+            &format!("{flags} \"01-Jan-2020 10:00:0{number} +0000\""),
+            &text(number),
+        );
+    }
+    for number in 0..3 {
+        let name = "work/2024/q1".replace('/', separator);
+        append(&mut client, &name, "(own-keyword) \"05-Mar-2021 23:59:59 -0800\"", &text(number));
+    }
+    append(
+        &mut client,
+        "Entw&APw-rfe",
+        "(\\Draft)",
+        "Subject: =?utf-8?q?=C3=BC?=\r\n\r\nGr\u{fc}\u{df}e\r\n",
+    );
+    // Holes in the UIDs.
+    ok(&mut client, "SELECT INBOX");
+    ok(&mut client, "UID STORE 2 +FLAGS (\\Deleted)");
+    ok(&mut client, "UID EXPUNGE 2");
+}
+
+/// Changes everything that can be changed.
+fn change(host: &Host, separator: &str) {
+    let mut client = host.login("user");
+    ok(&mut client, "SELECT INBOX");
+    ok(&mut client, "UID STORE 1 +FLAGS (\\Seen kw1 brand-new)");
+    ok(&mut client, "UID STORE 3 FLAGS (\\Flagged)");
+    ok(&mut client, "UID STORE 4 -FLAGS.SILENT ($Forwarded)");
+    ok(&mut client, "UID COPY 3:4 \"with space\"");
+    ok(&mut client, &format!("UID MOVE 5 {}", "work/2024".replace('/', separator)));
+    ok(&mut client, "EXPUNGE");
+    append(&mut client, "INBOX", "(\\Answered later)", "Subject: later\r\n\r\nlate\r\n");
+    ok(&mut client, "CREATE new-one");
+    append(&mut client, "new-one", "()", "Subject: in a new one\r\n\r\nx\r\n");
+    ok(
+        &mut client,
+        &format!("RENAME {} {}", "work/2024/q1".replace('/', separator), "old/q1".replace('/', separator)),
+    );
+    ok(&mut client, "DELETE Empty");
+    ok(&mut client, "SUBSCRIBE new-one");
+    ok(&mut client, "UNSUBSCRIBE \"with space\"");
+}
+
+fn no_complaints(host: &Host) {
+    let log = host.log();
+    let bad = log.lines().find(|line| ["Error:", "Panic:", "Fatal:"].iter().any(|word| line.contains(word)));
+    assert_eq!(bad, None, "{:?}", host.under());
+}
+
+/// One fills and is followed by the other, which changes things, and by the first again.
+fn check(first: Under, second: Under, location: &str, separator: &str) {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
+    let mail = place.path().join("mail");
+    fs::create_dir(&mail).expect("a directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
+    if nix::unistd::geteuid().is_root() {
+        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
+    }
+    let run = |under: Under, work: &dyn Fn(&Host)| {
+        let mut host = server(under, &mail, location, separator);
+        work(&host);
+        let seen = state(&host);
+        no_complaints(&host);
+        host.stop();
+        seen
+    };
+    let filled = run(first, &|host| fill(host, separator));
+    assert!(filled.len() >= 8, "{:?}", filled.keys());
+    assert_eq!(run(second, &|_| {}), filled, "read by {second:?}");
+    assert_eq!(run(first, &|_| {}), filled, "read again by {first:?}");
+    let changed = run(second, &|host| change(host, separator));
+    assert_eq!(run(first, &|_| {}), changed, "changed by {second:?}");
+    for name in ["Entw&APw-rfe", "work"] {
+        assert_eq!(changed.get(name), filled.get(name), "{name} was left alone");
+    }
+    // And on from there.
+    let last = run(first, &|host| {
+        let mut client = host.login("user");
+        append(&mut client, "INBOX", "(\\Seen kw1)", "Subject: last\r\n\r\nx\r\n");
+        ok(&mut client, "SELECT INBOX");
+        ok(&mut client, "UID STORE 1 -FLAGS (\\Seen)");
+    });
+    assert_eq!(run(second, &|_| {}), last, "gone on by {first:?}");
+}
+
+#[test]
+fn dovecot_first() {
+    check(Under::Dovecot, Under::Ours, "", ".");
+}
+
+#[test]
+fn culver_first() {
+    check(Under::Ours, Under::Dovecot, "", ".");
+}
+
+#[test]
+fn another_separator() {
+    check(Under::Dovecot, Under::Ours, "", "/");
+}
+
+#[test]
+fn layout_fs() {
+    check(Under::Dovecot, Under::Ours, ":LAYOUT=fs", "/");
+}
+
+#[test]
+fn layout_fs_culver_first() {
+    check(Under::Ours, Under::Dovecot, ":LAYOUT=fs", "/");
+}
+
+#[test]
+fn other_places_for_index_control_and_inbox() {
+    check(Under::Dovecot, Under::Ours, ":INDEX=~/index:CONTROL=~/control:INBOX=~/inbox", ".");
+}
+
+#[test]
+fn other_places_with_layout_fs() {
+    check(Under::Ours, Under::Dovecot, ":LAYOUT=fs:INDEX=MEMORY:CONTROL=~/control:INBOX=~/inbox", "/");
+}
+
+#[test]
+fn names_in_utf8() {
+    check(Under::Dovecot, Under::Ours, ":UTF-8", ".");
+}
