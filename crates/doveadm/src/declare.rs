@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, Command as Clap};
+use clap::{Arg, ArgAction, Command as Clap, ValueHint};
 
 use crate::commands::COMMANDS;
 use crate::spec::{Command, Kind, Param};
@@ -57,21 +57,85 @@ pub(crate) fn help(words: &[String]) -> String {
     at.render_long_help().to_string()
 }
 
-/// Writes manual pages (`man1/doveadm-*.1`) and completions for bash, zsh and fish
-/// (`completions/`) below `directory`.
+/// A program that is not `doveadm`, for its manual page and completions.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence on what it does.
+    pub about: &'static str,
+    /// How an option is written, what value it takes (empty for none), what it does.
+    pub options: &'static [(&'static str, &'static str, &'static str)],
+    /// Commands that may follow, with what they do.
+    pub commands: &'static [(&'static str, &'static str)],
+    /// Any number of further arguments: their name and what they are.
+    pub arguments: Option<(&'static str, &'static str)>,
+}
+
+/// `doveconf`, as its own parser knows it.
+const DOVECONF: Program = Program {
+    name: "doveconf",
+    about: "Shows the configuration as it was understood",
+    options: crate::doveconf::OPTIONS,
+    commands: &[],
+    arguments: Some(("setting", "Only these settings or sections, such as ssl or service/imap")),
+};
+
+/// Writes manual pages (`man1/`) and completions for bash, zsh and fish (`completions/`) of
+/// `doveadm`, `doveconf` and `others` below `directory`.
 ///
 /// # Errors
 /// Those of creating and writing the files.
-pub fn generate(directory: &Path) -> io::Result<()> {
+pub fn generate(directory: &Path, others: &[Program]) -> io::Result<()> {
     let man = directory.join("man1");
-    std::fs::create_dir_all(&man)?;
-    clap_mangen::generate_to(command(), &man)?;
     let completions = directory.join("completions");
+    std::fs::create_dir_all(&man)?;
     std::fs::create_dir_all(&completions)?;
-    for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
-        clap_complete::generate_to(shell, &mut command(), "doveadm", &completions)?;
+    let others = std::iter::once(&DOVECONF).chain(others).map(|program| program.command());
+    for mut command in std::iter::once(command()).chain(others) {
+        let name = command.get_name().to_owned();
+        clap_mangen::generate_to(command.clone(), &man)?;
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            clap_complete::generate_to(shell, &mut command, name.clone(), &completions)?;
+        }
     }
     Ok(())
+}
+
+impl Program {
+    fn command(&self) -> Clap {
+        let mut command = Clap::new(self.name)
+            .about(self.about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .disable_help_flag(true)
+            .disable_help_subcommand(true)
+            .disable_version_flag(true);
+        for (at, (option, value, about)) in self.options.iter().enumerate() {
+            let arg = Arg::new(*option).help(*about).display_order(at);
+            let arg = match (option.strip_prefix("--"), option.chars().nth(1)) {
+                (Some(long), _) => arg.long(long),
+                (None, Some(letter)) => arg.short(letter),
+                (None, None) => arg,
+            };
+            command = command.arg(match *value {
+                "" => arg.action(ArgAction::SetTrue),
+                name => arg.value_name(name).value_hint(hint(name)).action(ArgAction::Append),
+            });
+        }
+        for (name, about) in self.commands {
+            let below = Clap::new(*name).about(*about).disable_help_flag(true).disable_version_flag(true);
+            command = command.subcommand(below);
+        }
+        match self.arguments {
+            Some((name, about)) => command.arg(Arg::new(name).help(about).num_args(0..)),
+            None => command,
+        }
+    }
+}
+
+/// What a shell may complete.
+fn hint(value: &str) -> ValueHint {
+    if value.eq_ignore_ascii_case("file") { ValueHint::FilePath } else { ValueHint::Unknown }
 }
 
 fn group(name: &'static str, members: Vec<(&'static str, &'static Command)>) -> Clap {
@@ -109,8 +173,9 @@ fn arg(at: usize, param: &Param, takes_all: bool) -> Arg {
         Kind::List if param.positional => {
             arg.num_args(0..).trailing_var_arg(takes_all).allow_hyphen_values(takes_all)
         }
-        Kind::List => arg.action(ArgAction::Append),
-        Kind::Text | Kind::Number => arg,
+        Kind::List => arg.value_name(param.name).action(ArgAction::Append),
+        Kind::Text | Kind::Number if param.positional => arg,
+        Kind::Text | Kind::Number => arg.value_name(param.name),
     }
 }
 
@@ -119,7 +184,9 @@ fn flag(id: &'static str, letter: char, about: &'static str) -> Arg {
 }
 
 fn value(letter: char, name: &'static str, about: &'static str) -> Arg {
-    Arg::new(name).short(letter).value_name(name).help(about)
+    let arg = Arg::new(name).short(letter).value_name(name).value_hint(hint(name)).help(about);
+    // Any text is parsed elsewhere; the shells complete these.
+    if name == "formatter" { arg.value_parser(["flow", "json", "pager", "tab", "table"]) } else { arg }
 }
 
 #[cfg(test)]
@@ -134,11 +201,13 @@ mod tests {
     #[test]
     fn every_command_has_a_page_and_completions() {
         let directory = tempfile::tempdir().unwrap();
-        generate(directory.path()).unwrap();
+        generate(directory.path(), &[]).unwrap();
         let page = std::fs::read_to_string(directory.path().join("man1/doveadm-log-test.1")).unwrap();
         assert!(page.contains("Writes a line of each level to the log"));
         let bash = std::fs::read_to_string(directory.path().join("completions/doveadm.bash")).unwrap();
         assert!(bash.contains("separate\\-connections") || bash.contains("separate-connections"));
+        let page = std::fs::read_to_string(directory.path().join("man1/doveconf.1")).unwrap();
+        assert!(page.contains("differ from their default"));
         assert!(help(&["who".to_owned()]).contains("A line for each session"));
     }
 }

@@ -22,7 +22,7 @@ mod print;
 mod spec;
 mod usage;
 
-pub use declare::{command, generate};
+pub use declare::{Program, command, generate};
 
 use args::Args;
 use context::{Context, Failure, Outcome, status};

@@ -11,6 +11,19 @@ const HELP: &str = "Usage: dovecot [-F] [-c <config file>] [-p] [-n] [-a] [--hel
        [--build-options] [--hostdomain] [reload] [stop]
 ";
 
+/// The options: how they are written, what value they take, what they do.
+pub const OPTIONS: &[(&str, &str, &str)] = &[
+    ("-F", "", "Stays in the foreground"),
+    ("-c", "FILE", "Reads this configuration file"),
+    ("-p", "", "Asks for the password of the TLS key, which is not supported yet"),
+    ("-n", "", "Shows the settings that differ from their default, like doveconf -n"),
+    ("-a", "", "Shows all settings, like doveconf -a"),
+    ("--help", "", "Shows a short help"),
+    ("--version", "", "Shows the version"),
+    ("--build-options", "", "Shows what is built in"),
+    ("--hostdomain", "", "Shows the host's name with its domain"),
+];
+
 /// 2.3's `FATAL_DEFAULT`.
 pub(crate) const STATUS_FATAL: i32 = 89;
 
@@ -146,6 +159,15 @@ mod tests {
     fn check(line: &str, expected: Wish) {
         let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
         assert_eq!(parse(&args), expected, "{line}");
+    }
+
+    #[test]
+    fn every_option_is_known() {
+        for (option, value, _) in OPTIONS {
+            let args: Vec<String> = ["dovecot", option, value].map(str::to_owned).to_vec();
+            assert!(!matches!(parse(&args), Wish::Refuse(_)), "{option}");
+            assert!(HELP.contains(option), "{option}");
+        }
     }
 
     fn words(line: &str) -> Vec<String> {

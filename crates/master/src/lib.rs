@@ -28,6 +28,8 @@ mod throttle;
 mod timers;
 mod wire;
 
+pub use command::OPTIONS;
+
 use std::process::ExitCode;
 
 /// What other programs of the same executable do for `dovecot stop`, `dovecot -n` and the like.

@@ -29,8 +29,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// The server itself; its commands beside options are doveadm's, but for the quick start.
+const DOVECOT: doveadm::Program = doveadm::Program {
+    name: "dovecot",
+    about: "Starts the mail server",
+    options: master::OPTIONS,
+    commands: &[
+        ("stop", "Stops the running instance"),
+        ("reload", "Makes the running instance read its configuration anew"),
+        ("quickstart", "Makes a server to try out in a directory of its own, and runs it"),
+    ],
+    arguments: None,
+};
+
 fn generate(directory: &Path) -> ExitCode {
-    match doveadm::generate(directory) {
+    match doveadm::generate(directory, &[DOVECOT]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", directory.display());

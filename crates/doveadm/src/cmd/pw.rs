@@ -19,6 +19,10 @@ pub(crate) fn pw(cx: &mut Context, args: &Args) -> Outcome {
     }
     let scheme = args.text("scheme").map_or(SCHEME_DEFAULT.to_owned(), str::to_ascii_uppercase);
     let test_hash = args.text("test-hash");
+    let tested = test_hash.and_then(|test| scheme::split_prefix(test).0);
+    if args.text("user").is_none() && [Some(&*scheme), tested].into_iter().flatten().any(holds_user) {
+        return Err(Failure::fatal("digest_md5_generate(): username not given"));
+    }
     let password = password(args, test_hash.is_some())?;
     let params = Params { user: args.text("user").unwrap_or_default(), rounds };
     let hash =
@@ -40,6 +44,11 @@ pub(crate) fn pw(cx: &mut Context, args: &Args) -> Outcome {
     verify(&password, &params, scheme, hash)?;
     cx.output.line(&format!("{{{scheme}}}{hash} (verified)"));
     Ok(())
+}
+
+/// Whether hashes of a scheme are made of the user's name too.
+fn holds_user(scheme: &str) -> bool {
+    scheme.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case("DIGEST-MD5"))
 }
 
 fn rounds(args: &Args) -> Outcome<u32> {
@@ -115,6 +124,9 @@ mod tests {
         check("pw -t {PLAIN}x -p x", Ok("{PLAIN}x (verified)\n"));
         check("pw -t {PLAIN}y -p x", Err("reverse password verification check failed: Password mismatch"));
         check("pw -t x -p x", Err("Missing {scheme} prefix from hash"));
+        check("pw -s digest-md5.b64 -p x", Err("digest_md5_generate(): username not given"));
+        check("pw -t {DIGEST-MD5}x -p x", Err("digest_md5_generate(): username not given"));
+        check("pw -s digest-md5 -p x -u u@r", Ok("{DIGEST-MD5}cf4f79795ce19be46f2b47d187cbf365\n"));
         check("pw -s foo -p x", Err("Unknown scheme: FOO"));
         check("pw -p x -r 99999999999", Err("Invalid number of rounds: 99999999999"));
         let (listed, _) = Doveadm::new().run("pw -l");

@@ -17,6 +17,27 @@ const STATUS_FATAL: i32 = 89;
 /// Where the configuration is unless `-c` says something else.
 const CONFIG_PATH: &str = "/etc/dovecot/dovecot.conf";
 
+/// The options: how they are written, what value they take, what they do.
+pub(crate) const OPTIONS: &[(&str, &str, &str)] = &[
+    ("-a", "", "Shows all settings with their values; so it does by default"),
+    ("-c", "FILE", "Reads this configuration file"),
+    ("-d", "", "Shows the defaults, and reads no file"),
+    (
+        "-f",
+        "FILTER",
+        "Shows what holds for protocol=NAME, lname=NAME, local=IP or remote=IP; may be given several times",
+    ),
+    ("-h", "", "Shows values without the settings' names"),
+    ("-m", "MODULE", "Shows the settings that this module reads; may be given several times"),
+    ("-n", "", "Shows the settings that differ from their default"),
+    ("-N", "", "Shows the settings that are set, even to their default"),
+    ("-p", "", "Checks everything even where -m shows a part"),
+    ("-P", "", "Shows passwords and keys"),
+    ("-s", "", "Shows hidden settings too"),
+    ("-S", "", "Shows each setting in a line of its own, as path=value"),
+    ("-x", "", "Expands variables, and shows the content of files"),
+];
+
 #[derive(Default)]
 struct Wish {
     path: Option<String>,
@@ -101,7 +122,10 @@ impl Wish {
             };
             let mut rest = letters.chars();
             while let Some(letter) = rest.next() {
-                if !matches!(letter, 'c' | 'f' | 'm') {
+                let known = OPTIONS
+                    .iter()
+                    .find(|(option, ..)| option.strip_prefix('-') == Some(letter.encode_utf8(&mut [0; 4])));
+                if known.is_none_or(|(_, value, _)| value.is_empty()) {
                     wish.flag(letter)?;
                     continue;
                 }
@@ -252,5 +276,20 @@ fn warn_of_other_config(config: &Config, path: &str, say: &mut Say<'_>) {
     if target != Path::new(path) {
         let target = target.display();
         say.complain(&format!("Warning: Dovecot was last started using {target}, but this config is {path}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_known() {
+        for (option, value, _) in OPTIONS {
+            let args = [(*option).to_owned(), if *value == "FILTER" { "lname=x" } else { "x" }.to_owned()];
+            let wish = Wish::read(&args).unwrap_or_else(|_| panic!("{option} is refused"));
+            assert_eq!(wish.names.is_empty(), !value.is_empty(), "{option}");
+        }
+        assert!(Wish::read(&["-z".to_owned()]).is_err());
     }
 }

@@ -6,6 +6,7 @@ mod hide;
 mod show;
 mod sysinfo;
 
+pub(crate) use command::OPTIONS;
 pub use command::{main, run};
 pub use show::{Scope, Show, one, whole};
 pub use sysinfo::header;
