@@ -85,10 +85,13 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Opened, Fatal> {
     })
 }
 
-/// Whose the sockets are, which decides what their clients may do.
+/// Whose the sockets for lookups are, which decides what their clients may do.
 fn sockets(opening: &Opening<'_>) -> HashMap<String, SocketOwner> {
     let base = Path::new(&opening.birth.base_dir);
-    let unix = opening.birth.listeners.iter().filter(|listener| listener.kind == ListenerKind::Unix);
+    let is_for_lookups = |listener: &&ipc::control::Listener| {
+        listener.kind == ListenerKind::Unix && listener.name.ends_with("userdb")
+    };
+    let unix = opening.birth.listeners.iter().filter(is_for_lookups);
     let mut sockets = HashMap::new();
     for listener in unix {
         let path = base.join(&listener.name);

@@ -211,6 +211,22 @@ fn any_process_may_be_killed() {
     }
 }
 
+#[test]
+fn a_crash_is_logged_with_its_signal() {
+    let host = builder().start();
+    drop(host.login("user1"));
+    for (crash, line) in
+        [(Signal::SIGSEGV, "killed with signal 11"), (Signal::SIGABRT, "killed with signal 6")]
+    {
+        let pids = wait_for("an auth process", || Some(host.pids("auth")).filter(|pids| !pids.is_empty()));
+        pids.iter().for_each(|pid| signal(*pid, crash));
+        let found = host.wait_log(line);
+        assert!(found.contains("auth: Fatal: master: service(auth): child "), "{found}");
+        assert!(found.contains("https://dovecot.org/bugreport.html#coredumps"), "{found}");
+        wait_for("logins", || try_login(&host, "user1"));
+    }
+}
+
 /// A message that was acknowledged is there after the imap processes were killed.
 #[test]
 fn a_killed_session_loses_nothing_that_was_acknowledged() {

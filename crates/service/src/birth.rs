@@ -52,6 +52,8 @@ fn live(entries: Vec<Entry>, program: &str, arguments: Vec<String>) -> Result<()
         return Err((early, Fatal::new(format_args!("There is no process called {program}"))));
     };
     sys::title::prepare();
+    // It can only fail for signals that there are not.
+    let _ = sys::signal::let_faults_kill();
     let newborn = Newborn::receive(row, arguments).map_err(|fatal| (early, fatal))?;
     let log = newborn.log.clone();
     (entry.life)(newborn).map_err(|fatal| (log, fatal))

@@ -44,6 +44,19 @@ fn code_word(code: i32) -> String {
     }
 }
 
+/// Lets SIGSEGV and SIGBUS kill this process as they kill others. The standard library's handler,
+/// which tells stack overflows from other faults, swallows a signal that somebody sends.
+///
+/// # Errors
+/// Those of `sigaction`.
+pub fn let_faults_kill() -> io::Result<()> {
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
+
 /// Holds back a set of signals in this and all later threads, and gives them out one by one.
 #[derive(Debug)]
 pub struct Signals {
