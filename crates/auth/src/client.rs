@@ -265,9 +265,12 @@ impl ClientConnection {
 
     fn shown_auth(&self, line: &str) -> String {
         const NOTE: &str = " (previous base64 data may contain sensitive data)";
-        match line.find("\tresp=") {
+        match line.split_once("\tresp=") {
             Some(_) if self.auth.config().debug_passwords => format!("{line}{NOTE}"),
-            Some(at) => format!("{}<hidden>", &line[..at + "\tresp=".len()]),
+            Some((before, response)) => {
+                let after = response.find('\t').map_or("", |at| &response[at..]);
+                format!("{before}\tresp=<hidden>{after}")
+            }
             None => line.to_owned(),
         }
     }
@@ -384,7 +387,7 @@ impl ClientConnection {
 
     /// Refuses a request that never came to the databases.
     fn refuse(&self, request: &Request, id: u32, code: &str, reason: &str) {
-        request.info_as(&request.mechanism_name(), reason);
+        request.mechanism_info(reason);
         let mut line = format!("FAIL\t{id}");
         if !code.is_empty() {
             tab::push_pair(&mut line, "code", code);
@@ -552,5 +555,9 @@ fn refused_certificate(request: &Request) -> Option<&'static str> {
 
 /// What a stranger sent, for the log.
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
+    let mut shown: String = text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(80).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }

@@ -94,12 +94,7 @@ impl Request {
         self.write(Level::Error, &self.database_prefix(), text);
     }
 
-    /// An info line under a name of its own, whatever `auth_verbose` says.
-    pub(crate) fn info_as(&self, name: &str, text: impl Display) {
-        self.write(Level::Info, &self.prefix(name), text);
-    }
-
-    /// The same for errors.
+    /// An error line under a name of its own.
     pub(crate) fn error_as(&self, name: &str, text: impl Display) {
         self.write(Level::Error, &self.prefix(name), text);
     }
