@@ -88,7 +88,7 @@ async fn ask(
     let auth = &connection.auth;
     let service = auth.services.find(&request.facts.service.clone());
     let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
-    let named = request.set_username(&identity.user, false, masters.as_deref());
+    let named = request.set_username(&identity.user, masters.as_deref());
     let named = named.and_then(|()| match &identity.login_user {
         Some(login) => request
             .set_login_username(login, masters.as_deref())

@@ -204,7 +204,10 @@ impl MasterConnection {
             let (key, value) = tab::pair(word);
             request.import_info(key, value);
         }
-        let named = request.set_username(name, true, None);
+        // As in 2.3 `login*master` is looked up here, too: a USER finds the master.
+        let masters = &self.auth.services.find(service).databases.masters;
+        let masters = masters.first().map(|passdb| passdb.label.name.clone());
+        let named = request.set_username(name, masters.as_deref());
         Ok((id, request, named))
     }
 
@@ -219,7 +222,7 @@ impl MasterConnection {
                     auth.ask_userdbs(service, &mut request, false).await
                 }
                 Err(error) => {
-                    request.info(error);
+                    request.info_if_verbose(error);
                     UserdbResult::UserUnknown
                 }
             };
@@ -280,7 +283,7 @@ impl MasterConnection {
             let auth = &connection.auth;
             let result = match named {
                 Err(error) => {
-                    request.info(error);
+                    request.info_if_verbose(error);
                     PassdbResult::UserUnknown
                 }
                 Ok(()) if connection.restricted_uid.is_some() => {

@@ -90,6 +90,13 @@ impl Request {
         }
     }
 
+    /// The same between databases, for `auth_verbose` only.
+    pub(crate) fn info_if_verbose(&self, text: impl Display) {
+        if self.config.verbose {
+            self.info(text);
+        }
+    }
+
     pub(crate) fn error(&self, text: impl Display) {
         self.write(Level::Error, &self.database_prefix(), text);
     }

@@ -9,13 +9,8 @@ impl Request {
     ///
     /// # Errors
     /// Why such a name cannot log in, in 2.3's words.
-    pub(crate) fn set_username(
-        &mut self,
-        name: &str,
-        is_userdb_lookup: bool,
-        masters: Option<&str>,
-    ) -> Result<(), String> {
-        let separator = self.config.master_user_separator.filter(|_| !is_userdb_lookup);
+    pub(crate) fn set_username(&mut self, name: &str, masters: Option<&str>) -> Result<(), String> {
+        let separator = self.config.master_user_separator;
         // `login*master`
         let (login, name) = match separator.and_then(|separator| name.split_once(separator)) {
             Some((login, master)) => (Some(login.to_owned()), master.to_owned()),
