@@ -179,7 +179,10 @@ fn certificates_by_name_and_renewed() {
 }
 
 fn certificate(address: SocketAddr, name: &str) -> Vec<u8> {
-    let mut client = Client::connect_tls(address, name);
+    // The server is waited for at another port, which may be open a moment earlier.
+    let stream = wait_for("the port is open", || TcpStream::connect(address).ok());
+    let mut client = Client::over(stream);
+    client.start_tls(name);
     assert!(client.expect_line().starts_with("* OK"));
     client.certificate()
 }
