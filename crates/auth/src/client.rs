@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -278,9 +278,12 @@ impl ClientConnection {
 
     fn shown_auth(&self, line: &str) -> String {
         const NOTE: &str = " (previous base64 data may contain sensitive data)";
-        match line.find("\tresp=") {
+        match line.split_once("\tresp=") {
             Some(_) if self.auth.config().debug_passwords => format!("{line}{NOTE}"),
-            Some(at) => format!("{}<hidden>", &line[..at + "\tresp=".len()]),
+            Some((before, response)) => {
+                let after = response.find('\t').map_or("", |at| &response[at..]);
+                format!("{before}\tresp=<hidden>{after}")
+            }
             None => line.to_owned(),
         }
     }
@@ -399,7 +402,7 @@ impl ClientConnection {
 
     /// Refuses a request that never came to the databases.
     fn refuse(&self, request: &Request, id: u32, code: &str, reason: &str) {
-        request.info_as(&request.mechanism_name(), reason);
+        request.mechanism_info(reason);
         let mut line = format!("FAIL\t{id}");
         if !code.is_empty() {
             tab::push_pair(&mut line, "code", code);
@@ -561,7 +564,7 @@ async fn sweep(connection: Weak<ClientConnection>) {
 pub(crate) fn run(future: impl Future<Output = ()> + 'static) {
     let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
     // A pending future is polled again by its task, with a waker that works.
-    if let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         tokio::task::spawn_local(future);
     }
 }
@@ -579,5 +582,9 @@ fn refused_certificate(request: &Request) -> Option<&'static str> {
 
 /// What a stranger sent, for the log.
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
+    let mut shown: String = text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(80).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }

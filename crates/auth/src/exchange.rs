@@ -87,12 +87,12 @@ async fn ask(
 ) -> Option<sasl::Secret> {
     let auth = &connection.auth;
     let service = auth.services.find(&request.facts.service.clone());
-    let has_masters = !service.databases.masters.is_empty();
-    let named = request.set_username(&identity.user, false, has_masters);
+    let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
+    let named = request.set_username(&identity.user, masters.as_deref());
     let named = named.and_then(|()| match &identity.login_user {
-        Some(login) => {
-            request.set_login_username(login, has_masters).map_err(|error| format!("login user: {error}"))
-        }
+        Some(login) => request
+            .set_login_username(login, masters.as_deref())
+            .map_err(|error| format!("login user: {error}")),
         None => Ok(()),
     });
     if let Err(error) = named {
@@ -142,7 +142,10 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
 async fn fail(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request) {
     let auth = connection.auth.clone();
     request.log_finished();
-    request.fields.remove("nologin");
+    // Nobody is sent on to another server.
+    for field in ["nologin", "proxy", "proxy_maybe", "proxy_always", "host", "port", "destuser"] {
+        request.fields.remove(field);
+    }
     let mut line = format!("FAIL\t{}", ticket.id);
     let user = request.facts.user.as_ref().or(request.facts.original_user.as_ref());
     if let Some(user) = user {
@@ -181,11 +184,10 @@ fn code(request: &Request) -> Option<&'static str> {
 
 /// The fields for the client, and what it should know besides.
 fn append_fields(line: &mut String, request: &Request, kind: Kind) {
-    let mut fields = String::new();
-    request.fields.append_visible(&mut fields);
-    if !fields.is_empty() {
+    if !request.fields.is_empty() {
+        // 2.3 sends the tab for hidden fields, too.
         line.push('\t');
-        line.push_str(&fields);
+        request.fields.append_visible(line);
     }
     let facts = &request.facts;
     if let Some(original) = &facts.original_user

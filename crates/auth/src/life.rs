@@ -13,7 +13,8 @@ use ::db::sql::SqlConfig;
 use base::Logger;
 use ipc::control::ListenerKind;
 use service::{Client, Fatal, Opening, Process};
-use settings::Snapshot;
+use settings::key::unix_listener;
+use settings::{SectionKind, Snapshot};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
@@ -40,6 +41,7 @@ pub(crate) enum Opened {
 pub(crate) struct Server {
     services: Services,
     sockets: HashMap<String, SocketOwner>,
+    has_penalties: bool,
 }
 
 /// What the databases are made of. Unlike them it can be given to another thread.
@@ -81,7 +83,21 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Opened, Fatal> {
     let services = parts.services(is_worker).map_err(Fatal::new)?;
     Ok(match is_worker {
         true => Opened::Worker(Box::new(parts)),
-        false => Opened::Server(Box::new(Server { services, sockets: sockets(opening) })),
+        false => Opened::Server(Box::new(Server {
+            services,
+            sockets: sockets(opening),
+            has_penalties: has_penalties(opening.settings),
+        })),
+    })
+}
+
+/// 2.3 turns penalties off by turning off anvil's socket for them, and so do we, though ours go
+/// another way.
+fn has_penalties(settings: &Snapshot) -> bool {
+    let services = settings.root().section_list(SectionKind::Service);
+    let anvil = services.iter().filter(|service| service.name() == "anvil");
+    anvil.flat_map(|anvil| anvil.sub(SectionKind::UnixListener)).any(|listener| {
+        listener.name().ends_with("anvil-auth-penalty") && listener.get(unix_listener::MODE) != 0
     })
 }
 
@@ -145,20 +161,24 @@ impl Auth {
 }
 
 async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
-    let Server { services, sockets } = server;
+    let Server { services, sockets, has_penalties } = server;
     services.load();
     let path = process.socket("auth-worker");
-    let auth =
-        Auth::new(services, process.log().clone(), &path, Timeouts::default(), process.anvil().cloned());
+    let anvil = process.anvil().filter(|_| has_penalties).cloned();
+    let auth = Auth::new(services, process.log().clone(), &path, Timeouts::default(), anvil);
     tokio::task::spawn_local(watch(auth.clone(), process.clone()));
     let each = |client: Client| {
         let (auth, process) = (auth.clone(), process.clone());
         let owner = sockets.get(&client.listener.name).copied();
+        let path = process.socket(&client.listener.name);
         tokio::task::spawn_local(async move {
             let shutdown = process.shutdown();
             match client.kind() {
-                "master" => master::serve(&auth, client, None, &shutdown).await,
-                "userdb" => master::serve(&auth, client, Some(owner.unwrap_or_default()), &shutdown).await,
+                "master" => master::serve(&auth, client, &path, None, &shutdown).await,
+                "userdb" => {
+                    let owner = Some(owner.unwrap_or_default());
+                    master::serve(&auth, client, &path, owner, &shutdown).await;
+                }
                 "login" => client::serve(&auth, client, Kind::Login, &shutdown).await,
                 "token" | "tokenlogin" => {
                     auth.scope.log.error("Token authentication is not supported by this version");

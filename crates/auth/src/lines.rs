@@ -41,6 +41,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         loop {
             if let Some(at) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') {
                 let end = self.searched + at;
+                if end - self.start > self.max {
+                    return Err(Broken::TooLong);
+                }
                 let line = self.buffer[self.start..end].strip_suffix(b"\r");
                 let line = line.unwrap_or(&self.buffer[self.start..end]);
                 let line = String::from_utf8_lossy(line).into_owned();

@@ -2,6 +2,7 @@
 //! delivery and tools look users up.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub(crate) struct SocketOwner {
 pub(crate) struct MasterConnection {
     pub(crate) auth: Rc<Auth>,
     pub(crate) output: Rc<Output>,
-    /// The socket's name, for log lines.
+    /// The socket's path, for log lines.
     name: String,
     peer: Option<UnixCredentials>,
     /// It may look up users, but not ask for logins.
@@ -45,11 +46,17 @@ pub(crate) struct MasterConnection {
 /// Why a line ends the connection; the text is for the log.
 struct Bug(String);
 
-/// Serves one connection until it ends. `owner` is given for `auth-userdb`.
-pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, owner: Option<SocketOwner>, shutdown: &Shutdown) {
-    let Client { stream, listener, guard: _guard } = client;
+/// Serves one connection of the socket `path` until it ends. `owner` is given for `auth-userdb`.
+pub(crate) async fn serve(
+    auth: &Rc<Auth>,
+    client: Client,
+    path: &Path,
+    owner: Option<SocketOwner>,
+    shutdown: &Shutdown,
+) {
+    let Client { stream, guard: _guard, .. } = client;
     let peer = getsockopt(&stream, PeerCredentials).ok();
-    talk(auth, stream, &listener.name, owner, peer, shutdown.stopping()).await;
+    talk(auth, stream, &path.display().to_string(), owner, peer, shutdown.stopping()).await;
 }
 
 /// The same over any stream, until it or `stop` ends.
@@ -197,8 +204,10 @@ impl MasterConnection {
             let (key, value) = tab::pair(word);
             request.import_info(key, value);
         }
-        let has_masters = !self.auth.services.find(service).databases.masters.is_empty();
-        let named = request.set_username(name, true, has_masters);
+        // As in 2.3 `login*master` is looked up here, too: a USER finds the master.
+        let masters = &self.auth.services.find(service).databases.masters;
+        let masters = masters.first().map(|passdb| passdb.label.name.clone());
+        let named = request.set_username(name, masters.as_deref());
         Ok((id, request, named))
     }
 
@@ -213,7 +222,7 @@ impl MasterConnection {
                     auth.ask_userdbs(service, &mut request, false).await
                 }
                 Err(error) => {
-                    request.info_as("userdb", error);
+                    request.info_if_verbose(error);
                     UserdbResult::UserUnknown
                 }
             };
@@ -252,14 +261,11 @@ impl MasterConnection {
             Some(Ok(found)) if found == uid => return true,
             Some(Ok(found)) => format!("userdb uid ({found}) doesn't match peer uid ({uid})"),
         };
-        request.error_as(
-            "userdb",
-            format_args!(
-                "client doesn't have lookup permissions for this user: {reason} (to bypass this check, set: \
-                 service auth {{ unix_listener {} {{ mode=0777 }} }})",
-                self.name
-            ),
-        );
+        request.error(format_args!(
+            "client doesn't have lookup permissions for this user: {reason} (to bypass this check, set: \
+             service auth {{ unix_listener {} {{ mode=0777 }} }})",
+            self.name
+        ));
         false
     }
 
@@ -277,17 +283,14 @@ impl MasterConnection {
             let auth = &connection.auth;
             let result = match named {
                 Err(error) => {
-                    request.info_as("passdb", error);
+                    request.info_if_verbose(error);
                     PassdbResult::UserUnknown
                 }
                 Ok(()) if connection.restricted_uid.is_some() => {
-                    request.error_as(
-                        "passdb",
-                        format_args!(
-                            "Auth client doesn't have permissions to do a PASS lookup: {}",
-                            connection.restriction()
-                        ),
-                    );
+                    request.error(format_args!(
+                        "Auth client doesn't have permissions to do a PASS lookup: {}",
+                        connection.restriction()
+                    ));
                     PassdbResult::InternalFailure
                 }
                 Ok(()) => {
@@ -308,11 +311,9 @@ impl MasterConnection {
             PassdbResult::Ok => {
                 let mut line = format!("PASS\t{id}");
                 tab::push_pair(&mut line, "user", request.user());
-                let mut fields = String::new();
-                request.fields.append_visible(&mut fields);
-                if !fields.is_empty() {
+                if !request.fields.is_empty() {
                     line.push('\t');
-                    line.push_str(&fields);
+                    request.fields.append_visible(&mut line);
                 }
                 line
             }
@@ -346,7 +347,7 @@ impl MasterConnection {
             }
             Err(reason) => {
                 self.error(reason);
-                self.output.send(&format!("FAIL\t{id}"));
+                self.reply("master userdb out", &format!("FAIL\t{id}"));
             }
         }
         Ok(())

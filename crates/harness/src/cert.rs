@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
@@ -14,6 +15,11 @@ pub fn write(dir: &Path, names: &[&str]) -> std::io::Result<()> {
     let made = rcgen::generate_simple_self_signed(names).map_err(std::io::Error::other)?;
     std::fs::write(dir.join("cert.pem"), made.cert.pem())?;
     std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem())
+}
+
+/// The first certificate of a PEM file.
+pub fn der(path: &Path) -> Vec<u8> {
+    CertificateDer::from_pem_file(path).expect("a certificate").to_vec()
 }
 
 /// A TLS client configuration that believes every server.

@@ -58,6 +58,12 @@ impl Client {
         self.stream = Stream::Tls(Box::new(StreamOwned::new(tls, stream)));
     }
 
+    /// The server's certificate, once something has been read over TLS.
+    pub fn certificate(&self) -> Vec<u8> {
+        let Stream::Tls(stream) = &self.stream else { panic!("TLS is not on") };
+        stream.conn.peer_certificates().and_then(|chain| chain.first()).expect("a certificate").to_vec()
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes.as_ref()).expect("the server takes what is sent");

@@ -6,9 +6,11 @@
 pub mod cert;
 pub mod client;
 pub mod host;
+pub mod mariadb;
 pub mod needs;
 pub mod transcript;
 
 pub use client::Client;
 pub use host::{Builder, Host, Under};
+pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};

@@ -229,7 +229,7 @@ impl Drop for Ticket {
 /// The connection's life, again and again.
 async fn run(client: AuthClient) {
     let inner = &client.0;
-    let (mut was_ready, mut refusals) = (false, 0_u32);
+    let (mut was_ready, mut failures) = (false, 0_u32);
     loop {
         let reason = tokio::select! {
             reason = connection(&client, &mut was_ready) => reason,
@@ -238,14 +238,16 @@ async fn run(client: AuthClient) {
         let is_over = reason.is_none();
         let lost = matches!(*inner.state.borrow(), AuthState::Ready(_));
         match reason {
-            // The first may only mean that all processes are about to end, the others are no news.
-            Some(End::NoConnection(error)) if refusals == 1 => {
-                refusals = 2;
-                inner.log.error(format_args!("auth: connect({}) failed: {error}", inner.path.display()));
+            Some(End::NoConnection(error)) => {
+                failures = failures.saturating_add(1);
+                // When the whole server stops, auth may be gone first: only a second failure in a
+                // row is worth a line, and further ones are not.
+                if failures == 2 {
+                    inner.log.error(format_args!("auth: connect({}) failed: {error}", inner.path.display()));
+                }
             }
-            Some(End::NoConnection(_)) => refusals = refusals.saturating_add(1),
             Some(End::Protocol(error)) => inner.log.error(format_args!("auth: {error}")),
-            Some(End::Closed) | None => refusals = 0,
+            Some(End::Closed) | None => failures = 0,
             Some(End::ClosedEarly) if !was_ready => {
                 inner.state.send_replace(AuthState::Broken);
             }

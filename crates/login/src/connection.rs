@@ -330,8 +330,8 @@ impl Connection {
                 self.session.handed_over(pid);
                 return Ok(near.map_or(End::Over, End::Proxy));
             }
-            Ok(Reply::Failed { client_text, kind: FailureKind::Limit | FailureKind::Denied }) => {
-                self.session.refused(&client_text);
+            Ok(Reply::Failed { client_text, kind: kind @ (FailureKind::Limit | FailureKind::Denied) }) => {
+                self.session.refused(&client_text, kind == FailureKind::Limit);
             }
             Ok(Reply::Failed { .. }) => self.session.hand_over_failed(self.shared.pid, id),
             Err(error) => {

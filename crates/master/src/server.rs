@@ -202,7 +202,15 @@ impl Server {
                     child.heard_status(child.client_limit, 0, now, unix_s);
                 }
             }
-            ToMaster::Status { available, total } => child.heard_status(available, total, now, unix_s),
+            ToMaster::Status { available, total } => {
+                child.heard_status(available, total, now, unix_s);
+                // Room that was there for an instant only has taken in a client all the same.
+                let service = child.service.filter(|_| child.is_available());
+                if let Some(service) = service.and_then(|at| self.services.get_mut(at)) {
+                    service.crowded_until = None;
+                    service.is_dropping = false;
+                }
+            }
             ToMaster::BecameIdentity => child.state = State::Identity,
             ToMaster::Config(answer) if child.kind == Kind::Config => self.config_said(answer, descriptor),
             ToMaster::Config(_) => {}
@@ -229,7 +237,10 @@ impl Server {
                 }
             }
             Timer::Pending(at, generation) if generation == self.generation => {
-                if let Some(service) = self.services.get_mut(at) {
+                // The timer of a crowd that has found its place meanwhile means nothing.
+                let service = self.services.get_mut(at);
+                let is_due = |until: Instant| until <= now;
+                if let Some(service) = service.filter(|service| service.crowded_until.is_some_and(is_due)) {
                     service.crowded_until = None;
                     service.is_dropping = true;
                 }

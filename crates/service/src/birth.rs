@@ -179,9 +179,10 @@ impl Newborn {
         let (to_master, from_process) = mpsc::unbounded_channel();
         let (orders_in, orders) = mpsc::unbounded_channel();
         let anvil = self.anvil.map(|connection| Anvil::start(connection, self.log.clone()));
-        title::show(&self.birth.instance, &self.birth.service, "");
+        title::show(&self.birth.instance, self.row.program, &self.arguments, "");
         let process = Process::new(Parts {
             birth: self.birth,
+            program: self.row.program,
             arguments: self.arguments,
             log: self.log,
             settings: self.settings,

@@ -22,6 +22,7 @@ pub struct Process(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     birth: Birth,
+    program: &'static str,
     arguments: Vec<String>,
     log: Logger,
     settings: RwLock<Arc<Snapshot>>,
@@ -49,6 +50,7 @@ pub enum Order {
 /// The parts that a process is put together from, see [`crate::birth`].
 pub(crate) struct Parts {
     pub(crate) birth: Birth,
+    pub(crate) program: &'static str,
     pub(crate) arguments: Vec<String>,
     pub(crate) log: Logger,
     pub(crate) settings: Arc<Snapshot>,
@@ -63,6 +65,7 @@ impl Process {
         let (phase, shutdown) = Shutdown::channel();
         Self(Arc::new(Inner {
             birth: parts.birth,
+            program: parts.program,
             arguments: parts.arguments,
             log: parts.log,
             settings: RwLock::new(parts.settings),
@@ -182,7 +185,7 @@ impl Process {
     /// `dovecot/imap [user 10.0.0.1 IDLE]`. Does nothing unless that setting is on.
     pub fn set_title(&self, text: &str) {
         if self.has_titles() {
-            crate::title::show(self.instance(), self.name(), text);
+            crate::title::show(self.instance(), self.0.program, &self.0.arguments, text);
         }
     }
 

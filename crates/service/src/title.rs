@@ -1,10 +1,19 @@
 //! What `ps` shows.
 
-/// `dovecot/imap`, and behind it `text` in brackets if there is any.
-pub(crate) fn show(instance: &str, service: &str, text: &str) {
-    match text {
-        "" => sys::title::set(&format!("{instance}/{service}")),
-        text if text.starts_with('[') => sys::title::set(&format!("{instance}/{service} {text}")),
-        text => sys::title::set(&format!("{instance}/{service} [{text}]")),
+/// `dovecot/imap`, the words behind the program's name in `executable`, and behind them `text` in
+/// brackets if there is any.
+pub(crate) fn show(instance: &str, program: &str, arguments: &[String], text: &str) {
+    // As the master names it before it lives.
+    let prefix = if instance.starts_with("dovecot") { "" } else { "dovecot-" };
+    let mut title = format!("{prefix}{instance}/{program}");
+    for argument in arguments {
+        title.push(' ');
+        title.push_str(argument);
     }
+    match text {
+        "" => {}
+        text if text.starts_with('[') => title.push_str(&format!(" {text}")),
+        text => title.push_str(&format!(" [{text}]")),
+    }
+    sys::title::set(&title);
 }

@@ -298,7 +298,8 @@ impl Service {
             return None;
         }
         if result == PassdbResult::Next {
-            request.mechanism_error("Last passdb had noauthenticate field, cannot authenticate user");
+            let name = &passdb.label.name;
+            request.error_as(name, "Last passdb had noauthenticate field, cannot authenticate user");
             return Some(PassdbResult::InternalFailure);
         }
         Some(match &request.progress {

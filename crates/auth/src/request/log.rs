@@ -90,16 +90,18 @@ impl Request {
         }
     }
 
+    /// The same between databases, for `auth_verbose` only.
+    pub(crate) fn info_if_verbose(&self, text: impl Display) {
+        if self.config.verbose {
+            self.info(text);
+        }
+    }
+
     pub(crate) fn error(&self, text: impl Display) {
         self.write(Level::Error, &self.database_prefix(), text);
     }
 
-    /// An info line under a name of its own, whatever `auth_verbose` says.
-    pub(crate) fn info_as(&self, name: &str, text: impl Display) {
-        self.write(Level::Info, &self.prefix(name), text);
-    }
-
-    /// The same for errors.
+    /// An error line under a name of its own.
     pub(crate) fn error_as(&self, name: &str, text: impl Display) {
         self.write(Level::Error, &self.prefix(name), text);
     }

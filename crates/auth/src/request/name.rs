@@ -4,17 +4,13 @@ use super::Request;
 use crate::vars;
 
 impl Request {
-    /// Takes the name that the client gave. `has_masters` says whether there are master passdbs.
+    /// Takes the name that the client gave. `masters` is the name of the first master
+    /// passdb, if there is one.
     ///
     /// # Errors
     /// Why such a name cannot log in, in 2.3's words.
-    pub(crate) fn set_username(
-        &mut self,
-        name: &str,
-        is_userdb_lookup: bool,
-        has_masters: bool,
-    ) -> Result<(), String> {
-        let separator = self.config.master_user_separator.filter(|_| !is_userdb_lookup);
+    pub(crate) fn set_username(&mut self, name: &str, masters: Option<&str>) -> Result<(), String> {
+        let separator = self.config.master_user_separator;
         // `login*master`
         let (login, name) = match separator.and_then(|separator| name.split_once(separator)) {
             Some((login, master)) => (Some(login.to_owned()), master.to_owned()),
@@ -40,7 +36,7 @@ impl Request {
         }
         self.progress.user_changed = true;
         match login {
-            Some(login) => self.set_login_username(&login, has_masters),
+            Some(login) => self.set_login_username(&login, masters),
             None => Ok(()),
         }
     }
@@ -49,18 +45,21 @@ impl Request {
     ///
     /// # Errors
     /// Why that is not possible.
-    pub(crate) fn set_login_username(&mut self, name: &str, has_masters: bool) -> Result<(), String> {
+    pub(crate) fn set_login_username(&mut self, name: &str, masters: Option<&str>) -> Result<(), String> {
         if name.is_empty() {
             return Err("Master user login attempted to use empty login username".into());
         }
         if self.facts.user.as_deref() == Some(name) {
             return Ok(());
         }
-        if !has_masters {
+        let Some(database) = masters else {
             return Err("Master user login attempted without master passdbs".into());
-        }
+        };
         self.facts.login_user = None;
-        self.facts.login_user = Some(self.fixed_username(name)?);
+        let name = self.fixed_username(name)?;
+        let text = format!("Master user lookup for login: {name}");
+        self.facts.login_user = Some(name);
+        self.debug_as(database, text);
         Ok(())
     }
 

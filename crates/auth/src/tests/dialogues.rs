@@ -22,7 +22,8 @@ async fn check_plain(config: &str, files: &[(&str, &str)], cases: &[(&str, &str,
         let answer = client.ask(&plain(id, user, password, more)).await;
         // The id goes behind the first word.
         let (word, fields) = expect.split_once('|').unwrap_or((expect, ""));
-        let expect = format!("{word}|{id}|{fields}").trim_end_matches('|').replace('|', "\t");
+        let separator = if fields.is_empty() { "" } else { "|" };
+        let expect = format!("{word}|{id}{separator}{fields}").replace('|', "\t");
         assert_eq!(answer, expect, "{user} {password} {more}");
     }
 }
@@ -43,9 +44,9 @@ async fn the_greeting_comes_in_the_order_of_2_3() {
 #[tokio::test(flavor = "current_thread")]
 async fn passwords_of_all_kinds() {
     let cases = [
-        ("joe", "secret", "", "OK|user=joe"),
+        ("joe", "secret", "", "OK|user=joe|"),
         ("joe", "wrong", "", "FAIL|user=joe"),
-        ("JOE", "secret", "", "OK|user=joe|original_user=JOE"),
+        ("JOE", "secret", "", "OK|user=joe||original_user=JOE"),
         ("ann", "secret", "", "OK|user=ann"),
         ("bob", "secret", "", "OK|user=bob"),
         ("bob", "wrong", "", "FAIL|user=bob"),
@@ -105,7 +106,7 @@ async fn exchanges() {
         for (say, expect) in [
             ("AUTH\t1\tLOGIN\tservice=imap", "CONT\t1\tVXNlcm5hbWU6"),
             ("CONT\t1\tam9l", "CONT\t1\tUGFzc3dvcmQ6"),
-            ("CONT\t1\tc2VjcmV0", "OK\t1\tuser=joe"),
+            ("CONT\t1\tc2VjcmV0", "OK\t1\tuser=joe\t"),
             ("CONT\t1\tAAAA", "FAIL\t1\treason=Authentication request timed out"),
             ("AUTH\t2\tPLAIN\tservice=imap", "CONT\t2\t"),
             ("CANCEL\t2\nCONT\t2\tAAAA", "FAIL\t2\treason=Authentication request timed out"),
@@ -152,8 +153,8 @@ async fn a_mail_process_redeems_a_login_once() {
         let bench = Bench::new(FILE, &[("users", USERS)]);
         let mut login = bench.client(Kind::Login).await;
         let (_, cookie) = login.greeting().await;
-        assert_eq!(login.ask(&plain(7, "joe", "secret", "\tsession=s")).await, "OK\t7\tuser=joe");
-        assert_eq!(login.ask(&plain(8, "joe", "secret", "")).await, "OK\t8\tuser=joe");
+        assert_eq!(login.ask(&plain(7, "joe", "secret", "\tsession=s")).await, "OK\t7\tuser=joe\t");
+        assert_eq!(login.ask(&plain(8, "joe", "secret", "")).await, "OK\t8\tuser=joe\t");
         let mut master = bench.master(None).await;
         let pid = std::process::id();
         let request = |id: u32, login: u32, cookie: &str, session: u32| {
@@ -183,7 +184,7 @@ async fn lookups() {
                 "USER\t1\tjoe\tuid=1000\tgid=1000\thome=/home/joe\tquota_rule=*:bytes=1M",
             ),
             ("USER\t2\tnobody\tservice=lda", "NOTFOUND\t2"),
-            ("PASS\t3\tjoe\tservice=lda", "PASS\t3\tuser=joe"),
+            ("PASS\t3\tjoe\tservice=lda", "PASS\t3\tuser=joe\t"),
             ("PASS\t4\tnobody\tservice=lda", "NOTFOUND\t4"),
             ("CACHE-FLUSH\t5", "OK\t5\t0"),
         ] {
@@ -231,7 +232,7 @@ async fn failures_wait_and_successes_do_not() {
         client.greeting().await;
         let began = tokio::time::Instant::now();
         client.say(&plain(1, "joe", "wrong", "")).await;
-        assert_eq!(client.ask(&plain(2, "joe", "secret", "")).await, "OK\t2\tuser=joe");
+        assert_eq!(client.ask(&plain(2, "joe", "secret", "")).await, "OK\t2\tuser=joe\t");
         assert!(began.elapsed() < Duration::from_secs(1));
         assert_eq!(client.line().await, "FAIL\t1\tuser=joe");
         assert!(began.elapsed() >= Duration::from_secs(2));
@@ -251,7 +252,7 @@ async fn userdbs_in_a_row() {
         assert_eq!(answer, "USER\t1\tjoe@x\tuid=5\tgid=6\thome=/h/joe");
         let mut login = bench.client(Kind::Login).await;
         let (_, cookie) = login.greeting().await;
-        assert_eq!(login.ask(&plain(1, "joe", "x", "")).await, "OK\t1\tuser=joe");
+        assert_eq!(login.ask(&plain(1, "joe", "x", "")).await, "OK\t1\tuser=joe\t");
         let pid = std::process::id();
         assert_eq!(
             master.ask(&format!("REQUEST\t2\t{pid}\t1\t{cookie}")).await,

@@ -29,9 +29,9 @@ pub(super) async fn check_sql(bench: &Bench) {
     let mut client = bench.client(Kind::Client).await;
     client.greeting().await;
     for (id, (user, password, expect)) in (1..).zip([
-        ("joe", "secret", "OK\t1\tuser=joe"),
+        ("joe", "secret", "OK\t1\tuser=joe\t"),
         ("joe", "wrong", "FAIL\t2\tuser=joe"),
-        ("o'brien", "it's", "OK\t3\tuser=o'brien"),
+        ("o'brien", "it's", "OK\t3\tuser=o'brien\t"),
         ("x' OR 'a'='a", "a", "FAIL\t4\tuser=x' or 'a'='a"),
         ("dup", "a", "FAIL\t5\tuser=dup\tcode=temp_fail"),
     ]) {
@@ -43,7 +43,7 @@ pub(super) async fn check_sql(bench: &Bench) {
     for (say, expect) in [
         ("USER\t1\to'brien\tservice=lda", "USER\t1\to'brien\thome=/home/ob\tuid=1001\tgid=1001"),
         ("USER\t2\tnobody\tservice=lda", "NOTFOUND\t2"),
-        ("PASS\t3\tjoe\tservice=lda", "PASS\t3\tuser=joe"),
+        ("PASS\t3\tjoe\tservice=lda", "PASS\t3\tuser=joe\t"),
     ] {
         assert_eq!(master.ask(say).await, expect, "{say}");
     }
@@ -82,18 +82,18 @@ async fn the_cache_answers_instead() {
         let Some(bench) = sqlite("auth_cache_size = 1M\n") else { return };
         let mut client = bench.client(Kind::Client).await;
         client.greeting().await;
-        assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, "OK\t1\tuser=joe");
+        assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, "OK\t1\tuser=joe\t");
         assert_eq!(client.ask(&plain(2, "nobody", "x", "")).await, "FAIL\t2\tuser=nobody");
         let change =
             "UPDATE users SET password = 'new'; INSERT INTO users (name, password) VALUES ('nobody', 'x')";
         let changed = std::process::Command::new("sqlite3").arg(bench.path("db")).arg(change).status();
         assert!(changed.unwrap().success());
-        assert_eq!(client.ask(&plain(3, "joe", "secret", "")).await, "OK\t3\tuser=joe", "remembered");
+        assert_eq!(client.ask(&plain(3, "joe", "secret", "")).await, "OK\t3\tuser=joe\t", "remembered");
         assert_eq!(client.ask(&plain(4, "nobody", "x", "")).await, "FAIL\t4\tuser=nobody", "remembered");
-        assert_eq!(client.ask(&plain(5, "joe", "new", "")).await, "OK\t5\tuser=joe", "looked up again");
+        assert_eq!(client.ask(&plain(5, "joe", "new", "")).await, "OK\t5\tuser=joe\t", "looked up again");
         let mut master = bench.master(None).await;
         assert_eq!(master.ask("CACHE-FLUSH\t1\tnobody").await, "OK\t1\t1");
-        assert_eq!(client.ask(&plain(6, "nobody", "x", "")).await, "OK\t6\tuser=nobody");
+        assert_eq!(client.ask(&plain(6, "nobody", "x", "")).await, "OK\t6\tuser=nobody\t");
         assert_eq!(master.ask("CACHE-FLUSH\t2").await, "OK\t2\t2");
     })
     .await;

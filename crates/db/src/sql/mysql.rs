@@ -136,6 +136,7 @@ fn describe(error: &mysql::Error) -> String {
         mysql::Error::MySqlError(error) => error.message.clone(),
         mysql::Error::IoError(error) => error.to_string(),
         mysql::Error::DriverError(error) => error.to_string(),
+        mysql::Error::CodecError(error) => error.to_string(),
         other => other.to_string(),
     }
 }

@@ -85,6 +85,7 @@ pub(crate) enum Outcome<'a> {
     AuthFailedReason,
     AuthzFailed,
     TempFail,
+    LimitReached,
     PassExpired,
     SslRequired,
     InvalidBase64,
@@ -112,6 +113,11 @@ impl<'a> Answer<'a> {
     /// Something here does not work now.
     pub(super) fn temporary(text: &'a str) -> Self {
         Self { outcome: Outcome::TempFail, text }
+    }
+
+    /// The user has enough connections already.
+    pub(super) fn limit(text: &'a str) -> Self {
+        Self { outcome: Outcome::LimitReached, text }
     }
 }
 

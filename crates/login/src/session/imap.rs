@@ -251,6 +251,7 @@ impl Dialect for Imap {
             Outcome::AuthFailedReason | Outcome::MechInvalid => "ALERT",
             Outcome::AuthzFailed => "AUTHORIZATIONFAILED",
             Outcome::TempFail => "UNAVAILABLE",
+            Outcome::LimitReached => "LIMIT",
             Outcome::SslRequired | Outcome::MechSslRequired => "PRIVACYREQUIRED",
             Outcome::PassExpired => "EXPIRED",
             Outcome::LoginDisabled | Outcome::AnonymousDenied => "CONTACTADMIN",

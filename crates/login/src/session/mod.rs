@@ -246,8 +246,9 @@ impl Session {
     }
 
     /// The mail process does not take the client, for a reason it may read.
-    pub(crate) fn refused(&mut self, text: &str) {
-        self.dialect.answer(&mut self.common, &Answer::temporary(text));
+    pub(crate) fn refused(&mut self, text: &str, is_limit: bool) {
+        let answer = if is_limit { Answer::limit(text) } else { Answer::temporary(text) };
+        self.dialect.answer(&mut self.common, &answer);
         self.end(text.to_owned());
     }
 

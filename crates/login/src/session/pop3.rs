@@ -187,6 +187,7 @@ impl Dialect for Pop3 {
     fn answer(&mut self, common: &mut Common, answer: &Answer<'_>) {
         let prefix = match answer.outcome {
             Outcome::TempFail => "-ERR [SYS/TEMP] ",
+            Outcome::LimitReached => "-ERR [IN-USE] ",
             Outcome::Referral { .. } | Outcome::Aborted | Outcome::AnonymousDenied => "-ERR ",
             _ if answer.text.starts_with('[') => "-ERR ",
             _ => "-ERR [AUTH] ",

@@ -132,7 +132,7 @@ fn check(server: &Server, script: &str) {
             ("A", what) => replied(&mut session, &what.replace("\\t", "\t"), &mut out),
             ("H", "ok") => session.handed_over(77),
             ("H", "internal") => session.hand_over_failed(1, 2),
-            ("H", what) => session.refused(what),
+            ("H", what) => session.refused(what, true),
             ("X", "timeout") => session.timed_out(280),
             ("X", "wait") => session.note_waiting(),
             (_, what) => session.disconnect(what, 102),
@@ -369,7 +369,7 @@ fn failed_hand_overs_and_timeouts() {
         &format!(
             "{granted}
             H: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)
-            S: a NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)
+            S: a NO [LIMIT] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)
             L: Disconnected: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10): user=<u>, method=PLAIN"
         ),
     );

@@ -118,6 +118,8 @@ fn reason(error: &rustls::Error) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "unsupported certificate purpose".into()
         }
+        // These show their insides, which tell an administrator nothing.
+        CertificateError::Other(_) => "unsuitable certificate".into(),
         other => other.to_string(),
     }
 }

@@ -4,7 +4,7 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::{Random, SchemeError};
-use crate::encoding::{base64_bare, from_base64};
+use crate::encoding::{base64_bare, from_base64_bare};
 use crate::limits::{ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX};
 use crate::secret::constant_time_eq;
 
@@ -89,8 +89,8 @@ fn parse(text: &str) -> Option<Stored> {
     let mut cost = fields.next()?.split(',');
     let mut number = |key: &str| cost.next()?.strip_prefix(key)?.parse().ok();
     let cost = (number("m=")?, number("t=")?, number("p=")?);
-    let salt = from_base64(fields.next()?.as_bytes())?;
-    let hash = from_base64(fields.next()?.as_bytes())?;
+    let salt = from_base64_bare(fields.next()?.as_bytes())?;
+    let hash = from_base64_bare(fields.next()?.as_bytes())?;
     fields.next().is_none().then_some(Stored { algorithm, version, cost, salt, hash })
 }
 

@@ -66,7 +66,8 @@ impl Spare {
         let socket = self.newborn.line.socket.try_clone()?;
         let placeholder = Line { socket, decoder: ipc::Decoder::new(), descriptors: Default::default() };
         let mut master = Link::resume(std::mem::replace(&mut self.newborn.line, placeholder))?;
-        crate::title::show(&self.newborn.birth.instance, &self.newborn.birth.service, "");
+        let newborn = &self.newborn;
+        crate::title::show(&newborn.birth.instance, newborn.row.program, &newborn.arguments, "");
         master.send(&ToMaster::Ready).await?;
         let fate = self.wait_for_fate(&mut master).await?;
         if let Fate::Become(_) = fate {
