@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -561,7 +561,7 @@ async fn sweep(connection: Weak<ClientConnection>) {
 pub(crate) fn run(future: impl Future<Output = ()> + 'static) {
     let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
     // A pending future is polled again by its task, with a waker that works.
-    if let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         tokio::task::spawn_local(future);
     }
 }
