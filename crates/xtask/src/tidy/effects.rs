@@ -14,23 +14,6 @@ const READ_TOO_EARLY: &[&str] = &[
     "AUTOEXPUNGE_MAX_MAILS",
 ];
 
-/// Settings of local delivery, which the crate `delivery` is going to read.
-const READ_SOON: &[&str] = &[
-    "REJECTION_SUBJECT",
-    "REJECTION_REASON",
-    "DELIVER_LOG_FORMAT",
-    "LDA_ORIGINAL_RECIPIENT_HEADER",
-    "QUOTA_FULL_TEMPFAIL",
-    "LDA_MAILBOX_AUTOCREATE",
-    "LDA_MAILBOX_AUTOSUBSCRIBE",
-    "SUBMISSION_HOST",
-    "SENDMAIL_PATH",
-    "SUBMISSION_TIMEOUT",
-    "MAIL_TEMP_DIR",
-    "POSTMASTER_ADDRESS",
-    "RECIPIENT_DELIMITER",
-];
-
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
     let readers = readers(root);
     for path in super::files(&root.join("crates/settings/src/decl"), "rs") {
@@ -47,10 +30,6 @@ pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
             let is_told = line.contains("NO_EFFECT_YET");
             let shown = format!("{}:{number}: {name}", super::shown(root, &path));
             match (is_read, is_told) {
-                (false, false) if READ_SOON.contains(&name) => {}
-                (true, false) if READ_SOON.contains(&name) => {
-                    findings.push(format!("{shown} is read now: READ_SOON in {} is out of date", file!()));
-                }
                 (false, false) => {
                     findings.push(format!("{shown} is read by no crate: NO_EFFECT_YET is missing"))
                 }
