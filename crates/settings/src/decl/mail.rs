@@ -126,7 +126,7 @@ settings! { Root from super::login::END;
     /// Locks for index files.
     LOCK_METHOD: Enum = "fcntl:flock:dotlock", MAIL, NO_EFFECT_YET;
     /// Characters between user and detail of an address.
-    RECIPIENT_DELIMITER: Str = "+", LDA | MAIL | QUOTA_STATUS | SUBMISSION;
+    RECIPIENT_DELIMITER: Str = "+", LDA | MAIL | QUOTA_STATUS | SUBMISSION, NO_EFFECT_YET;
     /// Template of POP3 unique ids.
     POP3_UIDL_FORMAT: Str = "%08Xu%08Xv", MAIL;
     /// Directory for transcripts of sessions.
