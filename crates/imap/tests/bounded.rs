@@ -33,7 +33,7 @@ fn drain(client: &mut Client) -> (usize, Vec<u8>) {
         most = most.max(client.out.bytes().len());
         all.extend(client.take_output());
         match progress {
-            Progress::Again => {}
+            Progress::Again | Progress::Storage => {}
             Progress::NeedInput => return (most, all),
             Progress::Closed(reason) => panic!("{reason}"),
         }

@@ -98,7 +98,9 @@ impl Found {
 fn location_words(location: &str) -> impl Iterator<Item = &'static str> {
     let is_set = move |known: &&str| {
         let words = location.split(':').skip(2);
-        words.map(|word| word.split('=').next().unwrap_or_default()).any(|word| word.eq_ignore_ascii_case(known))
+        words
+            .map(|word| word.split('=').next().unwrap_or_default())
+            .any(|word| word.eq_ignore_ascii_case(known))
     };
     ["INDEX", "VOLATILEDIR", "INDEXCACHE", "LISTINDEX", "ITERINDEX", "ALT"].into_iter().filter(is_set)
 }

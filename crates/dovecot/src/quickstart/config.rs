@@ -52,7 +52,7 @@ pub(super) fn ports(path: &Path) -> Result<Ports, Error> {
     let port = |service: &str, listener: &str| {
         let service = settings.section(SectionKind::Service, service)?;
         let found = service.sub(SectionKind::InetListener).iter().find(|found| found.name() == listener)?;
-        u16::try_from(found.get(key::inet_listener::PORT)).ok()
+        Some(found.get(key::inet_listener::PORT))
     };
     Ok(Ports {
         imap: port("imap-login", "imap").unwrap_or(0),

@@ -95,7 +95,11 @@ impl Client {
     /// One step: what the session needs then.
     pub fn step(&mut self) -> Progress {
         let mut rest = self.input.as_slice();
-        let progress = self.session.step(&mut rest, &mut self.out);
+        // As the process does it.
+        let mut progress = self.session.step_in_memory(&mut rest, &mut self.out);
+        if progress == Progress::Storage {
+            progress = self.session.step(&mut rest, &mut self.out);
+        }
         let left = rest.len();
         self.input.drain(..self.input.len() - left);
         progress
@@ -118,7 +122,7 @@ impl Client {
             let sent = self.take_output();
             self.received.extend_from_slice(&sent);
             match progress {
-                Progress::Again => {}
+                Progress::Again | Progress::Storage => {}
                 Progress::NeedInput => return,
                 Progress::Closed(reason) => {
                     self.closed = Some(reason);

@@ -200,7 +200,8 @@ impl Spare {
                 false => self.forward(settled).await,
             }
         }
-        for arrived in under_way.lock().unwrap_or_else(PoisonError::into_inner).drain().filter_map(|it| it.1) {
+        for arrived in under_way.lock().unwrap_or_else(PoisonError::into_inner).drain().filter_map(|it| it.1)
+        {
             refuse(&arrived, Refused::internal());
         }
         housemates
