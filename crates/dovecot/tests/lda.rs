@@ -509,7 +509,7 @@ fn no_rights_are_temporary() {
         "{log}"
     );
     assert!(!log.contains("saved mail"), "{log}");
-    fs::set_permissions(maildir.join(".Foreign"), fs::Permissions::from_mode(0)).expect("permissions");
+    fs::set_permissions(maildir.join(".Foreign"), fs::Permissions::from_mode(0o000)).expect("permissions");
     deliver(&host, &["-d", "user1", "-m", "Foreign"], MESSAGE, 75);
     // A home that cannot be made.
     fs::set_permissions(host.dir().join("mail"), fs::Permissions::from_mode(0o555)).expect("permissions");
