@@ -22,7 +22,7 @@ settings! { Root from super::pop3c::END;
     /// Keeps the client's ID for the session and for authentication.
     IMAP_ID_RETAIN: bool = "no", IMAP_LOGIN;
     /// What to do when a message cannot be read.
-    IMAP_FETCH_FAILURE: Enum = "disconnect-immediately:disconnect-after:no-after", IMAP, NO_EFFECT_YET;
+    IMAP_FETCH_FAILURE: Enum = "disconnect-immediately:disconnect-after:no-after", IMAP;
     /// Offers METADATA.
     IMAP_METADATA: bool = "no", IMAP, NO_EFFECT_YET;
     /// Offers LITERAL- instead of LITERAL+.

@@ -38,5 +38,5 @@ settings! { Root from super::mdbox::END;
     /// Longest line of an answer; 0 for no limit.
     IMAPC_MAX_LINE_LENGTH: Size = "0", IMAPC, NO_EFFECT_YET;
     /// Keyword that hides messages deleted over POP3.
-    POP3_DELETED_FLAG: Str = "", IMAPC | POP3, NO_EFFECT_YET;
+    POP3_DELETED_FLAG: Str = "", IMAPC | POP3;
 }

@@ -100,7 +100,7 @@ settings! { Root from super::login::END;
     /// Messages that a sort may open.
     MAIL_SORT_MAX_READ_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
     /// Saves messages with CRLF.
-    MAIL_SAVE_CRLF: bool = "no", MAIL, NO_EFFECT_YET;
+    MAIL_SAVE_CRLF: bool = "no", MAIL;
     /// When files are synced: `optimized`, `always` or `never`.
     MAIL_FSYNC: Enum = "optimized:never:always", MAIL;
     /// Avoids mmap for index files.

@@ -1,6 +1,5 @@
 //! The Maildir driver.
 
-use super::flags::*;
 use super::roots::*;
 
 settings! { Root from super::mail::END;
@@ -9,7 +8,7 @@ settings! { Root from super::mail::END;
     /// Copies messages by hard links.
     MAILDIR_COPY_WITH_HARDLINKS: bool = "yes", MAILDIR;
     /// Trusts that nobody else changes `cur/`.
-    MAILDIR_VERY_DIRTY_SYNCS: bool = "no", MAILDIR, NO_EFFECT_YET;
+    MAILDIR_VERY_DIRTY_SYNCS: bool = "no", MAILDIR;
     /// Distrusts sizes in file names.
     MAILDIR_BROKEN_FILENAME_SIZES: bool = "no", MAILDIR;
     /// Moves all messages out of `new/` at once.
