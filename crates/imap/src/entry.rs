@@ -31,7 +31,7 @@ async fn serve(titles: Arc<Titles>, handed: service::identity::Session) {
     let prepared = blocking(AssertUnwindSafe(|| prepare(&process, &user, &request, &log)));
     match prepared {
         Ok(Ok((session, settings))) => {
-            let greeting = greeting(&request, &session.capability());
+            let greeting = greeting(&request, session.capability());
             let connection = Connection {
                 stream,
                 input: request.input,

@@ -248,7 +248,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
                 Poll::Pending => Poll::Ready(None),
             }
         });
-        let Some(result) = read.await else { return None };
+        let result = read.await?;
         match result {
             Ok(0) => Some(self.hung_up(&io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
