@@ -64,9 +64,7 @@ fn state(host: &Host) -> BTreeMap<String, Vec<String>> {
     let names: Vec<String> = list
         .iter()
         .filter(|line| !line.contains("\\Noselect"))
-        .map(|line| {
-            line.splitn(3, "\" ").nth(1).or_else(|| line.rsplit(' ').next()).expect("a name").to_owned()
-        })
+        .map(|line| line.split("\" ").nth(1).or_else(|| line.rsplit(' ').next()).expect("a name").to_owned())
         .collect();
     for name in names {
         let found = mailbox_state(&mut client, &name);

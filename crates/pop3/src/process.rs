@@ -186,7 +186,7 @@ impl Task {
                 Poll::Pending => Poll::Ready(None),
             }
         });
-        let Some(result) = read.await else { return None };
+        let result = read.await?;
         match result {
             Ok(0) => Some(hung_up(&io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
