@@ -452,7 +452,7 @@ impl Session {
         match answer.sync {
             Sync::None => {}
             Sync::KeepExpunged { uid } => {
-                let look = Look { mode: storage::SyncMode::Quick, keep_expunged: true, hide_new: false, uid };
+                let look = Look { mode: storage::SyncMode::Quick, keep_expunged: true, hide_new: true, uid };
                 self.announce(look, out);
             }
             Sync::All { uid, mode, newmail } => {

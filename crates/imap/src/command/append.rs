@@ -92,7 +92,7 @@ impl Append {
                 context.stats.appended += self.messages;
                 Answer::ok("Append completed")
                     .code(format!("APPENDUID {} {}", saved.uid_validity, in_order(&saved.uids)))
-                    .sync(Sync::ALL)
+                    .sync(Sync::All { uid: false, mode: storage::SyncMode::Quick, newmail: true })
             }
             Err(error) => context.failed(&error, Answer::of_error),
         }

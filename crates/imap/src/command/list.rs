@@ -30,7 +30,7 @@ pub(super) fn list(context: &mut Context, list: &List) -> Start {
     let patterns: Vec<&str> =
         list.patterns.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     let shape = Shape {
-        verb: "LIST",
+        verb: Verb::List,
         is_plain,
         special_use: is_plain || returns.special_use || select.special_use,
         subscribed: options.return_subscribed,
@@ -43,14 +43,9 @@ pub(super) fn lsub(context: &mut Context, reference: &str, pattern: &str) -> Sta
     if pattern.is_empty() {
         return Answer::ok("Lsub completed").into();
     }
-    let like_list = context.settings.workarounds.tb_lsub_flags;
-    let options = ListOptions {
-        select_subscribed: true,
-        lsub: true,
-        return_children: like_list,
-        ..ListOptions::default()
-    };
-    let shape = Shape { verb: "LSUB", is_plain: true, special_use: true, subscribed: false, status: None };
+    let options = ListOptions { select_subscribed: true, lsub: true, ..ListOptions::default() };
+    let verb = if context.settings.workarounds.tb_lsub_flags { Verb::LsubWithFlags } else { Verb::Lsub };
+    let shape = Shape { verb, is_plain: true, special_use: true, subscribed: false, status: None };
     begin(context, reference, &[pattern], &options, shape, "Lsub completed")
 }
 
@@ -71,7 +66,8 @@ fn root(context: &mut Context, reference: &str, done: &'static str) -> Start {
         special_use: Vec::new(),
         status: None,
     };
-    let shape = Shape { verb: "LIST", is_plain: true, special_use: false, subscribed: false, status: None };
+    let shape =
+        Shape { verb: Verb::List, is_plain: true, special_use: false, subscribed: false, status: None };
     Start::Job(Box::new(Listing { entries: vec![entry].into_iter(), shape, done }))
 }
 
@@ -89,9 +85,23 @@ fn begin(
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    List,
+    Lsub,
+    /// With `\Noselect` also for what is subscribed and cannot be selected, as `tb-lsub-flags` wants.
+    LsubWithFlags,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        if self == Self::List { "LIST" } else { "LSUB" }
+    }
+}
+
 /// How entries are shown.
 struct Shape {
-    verb: &'static str,
+    verb: Verb,
     /// Not in RFC 5258's syntax.
     is_plain: bool,
     special_use: bool,
@@ -117,7 +127,7 @@ impl Job for Listing {
 
 impl Shape {
     fn put(&self, entry: &ListEntry, out: &mut OutBuf) {
-        out.format(format_args!("* {} ({}) ", self.verb, self.attributes(entry)));
+        out.format(format_args!("* {} ({}) ", self.verb.name(), self.attributes(entry)));
         put_string(out.raw(), entry.separator.to_string().as_bytes());
         out.put(b" ");
         put_name(out, &entry.name);
@@ -138,7 +148,7 @@ impl Shape {
         match entry.node {
             Node::Selectable => {}
             // LSUB's \Noselect means "only children are subscribed"; the name itself may exist or not.
-            Node::NonExistent if self.verb == "LSUB" && entry.subscribed => {}
+            Node::NonExistent if self.verb == Verb::Lsub && entry.subscribed => {}
             Node::NonExistent if !self.is_plain => words.push("\\NonExistent"),
             Node::NoSelect | Node::NonExistent => words.push("\\Noselect"),
         }
@@ -151,8 +161,8 @@ impl Shape {
             _ => {}
         }
         match entry.marked {
-            Some(true) if self.is_plain && self.verb == "LIST" => words.push("\\Marked"),
-            Some(false) if self.is_plain && self.verb == "LIST" => words.push("\\UnMarked"),
+            Some(true) if self.is_plain && self.verb == Verb::List => words.push("\\Marked"),
+            Some(false) if self.is_plain && self.verb == Verb::List => words.push("\\UnMarked"),
             _ => {}
         }
         if self.special_use {
