@@ -135,9 +135,12 @@ mod tests {
         check(b"d\xe9le 1", b"D\xe9LE", b"1");
     }
 
+    /// The number and what follows, or the error's text and what it is about.
+    type Parsed<'a> = Result<(u64, &'a [u8]), (&'a str, &'a [u8])>;
+
     #[test]
     fn numbers() {
-        let check = |args: &[u8], more: bool, expected: Result<(u64, &[u8]), (&str, &[u8])>| {
+        let check = |args: &[u8], more: bool, expected: Parsed<'_>| {
             let found = number(args, &MESSAGE, u64::from(u32::MAX))
                 .and_then(|(value, rest)| Ok((value, after(rest, &MESSAGE, more)?)))
                 .map_err(|bad| (bad.text, bad.args));
