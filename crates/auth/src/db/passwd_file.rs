@@ -220,7 +220,9 @@ impl PasswdFile {
         };
         match result {
             Ok(()) => Sync::Fresh,
-            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => {
+            // A file for each domain, say: there need not be one for this user. The only file has to
+            // be there, or losing it would let in whom it denies.
+            Err((_, error)) if error.kind() == io::ErrorKind::NotFound && self.has_vars => {
                 self.files.borrow_mut().remove(path);
                 request.info(format_args!("missing passwd file: {path}"));
                 Sync::Missing

@@ -97,6 +97,18 @@ async fn several_passdbs() {
     local(check_plain(config, &files, &cases)).await;
 }
 
+/// 2.3.19 answers the first lookup as if the file were empty, and so lets `evil` in then.
+#[tokio::test(flavor = "current_thread")]
+async fn a_deny_file_that_is_missing_lets_nobody_in() {
+    let config = "passdb {\n driver = passwd-file\n args = scheme=PLAIN DIR/deny\n deny = yes\n}\n\
+                  passdb {\n driver = passwd-file\n args = scheme=PLAIN DIR/first\n}\n";
+    let cases = [
+        ("evil", "x", "", "FAIL|user=evil|code=temp_fail"),
+        ("joe", "one", "", "FAIL|user=joe|code=temp_fail"),
+    ];
+    local(check_plain(config, &[("first", "joe:one\nevil:x\n")], &cases)).await;
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn exchanges() {
     local(async {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -263,6 +263,14 @@ fn refuse(arrived: &Arrived, refused: Refused) {
     answer(&arrived.reply, &refused.into_reply());
 }
 
+/// Why a process did not say whether it takes a client.
+enum Unpassed {
+    /// It is not there any more, and neither is what it was given.
+    Gone(LinkError),
+    /// It may still take the client, which nobody else must have then.
+    Silent,
+}
+
 /// Connections to identity processes.
 struct Pool {
     directory: PathBuf,
@@ -277,24 +285,55 @@ impl Pool {
     async fn pass_on(&self, settled: Settled) -> Option<Settled> {
         let start = format!("{}{}.", self.prefix, settled.target.key());
         let known = self.known(&start);
+        let others = || self.candidates(&start).into_iter().filter(|path| Some(path) != known.as_ref());
         if let Some(path) = &known
-            && let Ok(PassReply::Taken) = self.offer(path, &settled).await
+            && self.give(path, &settled).await
         {
             return None;
         }
-        for path in self.candidates(&start).into_iter().filter(|path| Some(path) != known.as_ref()) {
-            match self.offer(&path, &settled).await {
-                Ok(PassReply::Taken) => return None,
-                Ok(PassReply::Full) => {}
-                Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    // Its process is gone, and had no rights to remove it.
-                    let _ = std::fs::remove_file(&path);
-                }
-                Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.log.warning(format_args!("{}: {}", path.display(), base::chain(&error))),
+        for path in others() {
+            if self.give(&path, &settled).await {
+                return None;
             }
         }
         Some(settled)
+    }
+
+    /// Whether the process behind `path` has the client now, or may have it: then nobody else gets it.
+    async fn give(&self, path: &Path, settled: &Settled) -> bool {
+        let kept = self.idle().get_mut(path).and_then(Vec::pop);
+        let offered = match kept {
+            // Its process may have ended since.
+            Some(link) => match self.offer(link, path, settled).await {
+                Err(Unpassed::Gone(_)) => self.connect_and_offer(path, settled).await,
+                offered => offered,
+            },
+            None => self.connect_and_offer(path, settled).await,
+        };
+        match offered {
+            Ok(PassReply::Taken) => true,
+            Ok(PassReply::Full) => false,
+            Err(Unpassed::Gone(LinkError::Io(error))) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                // Its process had no rights to remove it.
+                let _ = std::fs::remove_file(path);
+                false
+            }
+            Err(Unpassed::Gone(LinkError::Io(error))) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(Unpassed::Gone(error)) => {
+                self.log.warning(format_args!("{}: {}", path.display(), base::chain(&error)));
+                false
+            }
+            Err(Unpassed::Silent) => {
+                self.log.error(format_args!("{}: no answer to a hand-over in time", path.display()));
+                refuse(&settled.arrived, Refused::internal());
+                true
+            }
+        }
+    }
+
+    async fn connect_and_offer(&self, path: &Path, settled: &Settled) -> Result<PassReply, Unpassed> {
+        let link = Link::connect(path).await.map_err(Unpassed::Gone)?;
+        self.offer(link, path, settled).await
     }
 
     /// A socket that took a client before: the directory need not be read.
@@ -311,12 +350,7 @@ impl Pool {
         names.map(|entry| entry.path()).collect()
     }
 
-    async fn offer(&self, path: &PathBuf, settled: &Settled) -> Result<PassReply, LinkError> {
-        let kept = self.idle().get_mut(path).and_then(Vec::pop);
-        let mut link = match kept {
-            Some(link) => link,
-            None => Link::connect(path).await?,
-        };
+    async fn offer(&self, mut link: Link, path: &Path, settled: &Settled) -> Result<PassReply, Unpassed> {
         let arrived = &settled.arrived;
         let pass = Pass {
             request: arrived.request.clone(),
@@ -327,8 +361,9 @@ impl Pool {
             link.send_with(&pass, &[arrived.client.as_fd(), arrived.reply.as_fd()]).await?;
             link.expect::<PassReply>().await
         };
-        let reply = timeout(PASS_TIMEOUT, exchange).await.unwrap_or(Err(LinkError::Closed))?;
-        self.idle().entry(path.clone()).or_default().push(link);
+        let reply = timeout(PASS_TIMEOUT, exchange).await.map_err(|_| Unpassed::Silent)?;
+        let reply = reply.map_err(Unpassed::Gone)?;
+        self.idle().entry(path.to_owned()).or_default().push(link);
         Ok(reply)
     }
 
