@@ -69,6 +69,18 @@ fn a_broken_configuration_is_refused_in_2_3s_words() {
 }
 
 #[test]
+fn a_missing_configuration_is_named() {
+    let host = builder().prepare();
+    fs::remove_file(host.conf()).expect("the configuration is there");
+    let output = host.run("dovecot", &["-F"]);
+    let expected = format!(
+        "Fatal: Error reading configuration: stat({}) failed: No such file or directory\n",
+        host.conf().display()
+    );
+    assert_eq!((harness::host::stderr(&output), output.status.code()), (expected, Some(89)));
+}
+
+#[test]
 fn it_goes_into_the_background_and_stops() {
     let host = builder().prepare();
     let (status, said) = host.daemonise(&host.conf());

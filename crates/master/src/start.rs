@@ -132,6 +132,13 @@ const SIGNALS: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
 
 fn read_config(nursery: &Nursery, config: &Path) -> Result<Snapshot, Refusal> {
+    if let Err(error) = std::fs::metadata(config) {
+        let reason = base::reason(&error);
+        return Err(Refusal::fatal(format_args!(
+            "Error reading configuration: stat({}) failed: {reason}",
+            config.display()
+        )));
+    }
     let stderr = sys::inherit::stderr().try_clone_to_owned();
     let loaded =
         stderr.and_then(|stderr| Loader::start(nursery, config, "dovecot", &stderr)).map(Loader::wait);
