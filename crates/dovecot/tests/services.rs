@@ -47,6 +47,18 @@ fn a_full_login_service_sends_its_oldest_away() {
 }
 
 #[test]
+fn who_comes_to_a_full_mail_service_waits_for_room() {
+    let host = builder().config("service imap {\n client_limit = 1\n process_limit = 1\n}").start();
+    let mut first = host.login("user1");
+    let mut second = host.connect("imap");
+    second.send("in LOGIN user2 pass\r\n");
+    host.wait_log("service(imap): client_limit");
+    first.imap("out", "LOGOUT");
+    let lines = second.until_tagged("in");
+    assert!(lines.last().is_some_and(|line| line.starts_with("in OK")), "{lines:?}");
+}
+
+#[test]
 fn a_process_per_connection() {
     let host = builder()
         .config("service imap-login {\n service_count = 1\n process_min_avail = 2\n client_limit = 1\n}")

@@ -338,7 +338,7 @@ impl Connection {
                 let peer = self.session.peer().ends.remote_ip().map_or(String::new(), |ip| ip.to_string());
                 self.shared.log.error(format_args!(
                     "master({}): {} (client-pid={}, client-id={id}, rip={peer}, created {} msecs ago)",
-                    path.display(),
+                    path.file_name().unwrap_or_default().display(),
                     base::chain(&error),
                     self.shared.pid,
                     started.elapsed().as_millis(),

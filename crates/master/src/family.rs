@@ -14,7 +14,7 @@ use sys::spawn::Ended;
 use crate::child::{Child, READY_PATIENCE, State};
 use crate::plan::Kind;
 use crate::server::{Pipe, Server};
-use crate::service::CROWD_PATIENCE;
+use crate::service::{CROWD_PATIENCE, LOGIN_CROWD_PATIENCE};
 use crate::spawn::Order;
 use crate::stop::Phase;
 use crate::timers::Timer;
@@ -222,14 +222,17 @@ impl Server {
         if service.is_dropping && service.plan.kind != Kind::Worker {
             return self.drop_clients(at);
         }
-        let until = Instant::now() + CROWD_PATIENCE;
+        // Login processes drop their oldest client at once; of others one may become free.
+        let is_login = service.plan.kind == Kind::Login;
+        let until = Instant::now() + if is_login { LOGIN_CROWD_PATIENCE } else { CROWD_PATIENCE };
         service.crowded_until = Some(until);
         self.timers.set(until, Timer::Pending(at, self.generation));
-        if self.services[at].plan.kind == Kind::Login {
+        if is_login {
             for child in self.children.values_mut().filter(|child| child.service == Some(at)) {
                 child.wire.send(&ToChild::Crowded, None);
             }
-            // They drop their oldest.
+        }
+        if self.services[at].plan.kind != Kind::Worker {
             self.warn_of_drops(at);
         }
     }

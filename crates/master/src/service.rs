@@ -8,7 +8,9 @@ use crate::plan::ServicePlan;
 use crate::throttle::Throttle;
 
 /// How long connections may wait when all processes are full, before they are dropped.
-pub(crate) const CROWD_PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const CROWD_PATIENCE: Duration = Duration::from_secs(10);
+/// The same for login processes, which make room themselves.
+pub(crate) const LOGIN_CROWD_PATIENCE: Duration = Duration::from_millis(500);
 /// 2.3's `SERVICE_DROP_WARN_INTERVAL_SECS`.
 const DROP_WARNING_INTERVAL_S: u64 = 1;
 
