@@ -46,12 +46,8 @@ impl Dotlock {
         let mut waiter = Waiter::new(fs, target, settings, logger);
         let pid = format!("{}:{}", std::process::id(), settings.hostname);
         loop {
-            match waiter.try_create(permissions) {
-                Ok(file) => {
-                    let stamp = fs.stamp_of(&file).ok();
-                    held().extend(stamp.map(identity));
-                    // The content is advice for others: without it only the stale time counts.
-                    let _ = fs.write(&file, &waiter.path, pid.as_bytes());
+            match waiter.try_claim(permissions, &pid) {
+                Ok((file, stamp)) => {
                     return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
@@ -93,26 +89,21 @@ impl Dotlock {
     ) -> Result<Attempt> {
         let mut waiter = Waiter::new(fs, path, settings, logger);
         waiter.path = path.to_owned();
+        let pid = format!("{}:{}", std::process::id(), settings.hostname);
         for _ in 0..ATTEMPTS {
-            match waiter.try_create(permissions) {
-                Ok(file) => {
-                    let stamp = fs.stamp_of(&file).ok();
-                    held().extend(stamp.map(identity));
-                    let pid = format!("{}:{}", std::process::id(), settings.hostname);
-                    let _ = fs.write(&file, path, pid.as_bytes());
+            match waiter.try_claim(permissions, &pid) {
+                Ok((file, stamp)) => {
                     let lock = Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp };
                     return Ok(Attempt::Taken(lock));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let is_free = match waiter.owner() {
-                        Owner::Dead => true,
-                        Owner::Alive => false,
-                        Owner::Unknown => waiter.is_stale()?,
+                    let left_behind = match waiter.owner() {
+                        Owner::Dead(looked_at) => Some(looked_at),
+                        Owner::Alive => None,
+                        Owner::Unknown => waiter.stale()?,
                     };
-                    if !is_free {
-                        return Ok(Attempt::Busy);
-                    }
-                    waiter.remove()?;
+                    let Some(looked_at) = left_behind else { return Ok(Attempt::Busy) };
+                    waiter.remove(looked_at)?;
                 }
                 Err(error) => return Err(Error::io("file_dotlock_create", path, error)),
             }
@@ -171,7 +162,8 @@ pub(crate) enum Attempt {
 #[derive(PartialEq, Eq)]
 enum Owner {
     Alive,
-    Dead,
+    /// With the device and inode of the file that says so.
+    Dead((u64, u64)),
     /// It is on another host, or has not said who it is.
     Unknown,
 }
@@ -217,23 +209,56 @@ impl<'a> Waiter<'a> {
         }
     }
 
+    /// Makes the lock file with its owner in it, at once: one that a killed process leaves without
+    /// would hold up everybody until it is stale.
+    fn try_claim(&self, permissions: &Permissions, owner: &str) -> io::Result<(File, Option<Stamp>)> {
+        // Whoever waits looks often, and need not make a file each time.
+        if self.fs.stamp(&self.path)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let name = self.temporary();
+        let file = self.fs.create_new(&name, permissions)?;
+        // The content is advice for others: without it only the stale time counts.
+        let _ = self.fs.write(&file, &name, owner.as_bytes());
+        // Known as held before anybody can see it.
+        let stamp = self.fs.stamp_of(&file).ok();
+        held().extend(stamp.map(identity));
+        let claimed = match self.settings.use_excl {
+            true => self.fs.rename_new(&name, &self.path),
+            // link(2) is atomic where O_EXCL and its like are not (old NFS).
+            false => self.fs.link(&name, &self.path),
+        };
+        if claimed.is_err() || !self.settings.use_excl {
+            let _ = self.fs.unlink(&name);
+        }
+        if claimed.is_err() {
+            held().retain(|held| Some(*held) != stamp.map(identity));
+        }
+        claimed.map(|()| (file, stamp))
+    }
+
     fn try_create(&self, permissions: &Permissions) -> io::Result<File> {
         if self.settings.use_excl {
             return self.fs.create_new(&self.path, permissions);
         }
-        // link(2) is atomic where O_EXCL is not (old NFS).
-        let mut name = self.target.parent().unwrap_or(Path::new(".")).to_path_buf();
-        name.push(format!(".temp.{}.{}.{}", self.settings.hostname, std::process::id(), unique()));
+        let name = self.temporary();
         let file = self.fs.create_new(&name, permissions)?;
         let linked = self.fs.link(&name, &self.path);
         let _ = self.fs.unlink(&name);
         linked.map(|()| file)
     }
 
+    /// A name of 2.3's form for a file that is to become the lock.
+    fn temporary(&self) -> PathBuf {
+        let mut name = self.target.parent().unwrap_or(Path::new(".")).to_path_buf();
+        name.push(format!(".temp.{}.{}.{}", self.settings.hostname, std::process::id(), unique()));
+        name
+    }
+
     /// Somebody else has the lock: waits a moment, or removes it if nobody has it any more.
     fn wait(&mut self) -> Result<()> {
-        if self.owner() == Owner::Dead || self.is_stale()? {
-            return self.remove();
+        if let Some(looked_at) = self.left_behind()? {
+            return self.remove(looked_at);
         }
         if Instant::now() >= self.deadline {
             return Err(Error::InUse("Timeout while waiting for lock".to_owned()));
@@ -243,8 +268,20 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    /// Removes a lock file that nobody needs any more.
-    fn remove(&self) -> Result<()> {
+    /// The lock file if nobody has it any more.
+    fn left_behind(&mut self) -> Result<Option<(u64, u64)>> {
+        match self.owner() {
+            Owner::Dead(looked_at) => Ok(Some(looked_at)),
+            Owner::Alive | Owner::Unknown => self.stale(),
+        }
+    }
+
+    /// Removes a lock file that nobody needs any more, unless it is another one by now.
+    fn remove(&self, looked_at: (u64, u64)) -> Result<()> {
+        let now = self.fs.stamp(&self.path).ok().flatten();
+        if now.map(identity) != Some(looked_at) {
+            return Ok(());
+        }
         let removed = self.fs.unlink(&self.path);
         self.logger.debug(format_args!("Overrode stale lock file {}", self.path.display()));
         match removed {
@@ -258,25 +295,26 @@ impl<'a> Waiter<'a> {
     /// What has become of the process that made the lock file, if it was one of this host.
     fn owner(&self) -> Owner {
         let mut text = String::new();
-        let read = self.fs.open(&self.path).and_then(|file| file.take(512).read_to_string(&mut text));
+        let Ok(file) = self.fs.open(&self.path) else { return Owner::Unknown };
+        let Ok(stamp) = self.fs.stamp_of(&file) else { return Owner::Unknown };
+        let read = file.take(512).read_to_string(&mut text);
         let Some((pid, host)) = read.ok().and_then(|_| text.trim_end().split_once(':')) else {
             return Owner::Unknown;
         };
         let pid = pid.parse().ok().filter(|_| host == self.settings.hostname);
         let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return Owner::Unknown };
-        let is_dead = if pid == rustix::process::getpid() {
+        let is_dead = match pid == rustix::process::getpid() {
             // Either another session of this process has it, or a process that had our pid died.
-            let stamp = self.fs.stamp(&self.path).ok().flatten();
-            stamp.is_some_and(|stamp| !held().contains(&identity(stamp)))
-        } else {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+            true => !held().contains(&identity(stamp)),
+            false => rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH),
         };
-        if is_dead { Owner::Dead } else { Owner::Alive }
+        if is_dead { Owner::Dead(identity(stamp)) } else { Owner::Alive }
     }
 
-    fn is_stale(&mut self) -> Result<bool> {
+    /// The lock file if neither it nor what it protects has changed for so long that it is stale.
+    fn stale(&mut self) -> Result<Option<(u64, u64)>> {
         let stat = |path: &Path| self.fs.stamp(path).map_err(|error| Error::io("stat", path, error));
-        let Some(lock) = stat(&self.path)? else { return Ok(false) };
+        let Some(lock) = stat(&self.path)? else { return Ok(None) };
         let seen = (lock, stat(self.target)?);
         let now = SystemTime::now();
         if self.seen != Some(seen) {
@@ -285,7 +323,8 @@ impl<'a> Waiter<'a> {
             self.seen = Some(seen);
             self.unchanged_since = if first { SystemTime::UNIX_EPOCH + mtime } else { now };
         }
-        Ok(now.duration_since(self.unchanged_since).is_ok_and(|age| age > self.settings.stale))
+        let is_stale = now.duration_since(self.unchanged_since).is_ok_and(|age| age > self.settings.stale);
+        Ok(is_stale.then(|| identity(lock)))
     }
 }
 

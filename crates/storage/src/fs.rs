@@ -202,6 +202,21 @@ impl Fs {
         fs::rename(from, to)
     }
 
+    /// Renames, and fails with `AlreadyExists` where `to` is there.
+    pub fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        self.ask("rename", to, 0)?;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Not every file system can (NFS).
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::hard_link(from, to)?;
+                fs::remove_file(from)
+            }
+            renamed => Ok(renamed?),
+        }
+    }
+
     /// link(2)
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.ask("link", to, 0)?;
