@@ -28,6 +28,18 @@ use args::Args;
 use context::{Context, Failure, Outcome, status};
 use globals::Wish;
 
+/// Asks for a password with `prompt` on the terminal, or reads a line of standard input where that
+/// is none.
+///
+/// # Errors
+/// Why the terminal cannot be used.
+pub fn ask_password(prompt: &str) -> Result<zeroize::Zeroizing<String>, String> {
+    askpass::ask(prompt).map(|password| password.expose_lossy()).map_err(|failure| match failure {
+        Failure::Fatal(text, _) | Failure::Said(text, _) => text,
+        Failure::Exit(_) => String::new(),
+    })
+}
+
 /// Runs `doveadm` with the command line `args`, the program's name first, and returns the exit
 /// status.
 pub fn main(args: &[String]) -> i32 {

@@ -27,8 +27,9 @@ fn dovecot(args: &[String]) -> ExitCode {
     if args.get(1).is_some_and(|word| word == "quickstart") {
         return quickstart::main(args.get(2..).unwrap_or_default());
     }
-    let (doveadm, doveconf, note) = (doveadm::main, doveadm::doveconf::main, backplane::log::note);
-    master::main(args, master::Tools { doveadm, doveconf, note, program })
+    let (doveconf, ask_password) = (doveadm::doveconf::main, doveadm::ask_password);
+    let (doveadm, note) = (doveadm::main, backplane::log::note);
+    master::main(args, master::Tools { doveadm, doveconf, ask_password, note, program })
 }
 
 /// All processes of all crates.

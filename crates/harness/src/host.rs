@@ -281,12 +281,21 @@ impl Host {
 
     /// Starts the server in the foreground and waits until it greets.
     pub fn start(&mut self) {
+        self.start_with(&[], "");
+    }
+
+    /// The same with more arguments, and `input` on standard input.
+    pub fn start_with(&mut self, args: &[&str], input: &str) {
         let mut command = Command::new(self.program("dovecot"));
-        command.arg("-F").arg("-c").arg(self.conf()).stdin(Stdio::null());
+        command.arg("-F").args(args).arg("-c").arg(self.conf()).stdin(Stdio::piped());
         let output = fs::File::create(self.dir().join("stderr")).expect("a file for standard error");
         command.stdout(output.try_clone().expect("a second handle")).stderr(output);
         command.process_group(0);
-        self.master = Some(command.spawn().expect("the server starts"));
+        let mut master = command.spawn().expect("the server starts");
+        let mut stdin = master.stdin.take().expect("it is piped");
+        io::Write::write_all(&mut stdin, input.as_bytes()).expect("the server reads");
+        drop(stdin);
+        self.master = Some(master);
         wait_for("the server listens", || {
             self.assert_alive();
             // It is written when all sockets are there.

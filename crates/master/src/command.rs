@@ -15,7 +15,7 @@ const HELP: &str = "Usage: dovecot [-F] [-c <config file>] [-p] [-n] [-a] [--hel
 pub const OPTIONS: &[(&str, &str, &str)] = &[
     ("-F", "", "Stays in the foreground"),
     ("-c", "FILE", "Reads this configuration file"),
-    ("-p", "", "Asks for the password of the TLS key, which is not supported yet"),
+    ("-p", "", "Asks for the password of the TLS key"),
     ("-n", "", "Shows the settings that differ from their default, like doveconf -n"),
     ("-a", "", "Shows all settings, like doveconf -a"),
     ("--help", "", "Shows a short help"),
@@ -46,13 +46,9 @@ enum Wish {
 
 pub(crate) fn run(args: &[String], tools: Tools) -> i32 {
     match parse(args) {
-        Wish::Start { ask_password: true, .. } => {
-            eprintln!(
-                "Fatal: -p is not supported yet, set ssl_key_password in a file that only root can read"
-            );
-            STATUS_FATAL
+        Wish::Start { config, foreground, ask_password } => {
+            start::run(&absolute(&config), start::How { foreground, ask_password }, tools)
         }
-        Wish::Start { config, foreground, .. } => start::run(&absolute(&config), foreground, tools),
         Wish::Doveconf(args) => (tools.doveconf)(&args),
         Wish::Doveadm(args) => (tools.doveadm)(&args),
         Wish::Say(text) => {

@@ -31,6 +31,7 @@ mod wire;
 pub use command::OPTIONS;
 
 use std::process::ExitCode;
+use zeroize::Zeroizing;
 
 /// What other programs of the same executable do for `dovecot stop`, `dovecot -n` and the like.
 #[derive(Clone, Copy)]
@@ -39,6 +40,8 @@ pub struct Tools {
     pub doveadm: fn(&[String]) -> i32,
     /// `doveconf` likewise.
     pub doveconf: fn(&[String]) -> i32,
+    /// Asks for a password on the terminal, with a prompt.
+    pub ask_password: fn(&str) -> Result<Zeroizing<String>, String>,
     /// Writes lines to the log where there is no log process yet.
     pub note: fn(&settings::Snapshot, &[(base::Level, String)]),
     /// A process that the master may start: whether there is one of this name, and whether it

@@ -56,6 +56,7 @@ impl Server {
         match loaded {
             Loaded::Good { snapshot, warnings } => {
                 warnings.iter().for_each(|warning| self.log.warning(warning));
+                let snapshot = with_password(snapshot, self.key_password.as_deref());
                 if let Err(lines) = self.reload(snapshot) {
                     lines.iter().for_each(|line| self.log.error(line));
                     self.log.error("Reload failed, the old settings stay in force");
@@ -131,7 +132,7 @@ impl Server {
     pub(crate) fn config_said(&mut self, answer: FromConfig, descriptor: Option<OwnedFd>) {
         let FromConfig::Changed = answer else { return };
         let snapshot = match descriptor.map(read_snapshot) {
-            Some(Ok(snapshot)) => snapshot,
+            Some(Ok(snapshot)) => with_password(snapshot, self.key_password.as_deref()),
             Some(Err(error)) => {
                 return self.log.error(format_args!("Settings that changed could not be read: {error}"));
             }
@@ -150,6 +151,14 @@ impl Server {
                 child.wire.send(&ToChild::NewSettings, Some(service.settings.as_fd()));
             }
         }
+    }
+}
+
+/// The settings with the password that was given at start, if one was.
+pub(crate) fn with_password(snapshot: Snapshot, key_password: Option<&String>) -> Snapshot {
+    match key_password {
+        Some(password) => snapshot.with_key_password(password),
+        None => snapshot,
     }
 }
 

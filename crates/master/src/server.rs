@@ -11,6 +11,7 @@ use ipc::control::ToMaster;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use settings::Snapshot;
 use sys::signal::{Received, Signal, Signals};
+use zeroize::Zeroizing;
 
 use crate::Program;
 use crate::admin::Admin;
@@ -36,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) log: OwnLog,
     pub(crate) plan: Plan,
     pub(crate) snapshot: Snapshot,
+    /// From `dovecot -p`: put into each configuration that is read.
+    pub(crate) key_password: Option<Zeroizing<String>>,
     /// Counts the reloads.
     pub(crate) generation: u32,
     pub(crate) services: Vec<Service>,

@@ -12,6 +12,7 @@ use base::log::Level;
 use settings::{Snapshot, key};
 use sys::signal::{Signal, Signals};
 use sys::spawn::Side;
+use zeroize::Zeroizing;
 
 use crate::admin::Admin;
 use crate::command::STATUS_FATAL;
@@ -20,7 +21,7 @@ use crate::loader::{Loaded, Loader};
 use crate::notify::{self, Notify};
 use crate::own_log::OwnLog;
 use crate::plan::Plan;
-use crate::reload::{make_services, not_supported};
+use crate::reload::{make_services, not_supported, with_password};
 use crate::server::{Pipe, Server};
 use crate::spawn::Nursery;
 use crate::stop::Phase;
@@ -55,9 +56,18 @@ impl Refusal {
     }
 }
 
+/// How the command line wants it started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// `-F`
+    pub(crate) foreground: bool,
+    /// `-p`
+    pub(crate) ask_password: bool,
+}
+
 /// Starts the server; returns when it has stopped or, unless `foreground`, as soon as it runs.
-pub(crate) fn run(config: &Path, foreground: bool, tools: Tools) -> i32 {
-    match try_run(config, foreground, tools) {
+pub(crate) fn run(config: &Path, how: How, tools: Tools) -> i32 {
+    match try_run(config, how, tools) {
         Ok(()) => 0,
         Err(refusal) => {
             refusal.lines.iter().for_each(|line| eprintln!("{line}"));
@@ -66,7 +76,15 @@ pub(crate) fn run(config: &Path, foreground: bool, tools: Tools) -> i32 {
     }
 }
 
-fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal> {
+/// What a start works with.
+struct Input {
+    snapshot: Snapshot,
+    /// Sockets that systemd has opened.
+    passed: Vec<OwnedFd>,
+    key_password: Option<Zeroizing<String>>,
+}
+
+fn try_run(config: &Path, how: How, tools: Tools) -> Result<(), Refusal> {
     let system = |error: io::Error| Refusal::fatal(base::reason(&error));
     // Before anything else takes their numbers.
     let passed = notify::passed_sockets();
@@ -75,7 +93,12 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
     let nursery = Nursery::new().map_err(system)?;
     let snapshot = read_config(&nursery, config)?;
     let settings = snapshot.clone();
-    start(nursery, snapshot, passed, config, foreground, tools).inspect_err(|refusal| {
+    let key_password = match how.ask_password {
+        true => Some((tools.ask_password)("Give the password for SSL keys: ").map_err(Refusal::fatal)?),
+        false => None,
+    };
+    let input = Input { snapshot, passed, key_password };
+    start(nursery, input, config, how.foreground, tools).inspect_err(|refusal| {
         // Without a log file there is only standard error.
         if refusal.status != STATUS_LOG {
             (tools.note)(&settings, &refusal.for_log());
@@ -85,12 +108,13 @@ fn try_run(config: &Path, foreground: bool, tools: Tools) -> Result<(), Refusal>
 
 fn start(
     nursery: Nursery,
-    snapshot: Snapshot,
-    passed: Vec<OwnedFd>,
+    input: Input,
     config: &Path,
     foreground: bool,
     tools: Tools,
 ) -> Result<(), Refusal> {
+    let Input { snapshot, passed, key_password } = input;
+    let snapshot = with_password(snapshot, key_password.as_deref());
     let system = |error: io::Error| Refusal::fatal(base::reason(&error));
     let plan = Plan::of(&snapshot, tools.program).map_err(Refusal::fatal)?;
     refuse_second(&plan.base_dir)?;
@@ -114,6 +138,7 @@ fn start(
         log,
         plan,
         snapshot,
+        key_password,
         generation: 0,
         services,
         children: BTreeMap::new(),

@@ -55,6 +55,16 @@ impl Snapshot {
         Self(Arc::new(Inner { parts, views: Mutex::new(HashMap::new()) }))
     }
 
+    /// The same with the `ssl_key_password` that an administrator gave at start (`dovecot -p`).
+    pub fn with_key_password(&self, password: &str) -> Self {
+        let mut parts = self.0.parts.clone();
+        if let Some(global) = parts.first_mut() {
+            let entry = Entry { value: Value::Text(password.into()), source: None, file: None };
+            global.node.entries.insert(crate::key::SSL_KEY_PASSWORD.index(), entry);
+        }
+        Self::from_parts(parts)
+    }
+
     /// The settings outside any filter.
     pub fn root(&self) -> Settings {
         self.view(&Filter::default())
