@@ -84,6 +84,16 @@ pub enum Error {
     },
 }
 
+impl From<index::Error> for Error {
+    fn from(error: index::Error) -> Self {
+        match error {
+            index::Error::Io { op, path, source } => Self::io(op, path, source),
+            index::Error::Corrupt { path, offset, what } => Self::Corrupt { path, offset, what },
+            index::Error::Busy(what) => Self::InUse(what),
+        }
+    }
+}
+
 /// Dovecot's error classes, from which each protocol makes its response code (`[NONEXISTENT]`,
 /// `[ALREADYEXISTS]`, sysexits …).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,10 +5,8 @@
 //! known of a message), [`error`], then the driver [`maildir`].
 
 pub mod api;
-mod dotlock;
 pub mod error;
 pub mod facts;
-pub mod fs;
 mod layout;
 pub mod location;
 pub mod maildir;
@@ -17,7 +15,8 @@ pub mod search;
 mod session_lock;
 pub mod settings;
 mod subscriptions;
-pub mod view;
+
+pub use index::{fs, view};
 
 pub use api::{
     Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,

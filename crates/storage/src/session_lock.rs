@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use base::Logger;
 
-use crate::dotlock::{Attempt, Dotlock, DotlockSettings};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions};
+use index::dotlock::{Attempt, Dotlock, DotlockSettings};
 
 /// The lock, held until it is dropped.
 pub struct SessionLock {

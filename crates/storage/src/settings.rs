@@ -3,17 +3,7 @@
 
 use std::time::Duration;
 
-/// `mail_fsync`: when written mail is forced to disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FsyncMode {
-    /// Where losing data would lose mail: before a save or a delivery is acknowledged.
-    #[default]
-    Optimized,
-    /// After every write.
-    Always,
-    /// Never.
-    Never,
-}
+pub use index::FsyncMode;
 
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
 #[derive(Clone, Debug)]

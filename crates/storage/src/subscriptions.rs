@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use base::Logger;
 
-use crate::dotlock::{Dotlock, DotlockSettings};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions};
 use crate::settings::{FsyncMode, MailSettings};
+use index::dotlock::{Dotlock, DotlockSettings};
 
 /// The names in the file, with `separator` between levels, encoded as they stand there.
 pub(crate) fn read(path: &Path, separator: char) -> Result<Vec<String>> {
@@ -38,11 +38,11 @@ pub(crate) fn change(
     };
     let take = || Dotlock::open(fs, path, &permissions, &lock_settings, logger);
     let lock = match take() {
-        Err(Error::Temporary { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(index::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             fs.mkdir_all(dir, &permissions).map_err(|error| Error::io("mkdir", dir, error))?;
             take()?
         }
-        Err(Error::InUse(_)) => {
+        Err(index::Error::Busy(_)) => {
             return Err(Error::InUse("Timeout waiting for subscription file lock".to_owned()));
         }
         result => result?,

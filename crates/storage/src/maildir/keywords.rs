@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::dotlock::Dotlock;
 use crate::error::{Error, Result};
 use crate::fs::Stamp;
+use index::dotlock::Dotlock;
 
 use super::filename::KEYWORDS_MAX;
 use super::shared::Shared;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use base::{Uid, UidValidity};
 
 use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
-use crate::dotlock::Dotlock;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::fs::join;
+use index::dotlock::Dotlock;
 
 use super::filename;
 use super::shared::{Entry, Shared, Work};

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use base::{Logger, Uid, UidSet, UidValidity};
 
-use crate::dotlock::{Dotlock, DotlockSettings};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing, join};
 use crate::notify::Channel;
 use crate::settings::{FsyncMode, MailSettings};
 use crate::view::View;
+use index::dotlock::{Dotlock, DotlockSettings};
 
 use super::keywords::Letters;
 use super::uidlist::Header;
@@ -174,11 +174,11 @@ impl Shared {
         let take =
             || Dotlock::lock(&self.fs, &path, &self.permissions, &self.dotlock_settings(), &self.logger);
         match take() {
-            Err(Error::Temporary { source, .. }) if is_missing(&source) => {
+            Err(index::Error::Io { source, .. }) if is_missing(&source) => {
                 self.make_directories()?;
-                take()
+                Ok(take()?)
             }
-            result => result,
+            result => Ok(result?),
         }
     }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
 
 use crate::api::SyncMode;
-use crate::dotlock::Dotlock;
 use crate::error::{Error, Result};
 use crate::fs::Stamp;
 use crate::view::{Edit, KeywordSet, Record, View};
+use index::dotlock::Dotlock;
 
 use super::filename::{self, KEYWORDS_MAX};
 use super::scan::{Listing, now_ns};

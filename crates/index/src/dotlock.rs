@@ -15,7 +15,7 @@ use crate::fs::{Fs, Permissions, Stamp};
 
 /// How a lock is taken.
 #[derive(Clone, Debug)]
-pub(crate) struct DotlockSettings {
+pub struct DotlockSettings {
     /// How long to wait for somebody else.
     pub timeout: Duration,
     /// After so long without a change of lock or protected file the lock is overridden.
@@ -27,7 +27,7 @@ pub(crate) struct DotlockSettings {
 }
 
 /// A lock that is held. Dropping it releases it.
-pub(crate) struct Dotlock {
+pub struct Dotlock {
     fs: Fs,
     path: PathBuf,
     file: Option<File>,
@@ -36,7 +36,7 @@ pub(crate) struct Dotlock {
 
 impl Dotlock {
     /// Locks `target`, waiting if need be.
-    pub(crate) fn lock(
+    pub fn lock(
         fs: &Fs,
         target: &Path,
         permissions: &Permissions,
@@ -58,7 +58,7 @@ impl Dotlock {
 
     /// Locks `target` with an empty lock file, which is to become the new `target` by
     /// [`replace`](Self::replace).
-    pub(crate) fn open(
+    pub fn open(
         fs: &Fs,
         target: &Path,
         permissions: &Permissions,
@@ -80,7 +80,7 @@ impl Dotlock {
 
     /// Takes `path` itself as the lock file, without waiting. As in 2.3, a process of this host that
     /// lives keeps its lock however old that is.
-    pub(crate) fn attempt(
+    pub fn attempt(
         fs: &Fs,
         path: &Path,
         permissions: &Permissions,
@@ -112,18 +112,18 @@ impl Dotlock {
     }
 
     /// Writes to the lock file.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         self.fs.write(file, &self.path, bytes)
     }
 
     /// The lock file, to be set times on.
-    pub(crate) fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
     /// Makes the lock file the protected file and so releases the lock.
-    pub(crate) fn replace(mut self, target: &Path, sync: bool) -> Result<()> {
+    pub fn replace(mut self, target: &Path, sync: bool) -> Result<()> {
         let done = (|| {
             let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
             if sync {
@@ -141,7 +141,7 @@ impl Dotlock {
     }
 
     /// Whether the lock file is still ours: somebody may have overridden it while we were slow.
-    pub(crate) fn is_held(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         let now = self.fs.stamp(&self.path).ok().flatten();
         match (now, self.stamp) {
             (Some(now), Some(mine)) => now.ino == mine.ino && now.dev == mine.dev,
@@ -151,7 +151,7 @@ impl Dotlock {
 }
 
 /// What came of [`Dotlock::attempt`].
-pub(crate) enum Attempt {
+pub enum Attempt {
     /// The lock is ours.
     Taken(Dotlock),
     /// It is somebody else's.
@@ -261,7 +261,7 @@ impl<'a> Waiter<'a> {
             return self.remove(looked_at);
         }
         if Instant::now() >= self.deadline {
-            return Err(Error::InUse("Timeout while waiting for lock".to_owned()));
+            return Err(Error::Busy("Timeout while waiting for lock".to_owned()));
         }
         thread::sleep(self.pause);
         self.pause = (self.pause * 2).min(PAUSE_MAX);

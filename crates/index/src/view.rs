@@ -180,7 +180,7 @@ impl View {
 
     /// `new` with the messages that only `old` still has put back: the snapshot for a moment at which
     /// IMAP forbids to announce EXPUNGE (RFC 3501 §7.4.1). Opening such a message gives
-    /// [`Error::Expunged`](crate::Error::Expunged).
+    /// the storage's `Expunged`.
     pub fn keeping_expunged(old: &Self, new: &Arc<Self>) -> Arc<Self> {
         diff::keeping_expunged(old, new)
     }
