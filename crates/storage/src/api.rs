@@ -238,6 +238,8 @@ pub struct SaveMeta {
     pub pop3_uidl: Option<String>,
     /// A place in POP3's listing to keep.
     pub pop3_order: Option<u32>,
+    /// A modification sequence that it is to have at least, for dsync.
+    pub modseq: Option<ModSeq>,
     /// A UID that is wanted, for dsync; used if it is above all others.
     pub uid: Option<Uid>,
     /// How many bytes will come, if known; lets the driver refuse early.

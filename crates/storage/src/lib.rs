@@ -7,6 +7,7 @@
 pub mod api;
 pub mod error;
 pub mod facts;
+mod indexed;
 mod layout;
 pub mod location;
 pub mod maildir;

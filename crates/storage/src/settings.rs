@@ -1,6 +1,7 @@
 //! The settings that storage obeys, as values of their own, so that this crate can be used and
 //! tested without a configuration file. `mail-user` fills them in from the parsed configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use index::FsyncMode;
@@ -40,6 +41,20 @@ pub struct MailSettings {
     pub maildir_empty_new: bool,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
+}
+
+impl MailSettings {
+    /// What of it indexes obey.
+    pub(crate) fn index_settings(&self) -> Arc<index::Settings> {
+        let timeout = self.mail_max_lock_timeout;
+        Arc::new(index::Settings {
+            fsync: self.mail_fsync,
+            lock_timeout: (!timeout.is_zero()).then_some(timeout),
+            dotlock_use_excl: self.dotlock_use_excl,
+            hostname: self.hostname.clone(),
+            ..index::Settings::default()
+        })
+    }
 }
 
 impl Default for MailSettings {

@@ -2,14 +2,15 @@
 //! layouts are in `docs/formats/maildir.md`.
 
 mod change;
+mod driver;
 mod filename;
 mod keywords;
-mod mailbox;
+mod names;
 mod read;
 mod save;
 mod scan;
-mod shared;
 
+mod state;
 mod storage;
 mod sync;
 mod uidlist;
