@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
+use base::{Guid, Uid, UidSet, UidValidity};
 
 use crate::api::SyncMode;
 use crate::error::{Error, Result};
@@ -573,7 +573,7 @@ impl Shared {
         let (flags, letters) = filename::flags(name);
         let set = (0..KEYWORDS_MAX).filter(|letter| letters >> letter & 1 == 1);
         let keywords: KeywordSet = set.map(|letter| keyword_index(work, edit, letter)).collect();
-        Record { uid, flags, keywords, modseq: ModSeq::default() }
+        Record { flags, keywords, ..Record::new(uid) }
     }
 
     /// Called before a change of ours in the directories: which of them, new/ and cur/, are as they
