@@ -113,6 +113,11 @@ impl Index {
         Ok(false)
     }
 
+    /// Whether anything may be pending; see [`Locked::pending`].
+    pub fn has_pending(&self) -> bool {
+        false
+    }
+
     /// Locks the log, which is created if it is missing, and [refreshes](Self::refresh).
     pub fn lock(&mut self) -> Result<Locked<'_>> {
         let _ = (&self.settings, &self.fs, &self.logger);

@@ -26,7 +26,7 @@ use crate::view::View;
 
 pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
 pub(crate) use mailbox::Handle;
-pub(crate) use shared::{Shared, Work};
+pub(crate) use shared::Shared;
 
 /// Where a mailbox lies and what applies to it.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         index: &mut Locked<'_>,
         work: &mut Self::Work,
         guard: Option<&Self::Guard>,
-        sync: &Sync<'_>,
+        sync: &Resync<'_>,
     ) -> Result<()>;
 
     /// Changes flags in the mail store. Gives the messages that are not where they were known to be:
@@ -119,7 +119,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
 }
 
 /// How to look at the mail store.
-pub(crate) struct Sync<'a> {
+pub(crate) struct Resync<'a> {
     pub mode: SyncMode,
     /// New messages are to be taken out of new/.
     pub claim: bool,

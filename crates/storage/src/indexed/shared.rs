@@ -14,7 +14,7 @@ use crate::notify::Channel;
 use crate::view::{Record, View};
 
 use super::facts::Cached;
-use super::{Delta, Done, Driver, FlagUpdates, Sync, check_keywords};
+use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords};
 
 /// See the module.
 pub(crate) struct Shared<D: Driver> {
@@ -48,7 +48,7 @@ impl<D: Driver> Shared<D> {
         }
         registry.retain(|_, old| old.strong_count() > 0);
         let shared = Arc::new(Self::open(driver)?);
-        let weak: Weak<dyn Any + Send + std::marker::Sync> = Arc::downgrade(&shared) as _;
+        let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
         registry.insert(key, weak);
         Ok(shared)
     }
@@ -163,7 +163,7 @@ impl<D: Driver> Shared<D> {
             return Ok(());
         }
         let mode = if lost.is_empty() { mode } else { SyncMode::Full };
-        self.driver.sync(index, work, guard, &Sync { mode, claim, unsettled: &lost })?;
+        self.driver.sync(index, work, guard, &Resync { mode, claim, unsettled: &lost })?;
         if !lost.is_empty() {
             self.carry_out(index, work, pending.only(&lost))?;
         }
@@ -249,11 +249,11 @@ impl<D: Driver> Shared<D> {
         {
             // Somebody else renamed or removed them: look again, once.
             let (lost, none) = (lost.clone(), UidSet::new());
-            let sync = Sync { mode: SyncMode::Full, claim: false, unsettled: &none };
-            result = self
-                .driver
-                .sync(&mut index, &mut work.driver, guard.as_ref(), &sync)
-                .and_then(|()| self.apply(&mut index, &mut work.driver, &make(&index).only(&lost)));
+            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
+            result = self.driver.sync(&mut index, &mut work.driver, guard.as_ref(), &sync).and_then(|()| {
+                let rest = make(&index).only(&lost);
+                self.apply(&mut index, &mut work.driver, &rest)
+            });
         }
         index.synced()?;
         drop(index);
@@ -345,7 +345,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Device and inode of the mailbox, its path, and its index's directory.
 type Key = (u64, u64, PathBuf, Option<PathBuf>);
-type Registry = Mutex<HashMap<Key, Weak<dyn Any + Send + std::marker::Sync>>>;
+type Registry = Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>;
 
 fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();

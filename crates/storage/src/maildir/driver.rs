@@ -14,7 +14,7 @@ use crate::api::{MessageFile, SaveBatch, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Permissions, Stamp, is_missing};
-use crate::indexed::{Context, Delta, Done, Driver, Opened, Shared, Sync};
+use crate::indexed::{Context, Delta, Done, Driver, Opened, Shared, Resync};
 use crate::settings::FsyncMode;
 use crate::view::View;
 
@@ -226,7 +226,7 @@ impl Driver for Maildir {
         index: &mut Locked<'_>,
         work: &mut Known,
         guard: Option<&Dotlock>,
-        sync: &Sync<'_>,
+        sync: &Resync<'_>,
     ) -> Result<()> {
         self.sync_files(index, work, guard, sync)
     }
@@ -267,7 +267,7 @@ impl Driver for Maildir {
         drop(names);
         let guard = self.guard()?;
         let none = UidSet::new();
-        let sync = Sync { mode: SyncMode::Full, claim: false, unsettled: &none };
+        let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
         self.sync_files(index, work, Some(&guard), &sync)?;
         let guid = self.names().header.guid;
         guid.ok_or_else(|| Error::NoPermission(format!("{} has no GUID and cannot get one", self.dir.display())))

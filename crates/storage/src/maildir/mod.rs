@@ -9,10 +9,10 @@ mod names;
 mod read;
 mod save;
 mod scan;
-
 mod state;
 mod storage;
 mod sync;
 mod uidlist;
 mod uidvalidity;
+
 pub use storage::MaildirStorage;

@@ -6,14 +6,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{Uid, UidValidity};
+use base::{Uid, UidSet, UidValidity};
+use index::dotlock::Dotlock;
+use index::{Locked, Origin, Transaction};
 
 use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::fs::join;
-use crate::indexed::{Shared, Sync, check_keywords};
-use index::dotlock::Dotlock;
+use crate::indexed::{Resync, Shared, check_keywords};
 
 use super::driver::{Known, Maildir, Place};
 use super::filename;
@@ -206,7 +207,7 @@ impl Batch {
         drop(names);
         if index.is_new() || !agrees || !usable || behind {
             let none = UidSet::new();
-            let sync = Sync { mode: SyncMode::Full, claim: false, unsettled: &none };
+            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
             self.shared.driver.sync_files(index, work, Some(guard), &sync)?;
         }
         work.letters.refresh(maildir)

@@ -10,7 +10,7 @@ use index::{Index, Locked, Origin, Transaction};
 
 use crate::api::SyncMode;
 use crate::error::Result;
-use crate::indexed::{FlagUpdates, Sync};
+use crate::indexed::{FlagUpdates, Resync};
 use crate::view::{Record, View};
 
 use super::driver::{Known, Maildir};
@@ -28,7 +28,7 @@ pub(super) struct Look {
 
 /// A comparison under way.
 struct Pass<'a> {
-    sync: &'a Sync<'a>,
+    sync: &'a Resync<'a>,
     /// The index's messages; none if it is to be begun anew.
     view: View,
     /// UIDVALIDITY differs: what the index has is of another mailbox.
@@ -64,7 +64,7 @@ impl Maildir {
         index: &mut Locked<'_>,
         work: &mut Known,
         guard: Option<&Dotlock>,
-        sync: &Sync<'_>,
+        sync: &Resync<'_>,
     ) -> Result<()> {
         let look = self.look(index, work, sync.mode, sync.claim)?;
         work.letters.refresh(self)?;
@@ -94,7 +94,7 @@ impl Maildir {
     }
 
     /// Settles UIDVALIDITY between index and uidlist.
-    fn begin<'a>(&self, index: &Index, sync: &'a Sync<'a>, locked: bool) -> Result<Pass<'a>> {
+    fn begin<'a>(&self, index: &Index, sync: &'a Resync<'a>, locked: bool) -> Result<Pass<'a>> {
         let mut names = self.names();
         names.refresh(self, locked)?;
         let (header, known) = (index.header(), names.header.uid_validity);
