@@ -3,6 +3,7 @@
 //!
 //! Read in this order: [`view`] (what a session sees), [`fs`] (the one way to files), [`dotlock`].
 
+pub mod cache;
 pub mod dotlock;
 pub mod error;
 pub mod fs;
