@@ -7,6 +7,8 @@ pub mod cache;
 pub mod dotlock;
 pub mod error;
 pub mod fs;
+pub mod list_index;
+pub mod mailbox_log;
 pub mod settings;
 pub mod view;
 
