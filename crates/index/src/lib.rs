@@ -5,12 +5,15 @@
 //! files), [`fs`] (the one way to them), [`dotlock`]. The bytes are in `docs/formats/index.md` and
 //! `index-log.md`.
 
+pub mod cache;
 pub mod dotlock;
 pub mod error;
 pub mod fs;
 pub mod header;
 pub mod index;
 pub mod limits;
+pub mod list_index;
+pub mod mailbox_log;
 pub mod settings;
 pub mod transaction;
 pub mod view;
