@@ -12,7 +12,7 @@
 
 pub mod address;
 pub mod bodystructure;
-mod casefold;
+pub mod casefold;
 pub mod charset;
 pub mod crlf;
 pub mod date;
@@ -22,6 +22,7 @@ pub mod envelope;
 pub mod header;
 pub mod imap_string;
 pub mod limits;
+pub mod message_id;
 pub mod params;
 mod parse;
 mod part;
@@ -29,6 +30,7 @@ mod part_data;
 pub mod rfc822;
 pub mod search;
 pub mod section;
+pub mod subject;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};

@@ -14,7 +14,9 @@ pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
+pub mod sort;
 mod subscriptions;
+pub mod thread;
 
 pub use index::{fs, view};
 
