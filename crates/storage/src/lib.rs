@@ -8,6 +8,7 @@ pub mod api;
 pub mod error;
 pub mod facts;
 mod layout;
+pub mod limits;
 pub mod location;
 pub mod maildir;
 pub mod notify;
