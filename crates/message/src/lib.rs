@@ -12,15 +12,17 @@
 
 pub mod address;
 pub mod bodystructure;
-mod casefold;
+pub mod casefold;
 pub mod charset;
 pub mod crlf;
+pub mod date;
 pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;
 pub mod header;
 pub mod imap_string;
 pub mod limits;
+pub mod message_id;
 pub mod params;
 mod parse;
 mod part;
@@ -29,6 +31,7 @@ mod part_stored;
 pub mod rfc822;
 pub mod search;
 pub mod section;
+pub mod subject;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};

@@ -9,13 +9,16 @@ pub mod error;
 pub mod facts;
 mod indexed;
 mod layout;
+pub mod limits;
 pub mod location;
 pub mod maildir;
 pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
+pub mod sort;
 mod subscriptions;
+pub mod thread;
 
 pub use index::{fs, view};
 
