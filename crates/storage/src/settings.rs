@@ -27,6 +27,8 @@ pub struct MailSettings {
     pub mail_temp_prefix: String,
     /// `mail_temp_scan_interval`: how often stale files in tmp/ are looked for.
     pub mail_temp_scan_interval: Duration,
+    /// The `mail_cache_*` settings.
+    pub mail_cache: index::cache::CacheSettings,
     /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
     pub mailbox_list_index: bool,
     /// `maildir_stat_dirs`: stat entries to tell directories from files.
@@ -44,6 +46,11 @@ pub struct MailSettings {
 }
 
 impl MailSettings {
+    /// What of it caches obey.
+    pub(crate) fn cache_settings(&self) -> index::cache::CacheSettings {
+        index::cache::CacheSettings { fsync: self.mail_fsync, ..self.mail_cache.clone() }
+    }
+
     /// What of it indexes obey.
     pub(crate) fn index_settings(&self) -> Arc<index::Settings> {
         let timeout = self.mail_max_lock_timeout;
@@ -70,6 +77,7 @@ impl Default for MailSettings {
             mail_save_crlf: false,
             mail_temp_prefix: ".temp.".to_owned(),
             mail_temp_scan_interval: Duration::from_secs(7 * 24 * 3600),
+            mail_cache: index::cache::CacheSettings::default(),
             mailbox_list_index: true,
             maildir_stat_dirs: false,
             maildir_copy_with_hardlinks: true,

@@ -52,7 +52,7 @@ impl<D: Driver> Handle<D> {
     fn size(&self, view: &View) -> Result<u64> {
         let mut total = 0u64;
         for uid in view.records().map(|record| record.uid) {
-            match self.shared.fetch_facts(view, uid, Wanted::SIZE_VIRTUAL) {
+            match self.shared.fetch(view, uid, Wanted::SIZE_VIRTUAL, &[]) {
                 Ok(facts) => total = total.saturating_add(facts.size_virtual.unwrap_or(0)),
                 Err(Error::Expunged(_)) => {}
                 Err(error) => return Err(error),
@@ -80,6 +80,7 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn sync(&mut self, mode: SyncMode) -> Result<Arc<View>> {
+        self.shared.flush_cache()?;
         let claims = self.mode == OpenMode::ReadWrite && !self.readonly;
         let claimed = self.shared.sync(mode, claims)?;
         let view = self.shared.view();
@@ -124,7 +125,11 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts> {
-        self.shared.fetch_facts(&self.view, uid, wanted)
+        self.shared.fetch(&self.view, uid, wanted, &[])
+    }
+
+    fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
+        self.shared.fetch(&self.view, uid, wanted, names)
     }
 
     fn status(&mut self, items: StatusItems) -> Result<Status> {
@@ -155,5 +160,12 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.driver.message_file(&self.shared, &self.view, uid)
+    }
+}
+
+impl<D: Driver> Drop for Handle<D> {
+    fn drop(&mut self) {
+        // What was found out is of use to the next session; without it only time is lost.
+        let _ = self.shared.flush_cache();
     }
 }

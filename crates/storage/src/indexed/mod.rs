@@ -5,6 +5,8 @@
 //! Locks are always taken in this order: the work mutex, the driver's guard (the uidlist's or the mbox's
 //! lock), the index's log.
 
+mod cached;
+mod content;
 mod delta;
 mod facts;
 mod mailbox;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::notify::Channel;
 use crate::view::{Record, View};
 
-use super::facts::Cached;
+use super::cached::Cached;
 use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords};
 
 /// See the module.
@@ -63,6 +63,7 @@ impl<D: Driver> Shared<D> {
         watched.extend(context.index_dir.clone());
         let view = Mutex::new(index.view().clone());
         let cached = Cached::new(&context);
+        cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default() });
         Ok(Self { driver, work, view, cached, channel: Channel::new(watched) })
     }
@@ -84,6 +85,7 @@ impl<D: Driver> Shared<D> {
             *view = new.clone();
         }
         drop(view);
+        self.cached.note(index);
         if changed {
             self.channel.wake();
         }
@@ -278,6 +280,7 @@ impl<D: Driver> Shared<D> {
             lost = done.lost;
         }
         if !changes.expunges.is_empty() {
+            self.cached.note_expunged(index.view(), &changes.expunges);
             let done: Done = self.driver.expunge(index, work, &changes.expunges)?;
             let gone = changes.expunges.iter();
             gone.filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid))
