@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use index::FsyncMode;
+pub use index::cache::CacheSettings;
+pub use index::{FsyncMode, LockMethod, Settings as IndexSettings};
 
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct MailSettings {
     pub mail_temp_prefix: String,
     /// `mail_temp_scan_interval`: how often stale files in tmp/ are looked for.
     pub mail_temp_scan_interval: Duration,
+    /// `lock_method` and the `mail_index_*` settings; what else is in it follows from the others here.
+    pub mail_index: index::Settings,
     /// The `mail_cache_*` settings.
     pub mail_cache: index::cache::CacheSettings,
     /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
@@ -59,7 +62,7 @@ impl MailSettings {
             lock_timeout: (!timeout.is_zero()).then_some(timeout),
             dotlock_use_excl: self.dotlock_use_excl,
             hostname: self.hostname.clone(),
-            ..index::Settings::default()
+            ..self.mail_index.clone()
         })
     }
 }
@@ -77,6 +80,7 @@ impl Default for MailSettings {
             mail_save_crlf: false,
             mail_temp_prefix: ".temp.".to_owned(),
             mail_temp_scan_interval: Duration::from_secs(7 * 24 * 3600),
+            mail_index: index::Settings::default(),
             mail_cache: index::cache::CacheSettings::default(),
             mailbox_list_index: true,
             maildir_stat_dirs: false,
