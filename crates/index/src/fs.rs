@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -100,6 +100,11 @@ impl Fs {
         file.metadata().map(|meta| Stamp::of(&meta))
     }
 
+    /// The stamp of an open file, if there is one and it can be had.
+    pub(crate) fn stamp_of_file(&self, file: Option<&File>) -> Option<Stamp> {
+        file.and_then(|file| self.stamp_of(file).ok())
+    }
+
     /// Opens for reading.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         // A pipe behind a symbolic link must not keep us waiting.
@@ -176,6 +181,32 @@ impl Fs {
             }
             _ => file.write_all(bytes),
         }
+    }
+
+    /// Writes all bytes at an offset.
+    pub fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let allowed = self.ask("pwrite", path, bytes.len())?;
+        match bytes.get(..allowed) {
+            Some(part) if allowed < bytes.len() => {
+                file.write_all_at(part, offset)?;
+                Err(io::Error::from_raw_os_error(28))
+            }
+            _ => file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Reads at an offset until `bytes` is full or the file ends, and says how much that was.
+    pub fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     /// Cuts a file.

@@ -11,6 +11,8 @@ pub mod fs;
 pub mod header;
 pub mod index;
 pub mod limits;
+pub mod log;
+mod map;
 pub mod settings;
 pub mod transaction;
 pub mod view;
