@@ -122,13 +122,6 @@ impl HeaderChange {
     pub(crate) fn is_empty(&self) -> bool {
         !self.mask.contains(&true)
     }
-
-    /// The four bytes at `offset`, if they are set.
-    pub(crate) fn number(&self, offset: usize) -> Option<u32> {
-        let set = self.mask.get(offset..offset + 4)?.iter().all(|&set| set);
-        let bytes = self.bytes.get(offset..offset + 4)?;
-        set.then(|| u32::from_le_bytes(bytes.try_into().unwrap_or_default()))
-    }
 }
 
 impl Transaction {
@@ -206,7 +199,8 @@ impl Transaction {
     fn update_flag_bytes(&mut self, uids: &UidSet, add: u8, remove: u8, modseq: bool) {
         let Some(lowest) = uids.first() else { return };
         // Readers want the ranges of a record to ascend: what goes back begins another record.
-        let fits = self.flags.last().and_then(|list| list.last()).is_some_and(|tail| tail.last < lowest.get());
+        let fits =
+            self.flags.last().and_then(|list| list.last()).is_some_and(|tail| tail.last < lowest.get());
         if !fits {
             self.flags.push(Vec::new());
         }
