@@ -113,10 +113,10 @@ pub(crate) fn lay_out(exts: &mut [Ext]) -> Option<u32> {
         for &at in &order {
             let (Some(ext), Some(own)) = (exts.get(at), offsets.get_mut(at)) else { continue };
             let align = u32::from(ext.record_align.max(1));
-            align_max = align_max.max(align);
             if *own != 0 || ext.record_size == 0 {
                 continue;
             }
+            align_max = align_max.max(align);
             if offset % align == 0 {
                 *own = offset;
                 offset += u32::from(ext.record_size);
