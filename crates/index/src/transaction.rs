@@ -27,14 +27,15 @@ pub struct ExtSpec {
     pub header_size: u32,
     /// Bytes for each message.
     pub record_size: u16,
-    /// Their alignment in the file, at most 8.
+    /// Their alignment in the file: 1, 2, 4 or 8, or 0 where there are none.
     pub record_align: u16,
 }
 
 impl ExtSpec {
     /// An extension `name`.
     pub fn new(name: &str, header_size: u32, record_size: u16, record_align: u16) -> Self {
-        Self { name: name.to_owned(), header_size, record_size, record_align: record_align.max(1) }
+        let record_align = if record_size == 0 { record_align } else { record_align.max(1) };
+        Self { name: name.to_owned(), header_size, record_size, record_align }
     }
 }
 

@@ -78,6 +78,12 @@ impl Index {
         Encoder::transaction(transaction, origin, &self.map, today())
     }
 
+    /// Writes changes under the lock.
+    pub(super) fn write_transaction(&mut self, transaction: &Transaction, origin: Origin) -> Result<()> {
+        let mut records = self.encode(transaction, origin);
+        self.write(transaction, origin, &mut records)
+    }
+
     fn write(&mut self, transaction: &Transaction, origin: Origin, records: &mut Encoder) -> Result<()> {
         let bytes = records.bytes();
         if bytes.is_empty() {

@@ -108,7 +108,10 @@ impl Index {
         }
         let corrupted = log.corrupted;
         self.log = Some(log);
-        if corrupted { self.replace_log() } else { Ok(()) }
+        if corrupted {
+            self.replace_log()?;
+        }
+        self.keep_rescued()
     }
 
     /// A writer died in the middle of a transaction, which nobody was told of.

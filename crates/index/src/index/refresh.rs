@@ -192,6 +192,7 @@ impl Index {
                 "Log synchronization error at seq={seq},offset={offset} for {path}: {reason}"
             ));
         }
+        self.use_rescued();
         let last_uid = self.map.view.last_uid().map_or(0, |uid| uid.get());
         let problem = self.map.problem(last_uid);
         if let Some(problem) = &problem {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::header::{
     LOG_HEADER_SIZE, LOG_HEADER_SIZE_MIN, LOG_INDEX_ID, LOG_MAJOR_VERSION, LogHeader, VERSION_COMPAT_FLAGS,
 };
-use super::record::{BOUNDARY_SIZE, Kind, Next, RawRecord};
+use super::record::{Kind, Next, RawRecord};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Stamp, is_missing};
 use crate::header::{COMPAT_LITTLE_ENDIAN, LOG_TAIL_OFFSET, number};
@@ -272,11 +272,12 @@ impl LogFile {
                 Next::End => return Stop::Incomplete,
                 Next::Corrupt(reason) => return Stop::Corrupt(reason),
             };
-            let boundary = (record.what() == Some(Kind::Boundary)).then(|| number(record.body, 0)).flatten();
-            if let Some(size) = boundary
-                && u64::from(size).max(BOUNDARY_SIZE as u64) > end - record.offset
-            {
-                return Stop::Incomplete;
+            if record.what() == Some(Kind::Boundary) {
+                match boundary(bytes, start, &record) {
+                    Ok(true) => {}
+                    Ok(false) => return Stop::Incomplete,
+                    Err(reason) => return Stop::Corrupt(reason),
+                }
             }
             let mut modseq = self.modseq;
             record.advance_modseq(&mut modseq, self.header.version());
@@ -329,6 +330,24 @@ impl LogFile {
     pub(crate) fn tail_needs(&self, offset: u64) -> bool {
         offset > self.tail_told
     }
+}
+
+/// Whether all the records are there that a boundary holds together.
+fn boundary(bytes: &[u8], start: u64, record: &RawRecord<'_>) -> std::result::Result<bool, String> {
+    let size = number(record.body, 0).unwrap_or(0);
+    let end = record.offset + u64::from(size);
+    if end > start + bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut offset = record.end();
+    while offset < end {
+        match RawRecord::at(bytes, start, offset) {
+            Next::Record(inner) => offset = inner.end(),
+            Next::End | Next::Corrupt(_) => break,
+        }
+    }
+    // Whoever wrote it wrote all of it: half of a transaction must not count.
+    if offset == end { Ok(true) } else { Err(format!("Invalid boundary size {size}")) }
 }
 
 /// Whether it asks for something to be done in the mail store.

@@ -69,12 +69,18 @@ impl ExtHeader {
         if align > EXT_ALIGN_MAX {
             return Err("Record alignment is too large".to_owned());
         }
+        if !align.is_power_of_two() {
+            return Err(format!("Record alignment {align} is no power of two"));
+        }
         if size >= EXT_RECORD_SIZE_END {
             return Err("Record size is too large".to_owned());
         }
         if offset == 0 {
             // Its place is not known yet.
             return Ok(());
+        }
+        if usize::from(offset) < RECORD_SIZE_MIN {
+            return Err(format!("Record field points inside base record ({offset})"));
         }
         if u32::from(offset) + u32::from(size) > record_size {
             return Err(format!("Record field points outside record size ({offset}+{size} > {record_size})"));
@@ -107,10 +113,10 @@ pub(crate) fn lay_out(exts: &mut [Ext]) -> Option<u32> {
         for &at in &order {
             let (Some(ext), Some(own)) = (exts.get(at), offsets.get_mut(at)) else { continue };
             let align = u32::from(ext.record_align.max(1));
-            align_max = align_max.max(align);
             if *own != 0 || ext.record_size == 0 {
                 continue;
             }
+            align_max = align_max.max(align);
             if offset % align == 0 {
                 *own = offset;
                 offset += u32::from(ext.record_size);
