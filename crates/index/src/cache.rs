@@ -10,6 +10,7 @@
 
 pub mod add;
 mod decide;
+pub mod dump;
 pub mod field;
 mod field_list;
 pub mod layout;
@@ -126,6 +127,8 @@ pub struct CachePlace {
     pub permissions: Permissions,
     /// Nothing is to be changed, not even a damaged file removed.
     pub readonly: bool,
+    /// What log lines begin with, after the level: `Mailbox INBOX: `.
+    pub about: String,
 }
 
 /// A mailbox's cache. It is not shared: sessions of one mailbox put it behind a lock of their own.
@@ -331,7 +334,7 @@ impl Cache {
     /// Removes a damaged file, with 2.3's words.
     fn delete_corrupted(&mut self, what: &str) {
         self.unlink();
-        self.logger.error(format_args!("Deleting corrupted cache: {what}"));
+        self.logger.error(format_args!("{}Deleting corrupted cache: {what}", self.place.about));
     }
 
     /// Removes the file that is open, unless another one has taken its name meanwhile.
@@ -345,7 +348,8 @@ impl Cache {
             && !is_missing(&error)
         {
             let path = self.place.path.display();
-            self.logger.error(format_args!("unlink({path}) failed: {}", base::reason(&error)));
+            let (about, reason) = (&self.place.about, base::reason(&error));
+            self.logger.error(format_args!("{about}unlink({path}) failed: {reason}"));
         }
     }
 
@@ -362,5 +366,11 @@ impl Cache {
         let done = self.fs.write_at(file, &self.place.path, bytes, offset);
         done.map_err(|error| Trouble::System("pwrite", error))
     }
+
+    fn debug(&self, text: std::fmt::Arguments<'_>) {
+        self.logger.debug(format_args!("{}{text}", self.place.about));
+    }
 }
 
+#[cfg(test)]
+mod tests;

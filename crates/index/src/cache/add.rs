@@ -74,7 +74,12 @@ impl Cache {
         }
         match self.lock(index)? {
             Locking::Locked => {}
-            Locking::Missing => return Ok(Added::Missing),
+            Locking::Missing => {
+                // The new file is to say from the beginning that these are wanted.
+                let used = self.fields_to_add(additions);
+                self.note_all_added(additions, &used, occasion, index);
+                return Ok(Added::Missing);
+            }
             Locking::Stale => return Ok(Added::Stale),
             Locking::Busy => return Ok(Added::Busy),
         }
@@ -118,13 +123,7 @@ impl Cache {
     ) -> Result<Option<Vec<u32>>, Trouble> {
         self.read_field_list(index)?;
         let used = self.fields_to_add(additions);
-        if occasion == Occasion::Client {
-            for addition in additions {
-                for (id, _) in addition.fields.iter().filter(|(id, _)| used.contains(id)) {
-                    self.note_added(*id, addition.uid.get(), index.now);
-                }
-            }
-        }
+        self.note_all_added(additions, &used, occasion, index);
         if used.iter().any(|&id| self.registry.field(id).in_file.is_none()) {
             self.extend_field_list(&used, index)?;
         }
@@ -145,6 +144,20 @@ impl Cache {
         let Some(open) = &self.open else { return Ok(None) };
         self.write_at(&open.file, &appendix.bytes, u64::from(at))?;
         Ok(Some(appendix.offsets))
+    }
+
+    fn note_all_added(
+        &mut self,
+        additions: &[Addition<'_>],
+        used: &[FieldId],
+        occasion: Occasion,
+        index: &IndexFacts,
+    ) {
+        for addition in additions.iter().filter(|_| occasion == Occasion::Client) {
+            for (id, _) in addition.fields.iter().filter(|(id, _)| used.contains(id)) {
+                self.note_added(*id, addition.uid.get(), index.now);
+            }
+        }
     }
 
     fn has_waste(&self) -> bool {

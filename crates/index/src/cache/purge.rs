@@ -171,7 +171,7 @@ impl Cache {
             self.or_without_file(read)?;
         }
         let (before, file_seq) = (self.file_seq().unwrap_or(0), self.next_file_seq(index));
-        self.logger.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
+        self.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
         let fields = self.decide_for_purge(index);
         let mut numbers = vec![None; self.registry.iter().count()];
         for (number, id) in (0_u32..).zip(&fields) {
@@ -187,7 +187,7 @@ impl Cache {
             let _ = self.fs.unlink(&path);
         }
         let offsets = written?;
-        self.logger.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
+        self.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
         self.due = None;
         self.field_list_written(&fields);
         Ok((file_seq, offsets))
