@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use base::{Logger, Uid};
-use index::cache::{Added, Addition, Cache, CachePlace, CacheSettings, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged};
+use index::cache::{
+    Added, Addition, Cache, CachePlace, CacheSettings, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged,
+};
 use index::fs::{Fs, Permissions};
 
 const NOW: u32 = 1_800_000_000;
@@ -63,11 +65,16 @@ fn healthy(path: &Path) -> (Vec<u8>, Vec<(Uid, u32)>) {
     let mut cache = cache(path);
     cache.purge(&[], PurgeIf::Missing, "creating cache", &IndexFacts { reset_id: None, ..index(0) }).unwrap();
     let mut offsets: Vec<(Uid, u32)> = (1..=MESSAGES).map(|uid| (Uid::new(uid).unwrap(), 0)).collect();
-    let rounds = [("Subject", FieldId::FLAGS, 4), ("From", FieldId::MIME_PARTS, 40), ("X-A", FieldId::SIZE_VIRTUAL, 8)];
+    let rounds = [
+        ("Subject", FieldId::FLAGS, 4),
+        ("From", FieldId::MIME_PARTS, 40),
+        ("X-A", FieldId::SIZE_VIRTUAL, 8),
+    ];
     for (name, id, size) in rounds {
         let header = cache.header_field(name).unwrap();
         let fields = [(header, b"\x01\0\0\0\0\0\0\0Subject: x\n".to_vec()), (id, vec![1; size])];
-        let Added::Written(new) = cache.add(&additions(&offsets, &fields), Occasion::Client, &index(NOW)).unwrap()
+        let Added::Written(new) =
+            cache.add(&additions(&offsets, &fields), Occasion::Client, &index(NOW)).unwrap()
         else {
             panic!("not written")
         };
@@ -89,9 +96,14 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
             }
             // A number that means something: small, or an offset in the file.
             4 => {
-                let number = if random.below(2) == 0 { random.below(16) } else { random.below(bytes.len()) & !3 };
+                let number =
+                    if random.below(2) == 0 { random.below(16) } else { random.below(bytes.len()) & !3 };
                 let at = at & !3;
-                bytes.iter_mut().skip(at).zip((number as u32).to_ne_bytes()).for_each(|(slot, byte)| *slot = byte);
+                bytes
+                    .iter_mut()
+                    .skip(at)
+                    .zip((number as u32).to_ne_bytes())
+                    .for_each(|(slot, byte)| *slot = byte);
             }
             _ => {
                 let from = random.below(bytes.len());
@@ -125,7 +137,8 @@ fn use_it(path: &Path, offsets: &[(Uid, u32)], strange: &[u32]) {
     if let Added::Written(new) = added {
         now.iter_mut().zip(new).for_each(|(slot, new)| slot.1 = new);
     }
-    let Purged::Written { file_seq, offsets } = cache.purge(&now, PurgeIf::Always, "test", &facts).unwrap() else {
+    let Purged::Written { file_seq, offsets } = cache.purge(&now, PurgeIf::Always, "test", &facts).unwrap()
+    else {
         panic!("not purged")
     };
     // The new file is in order, whatever the old one was.

@@ -6,8 +6,12 @@ mod support;
 use std::borrow::Cow;
 
 use base::Uid;
-use index::cache::value::{BinaryPart, Header, RecordFlags, SentDate, Snippet, decode_size, decode_u32, join_headers};
-use index::cache::{Added, Addition, Cache, CacheSettings, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged, dump};
+use index::cache::value::{
+    BinaryPart, Header, RecordFlags, SentDate, Snippet, decode_size, decode_u32, join_headers,
+};
+use index::cache::{
+    Added, Addition, Cache, CacheSettings, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged, dump,
+};
 use support::{Dump, Message, Real};
 
 const MULTIPART: &str = "Received: from a\n\tby b\nFrom: A <a@example.org>\nTo: b@example.org\n\
@@ -28,7 +32,9 @@ fn filled() -> Option<Real> {
     let real = Real::new(KEEP_ALL)?;
     real.deliver(&[MULTIPART, PLAIN, CRLF]);
     real.run(&["fetch", ALL, "mailbox", "INBOX", "all"]);
-    real.imap("a SELECT INBOX\nb FETCH 1:* (BINARY.SIZE[1] ENVELOPE BODY BODYSTRUCTURE SAVEDATE)\nc LOGOUT\n");
+    real.imap(
+        "a SELECT INBOX\nb FETCH 1:* (BINARY.SIZE[1] ENVELOPE BODY BODYSTRUCTURE SAVEDATE)\nc LOGOUT\n",
+    );
     Some(real)
 }
 
@@ -110,7 +116,10 @@ fn values_mean_what_dovecot_answers() {
         let number = |id: FieldId| found.get(id).and_then(decode_u32).map(|number| number.to_string());
         let size = |id: FieldId| found.get(id).and_then(decode_size).map(|number| number.to_string());
         assert_eq!(string(FieldId::IMAP_ENVELOPE), Some(answer("imap.envelope")));
-        assert_eq!(number(FieldId::DATE_RECEIVED).unwrap_or_else(|| answer("date.received.unixtime")), answer("date.received.unixtime"));
+        assert_eq!(
+            number(FieldId::DATE_RECEIVED).unwrap_or_else(|| answer("date.received.unixtime")),
+            answer("date.received.unixtime")
+        );
         assert_eq!(number(FieldId::DATE_SAVE), Some(answer("date.saved.unixtime")));
         let virtual_size = size(FieldId::SIZE_VIRTUAL).unwrap_or_else(|| answer("size.virtual"));
         assert_eq!(virtual_size, answer("size.virtual"));
@@ -138,7 +147,10 @@ fn values_mean_what_dovecot_answers() {
     assert_eq!(received.lines, [1, 6]);
     assert_eq!(received.text, b"Received: from a\n\tby b\nReceived: from c\n");
     let subject = header("hdr.subject");
-    assert_eq!(join_headers([&subject, &received]), b"Received: from a\n\tby b\nReceived: from c\nSubject: one\n two\n");
+    assert_eq!(
+        join_headers([&subject, &received]),
+        b"Received: from a\n\tby b\nReceived: from c\nSubject: one\n two\n"
+    );
     assert_eq!(header("hdr.x-none"), Header::default());
     let flags = |found: &Found| RecordFlags(found.bits(FieldId::FLAGS).unwrap());
     assert!(flags(&found(&mut cache, 1)).contains(RecordFlags::TEXT_PLAIN_7BIT_ASCII));
@@ -260,9 +272,14 @@ fn a_new_file_is_the_one_dovecot_makes() {
     let addition = Addition {
         uid: Uid::ONE,
         previous: 0,
-        fields: vec![(cache.header_field("Subject").unwrap(), Cow::Owned(Header { lines: vec![2], text: b"Subject: ours\n".to_vec() }.encode()))],
+        fields: vec![(
+            cache.header_field("Subject").unwrap(),
+            Cow::Owned(Header { lines: vec![2], text: b"Subject: ours\n".to_vec() }.encode()),
+        )],
     };
-    let Added::Written(offsets) = cache.add(&[addition], Occasion::Client, &reset).unwrap() else { panic!("{marker}") };
+    let Added::Written(offsets) = cache.add(&[addition], Occasion::Client, &reset).unwrap() else {
+        panic!("{marker}")
+    };
     real.write_offsets(&dumped, None, &[(Uid::ONE, offsets[0])]);
     assert_eq!(real.run(&["fetch", "hdr.subject", "mailbox", "INBOX", "all"]).trim(), "hdr.subject: ours");
 }
@@ -307,9 +324,11 @@ fn each_waits_for_the_other() {
     // Dovecot answers, says nothing, and leaves the file alone.
     assert!(real.run(&["fetch", "imap.envelope", "mailbox", "INBOX", "all"]).contains("plain"));
     assert_eq!(size(), before);
-    let quick = CacheSettings { lock_timeout: std::time::Duration::from_millis(50), ..CacheSettings::default() };
+    let quick =
+        CacheSettings { lock_timeout: std::time::Duration::from_millis(50), ..CacheSettings::default() };
     let mut cache = real.cache_with(quick);
-    let addition = Addition { uid: Uid::ONE, previous: 0, fields: vec![(FieldId::GUID, Cow::Borrowed(b"g"))] };
+    let addition =
+        Addition { uid: Uid::ONE, previous: 0, fields: vec![(FieldId::GUID, Cow::Borrowed(b"g"))] };
     assert_eq!(cache.add(&[addition], Occasion::Client, &dumped.facts()).unwrap(), Added::Busy);
     sys::lock::unlock(&file).unwrap();
     real.run(&["fetch", "imap.envelope", "mailbox", "INBOX", "all"]);
@@ -327,7 +346,8 @@ fn damage_has_the_same_words() {
         damage(&mut bytes, dumped.messages[0].offset);
         std::fs::write(&path, &bytes).unwrap();
         let (_, log) = real.try_run(&["fetch", "imap.envelope", "mailbox", "INBOX", "all"]);
-        let theirs: Vec<_> = log.lines().map(|line| line.split_once("Error: ").unwrap().1.to_owned()).collect();
+        let theirs: Vec<_> =
+            log.lines().map(|line| line.split_once("Error: ").unwrap().1.to_owned()).collect();
         real.own();
         std::fs::write(&path, &bytes).unwrap();
         let ours = support::logged("damage: ", |logger| {

@@ -11,7 +11,8 @@ use support::Real;
 fn the_log_says_what_was_done() {
     let Some(real) = Real::new("") else { return };
     let path = real.root().join(FILE_NAME);
-    let mut log = MailboxLog::new(Fs::default(), path.clone(), Permissions::default(), base::Logger::new("test: "));
+    let mut log =
+        MailboxLog::new(Fs::default(), path.clone(), Permissions::default(), base::Logger::new("test: "));
     real.run(&["mailbox", "create", "Entwürfe"]);
     let guid = real.run(&["-f", "pager", "mailbox", "status", "guid", "Entwürfe"]);
     let guid = guid.lines().find_map(|line| line.strip_prefix("guid: ")).unwrap().parse().unwrap();
@@ -33,7 +34,8 @@ fn the_log_says_what_was_done() {
     let now = records[0].time;
     log.append(&Record { action: Action::Subscribe, guid: new, time: now }, now).unwrap();
     let dumped = real.run(&["dump", path.to_str().unwrap()]);
-    let shown: Vec<String> = dumped.lines().skip(1).map(|line| line.split(" (").next().unwrap().to_owned()).collect();
+    let shown: Vec<String> =
+        dumped.lines().skip(1).map(|line| line.split(" (").next().unwrap().to_owned()).collect();
     let bytes = std::fs::read(&path).unwrap();
     let ours: Vec<String> = iter(&bytes)
         .map(|found| {
@@ -55,7 +57,9 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 #[test]
 fn names_and_records_of_the_list() {
-    let Some(real) = Real::new("mailbox_list_index = yes\nmailbox_list_index_include_inbox = yes") else { return };
+    let Some(real) = Real::new("mailbox_list_index = yes\nmailbox_list_index_include_inbox = yes") else {
+        return;
+    };
     for name in ["Archive", "Archive.2024", "Entwürfe"] {
         real.run(&["mailbox", "create", name]);
     }
@@ -88,7 +92,10 @@ fn names_and_records_of_the_list() {
     ];
     for extension in extensions {
         let part = dump.split(&format!("name ........ = {}\n", extension.name)).nth(1).expect(extension.name);
-        let size = format!("record_size . = {}\nrecord_align  = {}\n", extension.record_size, extension.record_align);
+        let size = format!(
+            "record_size . = {}\nrecord_align  = {}\n",
+            extension.record_size, extension.record_align
+        );
         let part = part.split("-- Extension").next().unwrap();
         // Where there are no records the alignment says nothing.
         assert!(part.contains(&size) || extension.record_size == 0, "{}: {part}", extension.name);

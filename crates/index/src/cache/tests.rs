@@ -145,8 +145,9 @@ fn a_purge_keeps_what_is_wanted() {
     let mut cache = home.cache_with(settings);
     let before = made(&home, &mut cache);
     let fields: [(FieldId, &[u8]); 2] = [(FieldId::GUID, b"g"), (FieldId::POP3_UIDL, b"u")];
-    let offsets =
-        written(cache.add(&[addition(1, 0, &fields), addition(7, 0, &fields)], Occasion::Client, &before).unwrap());
+    let offsets = written(
+        cache.add(&[addition(1, 0, &fields), addition(7, 0, &fields)], Occasion::Client, &before).unwrap(),
+    );
     let twice = [addition(7, offsets[1], &[(FieldId::DATE_SAVE, &[1; 4])])];
     let newer = written(cache.add(&twice, Occasion::Client, &before).unwrap());
     let messages = [(uid(1), offsets[0]), (uid(2), 0), (uid(7), newer[0])];
@@ -217,7 +218,8 @@ fn limits_of_size_are_kept() {
     let large = addition(1, 0, &[(FieldId::GUID, &[1; 90]), (FieldId::POP3_UIDL, b"u")]);
     let offsets = written(cache.add(std::slice::from_ref(&large), Occasion::Client, &index).unwrap());
     assert_eq!(found(&mut cache, offsets[0], &index), [("pop3.uidl".to_owned(), b"u".to_vec())]);
-    let many: Vec<_> = (0..90).map(|number| addition(1 + number % 10, 0, &[(FieldId::GUID, &[2; 50])])).collect();
+    let many: Vec<_> =
+        (0..90).map(|number| addition(1 + number % 10, 0, &[(FieldId::GUID, &[2; 50])])).collect();
     assert_eq!(cache.add(&many, Occasion::Client, &index).unwrap(), Added::Missing);
     assert!(!home.path().exists(), "as 2.3, a file that is full and has no waste is thrown away");
 }
@@ -258,7 +260,8 @@ fn a_full_disk_loses_nothing_but_the_addition() {
     let home = Home::new();
     let mut cache = home.cache();
     let index = made(&home, &mut cache);
-    let first = written(cache.add(&[addition(1, 0, &[(FieldId::GUID, b"g")])], Occasion::Client, &index).unwrap());
+    let first =
+        written(cache.add(&[addition(1, 0, &[(FieldId::GUID, b"g")])], Occasion::Client, &index).unwrap());
     cache.fs = Fs::with_hook(std::sync::Arc::new(Full));
     let second = [addition(2, 0, &[(FieldId::GUID, b"hh")])];
     assert!(cache.add(&second, Occasion::Client, &index).is_err());

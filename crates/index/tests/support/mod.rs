@@ -50,7 +50,8 @@ impl Real {
 
     pub fn deliver(&self, messages: &[&str]) {
         for (number, message) in messages.iter().enumerate() {
-            std::fs::write(self.root().join(format!("new/{}.M1P1.x", 1_700_000_000 + number)), message).unwrap();
+            std::fs::write(self.root().join(format!("new/{}.M1P1.x", 1_700_000_000 + number)), message)
+                .unwrap();
         }
     }
 
@@ -96,7 +97,8 @@ impl Real {
         if Self::is_root() {
             command.uid(self.id()).gid(self.id());
             // Where only the owner may enter the directory above, nobody else can work.
-            std::fs::set_permissions(self.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(self.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .unwrap();
         }
         let (output, log) = self.output(command, commands);
         assert!(!log.contains("Error") && !log.contains("Warning") && !log.contains("Panic"), "{log}");
@@ -244,7 +246,8 @@ impl Dump {
     fn find_fields(&mut self) {
         let Some((_, list)) = self.text.split_once("Last used\n") else { return };
         let lines = list.lines().take_while(|line| !line.is_empty());
-        self.fields = lines.map(|line| line.split_whitespace().take(5).collect::<Vec<_>>().join(" ")).collect();
+        self.fields =
+            lines.map(|line| line.split_whitespace().take(5).collect::<Vec<_>>().join(" ")).collect();
     }
 
     fn find_messages(&mut self) {
@@ -252,7 +255,9 @@ impl Dump {
             let (first, rest) = part.split_once('\n').unwrap();
             let uid = first.split("uid=").nth(1).and_then(|text| text.split(',').next()).unwrap();
             let offset = rest.lines().find(|line| line.contains(" cache     : "));
-            let offset = offset.map_or(0, |line| line.split(':').nth(1).unwrap().trim().split(' ').next().unwrap().parse().unwrap());
+            let offset = offset.map_or(0, |line| {
+                line.split(':').nth(1).unwrap().trim().split(' ').next().unwrap().parse().unwrap()
+            });
             let cached = match rest.find(" - cache offset=") {
                 Some(at) => rest[at..].trim_end_matches('\n').split('\n').map(str::to_owned).collect(),
                 None => Vec::new(),
