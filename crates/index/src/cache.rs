@@ -176,7 +176,8 @@ impl From<&str> for Trouble {
 
 impl Cache {
     /// A cache that is not opened yet. Complains of settings that make no sense.
-    pub fn new(fs: Fs, place: CachePlace, settings: CacheSettings, logger: Logger) -> Self {
+    pub fn new(fs: Fs, place: CachePlace, mut settings: CacheSettings, logger: Logger) -> Self {
+        settings.file_size_max = settings.file_size_max.min(limits::FILE_BYTES_MAX);
         let mut registry = Registry::default();
         if !settings.is_disabled() {
             let lists = [

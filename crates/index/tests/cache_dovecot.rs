@@ -363,3 +363,62 @@ fn damage_has_the_same_words() {
     check(&|bytes, _| bytes[1] = 4);
     check(&|bytes, record| bytes[record as usize + 4] ^= 1);
 }
+
+/// Both add to the file at the same time, new fields too. In the end all that Dovecot knows is right, and
+/// nobody has complained.
+#[test]
+fn at_the_same_time() {
+    let Some(real) = Real::new(KEEP_ALL) else { return };
+    let messages: Vec<String> = (0..40)
+        .map(|number| format!("Subject: {number}\nX-A: a\nX-B: b\nX-C: c\nX-D: d\n\nbody {number}\n"))
+        .collect();
+    real.deliver(&messages.iter().map(String::as_str).collect::<Vec<_>>());
+    real.run(&["fetch", "hdr.subject", "mailbox", "INBOX", "all"]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = || done.load(std::sync::atomic::Ordering::SeqCst);
+    let ours = || {
+        let (mut cache, mut dumped, mut written) = (real.cache(), real.dump(), 0);
+        for round in 0.. {
+            let field = cache.header_field(&format!("X-Ours-{}", round % 3)).unwrap();
+            let fields =
+                || vec![(field, Cow::Borrowed(&b""[..])), (FieldId::GUID, Cow::Borrowed(&b"guid"[..]))];
+            let all = dumped.messages.iter();
+            // The index is never told: these are messages that another writer was faster with.
+            let additions: Vec<_> =
+                all.map(|message| Addition { uid: message.uid, previous: 0, fields: fields() }).collect();
+            match cache.add(&additions, Occasion::Client, &dumped.facts()).unwrap() {
+                Added::Written(_) => written += 1,
+                Added::Stale | Added::Missing => dumped = real.dump(),
+                other => panic!("{other:?}"),
+            }
+            if is_done() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        written
+    };
+    let log = support::logged("test: ", |_| {
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(ours);
+            for field in
+                ["hdr.x-a", "imap.envelope", "hdr.x-b", "date.saved", "hdr.x-c", "body.snippet", "hdr.x-d"]
+            {
+                let answers = real.try_run(&["fetch", field, "mailbox", "INBOX", "all"]);
+                if !answers.1.is_empty() {
+                    done.store(true, std::sync::atomic::Ordering::SeqCst);
+                }
+                assert_eq!(answers.1, "", "{field}");
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert!(writer.join().unwrap() > 1);
+        });
+    });
+    assert_eq!(log, Vec::<String>::new());
+    let dumped = real.dump();
+    check_all(&mut real.cache(), &dumped);
+    for name in ["hdr.x-a: 2: X-A: a", "hdr.x-d: 5: X-D: d", "imap.envelope: NIL \"7\""] {
+        assert!(dumped.text.contains(name), "{name}");
+    }
+    assert!(dumped.text.contains("X-Ours-2"), "{}", dumped.text);
+}

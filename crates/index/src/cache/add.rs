@@ -121,6 +121,9 @@ impl Cache {
         occasion: Occasion,
         index: &IndexFacts,
     ) -> Result<Option<Vec<u32>>, Trouble> {
+        if self.has_waste() && self.would_be_too_large(additions)? {
+            return Ok(None);
+        }
         self.read_field_list(index)?;
         let used = self.fields_to_add(additions);
         self.note_all_added(additions, &used, occasion, index);
@@ -129,9 +132,8 @@ impl Cache {
         }
         let at = self.append_offset(0)?;
         let appendix = self.encode(additions, &used, at)?;
-        let end = u64::from(at) + appendix.bytes.len() as u64;
-        if end > self.settings.file_size_max {
-            return if self.has_waste() { Ok(None) } else { Err("Cache file too large".into()) };
+        if u64::from(at) + appendix.bytes.len() as u64 > self.settings.file_size_max {
+            return Err("Cache file too large".into());
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         if appendix.bytes.is_empty() {
@@ -164,6 +166,15 @@ impl Cache {
         self.open.as_ref().is_some_and(|open| {
             open.header.continued_record_count > 0 || open.header.deleted_record_count > 0
         })
+    }
+
+    /// Whether the file has no room for these values.
+    fn would_be_too_large(&self, additions: &[Addition<'_>]) -> Result<bool, Trouble> {
+        let values = additions.iter().flat_map(|addition| &addition.fields);
+        let more: u64 = values.map(|(_, value)| value.len() as u64).sum();
+        let Some(open) = &self.open else { return Ok(false) };
+        let meta = open.file.metadata().map_err(|error| Trouble::System("fstat", error))?;
+        Ok(meta.len().saturating_add(more) > self.settings.file_size_max)
     }
 
     /// The fields of the additions that may be stored.

@@ -287,3 +287,83 @@ fn expunges_lead_to_a_purge() {
     let due = (PurgeIf::FileSeq(NOW), "Too many deleted records (2/8)");
     assert_eq!(cache.purge_due(), Some(due));
 }
+
+#[test]
+fn a_full_file_with_waste_is_to_be_purged() {
+    let home = Home::new();
+    let mut cache = home.cache_with(CacheSettings { file_size_max: 4096, ..CacheSettings::default() });
+    let before = made(&home, &mut cache);
+    let first: Vec<_> = (1..=30).map(|number| addition(number, 0, &[(FieldId::GUID, &[1; 90])])).collect();
+    let offsets = written(cache.add(&first, Occasion::Client, &before).unwrap());
+    cache.note_expunged(29, &before).unwrap();
+    let more: Vec<_> = (31..=50).map(|number| addition(number, 0, &[(FieldId::GUID, &[2; 90])])).collect();
+    assert_eq!(cache.add(&more, Occasion::Client, &before).unwrap(), Added::Full);
+    let purged = cache.purge(&[(uid(30), offsets[29])], PurgeIf::FileSeq(NOW), "full", &before).unwrap();
+    let Purged::Written { file_seq, offsets } = purged else { panic!("{purged:?}") };
+    let after = index(Some(file_seq));
+    written(cache.add(&more, Occasion::Client, &after).unwrap());
+    assert_eq!(found(&mut cache, offsets[0], &after)[0].1, [1; 90]);
+}
+
+/// Dies at one of all changes on disk, with half of what was to be written, and does nothing any more.
+struct Crash {
+    at: usize,
+    count: std::sync::atomic::AtomicUsize,
+}
+
+impl crate::fs::Hook for Crash {
+    fn before(&self, _: &'static str, _: &Path, bytes: usize) -> io::Result<usize> {
+        match self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            now if now < self.at => Ok(bytes),
+            now if now == self.at && bytes > 0 => Ok(bytes / 2),
+            _ => Err(io::Error::other("crashed")),
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_change_leaves_a_file_that_works() {
+    let lines: &std::sync::Mutex<Vec<String>> = {
+        static LINES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+        base::log::install(|_, prefix, text| {
+            if prefix == "crash: " {
+                LINES.lock().unwrap().push(text.to_owned());
+            }
+        });
+        &LINES
+    };
+    let mut crashes = 0;
+    loop {
+        let home = Home::new();
+        let mut cache = home.cache();
+        let before = made(&home, &mut cache);
+        let one = [addition(7, 0, &[(FieldId::GUID, b"one")])];
+        let offset = written(cache.add(&one, Occasion::Client, &before).unwrap())[0];
+        let hook = std::sync::Arc::new(Crash { at: crashes, count: 0.into() });
+        cache.fs = Fs::with_hook(hook.clone());
+        let new = cache.header_field("New").unwrap();
+        let more = [addition(7, offset, &[(new, b""), (FieldId::POP3_UIDL, b"u")])];
+        let added = cache.add(&more, Occasion::Client, &before);
+        let _ = cache.note_expunged(1, &before);
+        let purged = cache.purge(&[(uid(7), offset)], PurgeIf::Always, "test", &before);
+        // What the index knows: nothing of what did not come to its end.
+        let (state, newest) = match (purged, added) {
+            (Ok(Purged::Written { file_seq, offsets }), _) => (index(Some(file_seq)), offsets[0]),
+            (_, Ok(Added::Written(offsets))) => (before, offsets[0]),
+            _ => (before, offset),
+        };
+        let mut survivor = home.cache();
+        survivor.logger = Logger::new("crash: ");
+        let values = found(&mut survivor, newest, &state);
+        assert!(values.contains(&("guid".to_owned(), b"one".to_vec())), "{crashes}: {values:?}");
+        let again = [addition(7, newest, &[(FieldId::DATE_SAVE, &[7; 4])])];
+        let offset = written(survivor.add(&again, Occasion::Client, &state).unwrap())[0];
+        assert_eq!(found(&mut survivor, offset, &state)[0].1, [7; 4]);
+        assert_eq!(*lines.lock().unwrap(), Vec::<String>::new());
+        if hook.count.load(std::sync::atomic::Ordering::Relaxed) <= crashes {
+            break;
+        }
+        crashes += 1;
+    }
+    assert!(crashes > 8, "{crashes} changes");
+}
