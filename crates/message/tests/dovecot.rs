@@ -243,3 +243,19 @@ fn flags(parts: &Parts) -> u8 {
         | if nuls { 4 } else { 32 }
         | u8::from(bodystructure::is_plain_7bit(parts)) << 4
 }
+
+/// `hdr.from`, `hdr.subject` and `hdr.to` of the messages in the same cache.
+#[test]
+fn stored_headers_are_dovecots() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dovecot");
+    let recorded = fs::read_to_string(folder.join("headers.txt")).unwrap();
+    for line in recorded.lines() {
+        let [file, name, want] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let message = fs::read(folder.join(file).with_extension("eml")).unwrap();
+        let (lines, text) = message::header::stored(&message, name.as_bytes());
+        let bytes = lines.iter().chain(&[0]).flat_map(|line| line.to_ne_bytes()).chain(text);
+        let ours: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(ours, want, "{file} {name}");
+    }
+    assert!(recorded.lines().count() > 50);
+}
