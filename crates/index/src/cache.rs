@@ -6,6 +6,16 @@
 //! (the record of the index's `cache` extension) and the extension's `reset_id`, says them with every
 //! call, and writes down the new ones it gets back.
 //!
+//! How a caller works with it, for one mailbox:
+//!
+//! - [`Cache::lookup_fields`] with the message's offset. What is missing there is found out by opening the
+//!   message, collected, and given to [`Cache::add`]; what came by the way is added where
+//!   [`Cache::wants`] says so. The offsets that come back go into the index.
+//! - [`Added`] says what to do if adding was not possible. A file is made by [`Cache::purge`], which wants
+//!   the log locked, as is every purge that [`Cache::purge_due`] asks for when the mailbox is synced.
+//! - [`Cache::note_expunged`] with every expunge of messages that have an offset.
+//! - [`Cache::flush_decisions`] when the mailbox is closed.
+//!
 //! Read in this order: [`layout`], [`field`], this file, [`lookup`], [`add`], [`purge`], `decide`.
 
 pub mod add;
@@ -23,14 +33,13 @@ pub mod value;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::Logger;
 
 use crate::error::{Error, Result};
-use crate::fs::{Fs, Permissions, is_missing};
+use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::settings::FsyncMode;
 use layout::{HEADER_BYTES, Header, MAJOR_VERSION, OFFSET_BYTES};
 use pieces::{Pieces, read_at_most};
@@ -141,6 +150,8 @@ pub struct Cache {
     open: Option<OpenFile>,
     due: Option<Due>,
     last_lock_failed: bool,
+    /// A file that is damaged and could not be removed.
+    given_up: Option<Stamp>,
 }
 
 /// A purge that should come, and for which file.
@@ -189,7 +200,17 @@ impl Cache {
                 registry.apply_setting(setting, names, decision, &logger);
             }
         }
-        Self { fs, place, settings, logger, registry, open: None, due: None, last_lock_failed: false }
+        Self {
+            fs,
+            place,
+            settings,
+            logger,
+            registry,
+            open: None,
+            due: None,
+            last_lock_failed: false,
+            given_up: None,
+        }
     }
 
     /// The fields this process knows.
@@ -276,10 +297,15 @@ impl Cache {
     /// Takes in a file that has just been opened. `false` if it belongs to another index, which
     /// deserves no words.
     fn read_new(&mut self, file: File, index: &IndexFacts) -> Result<bool, Trouble> {
-        let meta = file.metadata().map_err(|error| Trouble::System("fstat", error))?;
+        let stamp = self.fs.stamp_of(&file).map_err(|error| Trouble::System("fstat", error))?;
+        if self.given_up == Some(stamp) {
+            // It has been complained of already.
+            return Ok(false);
+        }
+        let identity = (stamp.dev, stamp.ino);
         self.open = Some(OpenFile {
             file,
-            identity: (meta.dev(), meta.ino()),
+            identity,
             header: Header::default(),
             field_list: 0,
             pieces: Pieces::default(),
@@ -343,12 +369,18 @@ impl Cache {
         let Some(open) = self.open.take() else { return };
         self.registry.forget_file();
         self.due = None;
-        let same = matches!(self.fs.stamp(&self.place.path), Ok(Some(stamp)) if (stamp.dev, stamp.ino) == open.identity);
-        if same
-            && !self.place.readonly
-            && let Err(error) = self.fs.unlink(&self.place.path)
+        let Ok(Some(stamp)) = self.fs.stamp(&self.place.path) else { return };
+        if (stamp.dev, stamp.ino) != open.identity {
+            return;
+        }
+        if self.place.readonly {
+            self.given_up = Some(stamp);
+            return;
+        }
+        if let Err(error) = self.fs.unlink(&self.place.path)
             && !is_missing(&error)
         {
+            self.given_up = Some(stamp);
             let path = self.place.path.display();
             let (about, reason) = (&self.place.about, base::reason(&error));
             self.logger.error(format_args!("{about}unlink({path}) failed: {reason}"));

@@ -13,7 +13,7 @@ use index::fs::{Fs, Permissions};
 
 const NOW: u32 = 1_800_000_000;
 const MESSAGES: u32 = 40;
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 3000;
 
 /// What was logged, to be compared with the words that are allowed.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());

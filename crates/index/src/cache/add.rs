@@ -30,7 +30,7 @@ pub enum Added {
     /// It is in the file. For each addition the message's new offset, which the caller writes into the
     /// index under the same `reset_id`; 0 where nothing was added and the old one stays.
     Written(Vec<u32>),
-    /// There is no file. [`purge`](Cache::purge) makes one.
+    /// There is no file, and [`purge`](Cache::purge) makes one; or nothing is to be changed here.
     Missing,
     /// The file is not the one the index means. The caller reads the index again and, if that does not
     /// help, locks the log, reads it once more, and calls

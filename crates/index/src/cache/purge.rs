@@ -118,9 +118,12 @@ impl Cache {
         if locking == Locking::Busy {
             return Ok(Purged::Busy);
         }
-        if !self.condition_holds(condition)? {
-            self.due = None;
+        let holds = self.condition_holds(condition);
+        if !matches!(holds, Ok(true)) {
+            // Closing unlocks.
             self.close();
+            holds?;
+            self.due = None;
             self.open(index)?;
             return Ok(Purged::ByAnother);
         }

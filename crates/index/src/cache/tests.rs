@@ -139,6 +139,29 @@ fn a_file_of_another_index_goes_without_words() {
 }
 
 #[test]
+fn who_may_not_write_complains_once_and_changes_nothing() {
+    let home = Home::new();
+    let index = made(&home, &mut home.cache());
+    let mut bytes = std::fs::read(home.path()).unwrap();
+    bytes[0] = 9;
+    std::fs::write(home.path(), &bytes).unwrap();
+    let mut cache = home.cache();
+    cache.place.readonly = true;
+    assert!(!cache.open(&index).unwrap());
+    assert!(cache.given_up.is_some());
+    assert!(!cache.open(&index).unwrap());
+    assert_eq!(std::fs::read(home.path()).unwrap(), bytes);
+    assert_eq!(cache.purge(&[], PurgeIf::Always, "test", &index).unwrap(), Purged::Readonly);
+    let add = [addition(1, 0, &[(FieldId::GUID, b"g")])];
+    assert_eq!(cache.add(&add, Occasion::Client, &index).unwrap(), Added::Missing);
+    // Once it is mended it is used.
+    bytes[0] = 1;
+    bytes.extend([0; 4]);
+    std::fs::write(home.path(), &bytes).unwrap();
+    assert!(cache.open(&index).unwrap());
+}
+
+#[test]
 fn a_purge_keeps_what_is_wanted() {
     let home = Home::new();
     let settings = CacheSettings { always_fields: "guid".into(), ..CacheSettings::default() };
