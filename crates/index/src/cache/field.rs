@@ -295,6 +295,11 @@ impl Registry {
         (0..self.fields.len() as u32).map(FieldId)
     }
 
+    /// The fields in the file, in the file's order.
+    pub fn in_file(&self) -> impl Iterator<Item = (FieldId, &Field)> {
+        self.file_order.iter().map(|&id| (id, self.field(id)))
+    }
+
     /// The field that has this number in the file.
     pub fn by_file_number(&self, number: u32) -> Option<FieldId> {
         self.file_order.get(usize::try_from(number).ok()?).copied()
@@ -316,8 +321,7 @@ impl Registry {
                     id
                 }
                 (None, None) => {
-                    logger
-                        .error(format_args!("{setting}: Unknown cache field name '{name}', ignoring"));
+                    logger.error(format_args!("{setting}: Unknown cache field name '{name}', ignoring"));
                     continue;
                 }
             };

@@ -83,7 +83,8 @@ impl Pieces {
             return (at, page, to.max(page + READ_BYTES_SEQUENTIAL as u64));
         }
         if let Some(at) = self.pieces.iter().position(backward) {
-            let end = to.next_multiple_of(PAGE_BYTES);
+            // Who looked at the beginning of something looks at all of it next.
+            let end = (to + READ_BYTES_RANDOM as u64).next_multiple_of(PAGE_BYTES);
             return (at, page.min(end.saturating_sub(READ_BYTES_SEQUENTIAL as u64)), end);
         }
         let at = if self.pieces.len() < PIECES_MAX {
@@ -134,7 +135,8 @@ mod tests {
         let file = numbered(words);
         let mut pieces = Pieces::default();
         let jumps = |step: u32| (0..words).map(move |index| index.wrapping_mul(step) % words);
-        for index in (0..words).step_by(7).chain((0..words).rev().step_by(11)).chain(jumps(77_777).take(5000)) {
+        for index in (0..words).step_by(7).chain((0..words).rev().step_by(11)).chain(jumps(77_777).take(5000))
+        {
             assert_eq!(word(&mut pieces, &file, index), Some(index));
         }
         assert_eq!(word(&mut pieces, &file, words), None);

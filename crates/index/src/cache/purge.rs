@@ -10,8 +10,8 @@ use base::Uid;
 
 use super::field::{FieldId, FieldType, Want};
 use super::layout::{
-    HEADER_BYTES, Header, MAJOR_VERSION, MINOR_VERSION, OFFSET_BYTES, RECORD_HEADER_BYTES,
-    offset_to_packed, pad,
+    HEADER_BYTES, Header, MAJOR_VERSION, MINOR_VERSION, OFFSET_BYTES, RECORD_HEADER_BYTES, offset_to_packed,
+    pad,
 };
 use super::limits::WRITE_BYTES;
 use super::lock::Locking;
@@ -118,9 +118,12 @@ impl Cache {
         if locking == Locking::Busy {
             return Ok(Purged::Busy);
         }
-        if !self.condition_holds(condition)? {
-            self.due = None;
+        let holds = self.condition_holds(condition);
+        if !matches!(holds, Ok(true)) {
+            // Closing unlocks.
             self.close();
+            holds?;
+            self.due = None;
             self.open(index)?;
             return Ok(Purged::ByAnother);
         }
@@ -137,7 +140,9 @@ impl Cache {
             }
             Err(Trouble::System(op, error)) => Err(Error::io(op, &self.place.path, error)),
             // Damage ends in a file with less in it; only a list of fields that broke just now is left.
-            Err(Trouble::Broken(what)) => Err(Error::Corrupt { path: self.place.path.clone(), offset: 0, what }),
+            Err(Trouble::Broken(what)) => {
+                Err(Error::Corrupt { path: self.place.path.clone(), offset: 0, what })
+            }
         }
     }
 
@@ -171,7 +176,7 @@ impl Cache {
             self.or_without_file(read)?;
         }
         let (before, file_seq) = (self.file_seq().unwrap_or(0), self.next_file_seq(index));
-        self.logger.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
+        self.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
         let fields = self.decide_for_purge(index);
         let mut numbers = vec![None; self.registry.iter().count()];
         for (number, id) in (0_u32..).zip(&fields) {
@@ -187,7 +192,7 @@ impl Cache {
             let _ = self.fs.unlink(&path);
         }
         let offsets = written?;
-        self.logger.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
+        self.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
         self.due = None;
         self.field_list_written(&fields);
         Ok((file_seq, offsets))
