@@ -1,7 +1,7 @@
 //! The same cache used by us and by real Dovecot 2.3: we read every value it wrote, and it serves what we
 //! wrote, without a word of complaint.
 
-mod support;
+mod real;
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use index::cache::value::{
 use index::cache::{
     Added, Addition, Cache, CacheSettings, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged, dump,
 };
-use support::{Dump, Message, Real};
+use real::{Dump, Message, Real};
 
 const MULTIPART: &str = "Received: from a\n\tby b\nFrom: A <a@example.org>\nTo: b@example.org\n\
     Date: Tue, 3 Feb 2026 10:00:00 +0530\nReceived: from c\nSubject: one\n two\nMIME-Version: 1.0\n\
@@ -350,7 +350,7 @@ fn damage_has_the_same_words() {
             log.lines().map(|line| line.split_once("Error: ").unwrap().1.to_owned()).collect();
         real.own();
         std::fs::write(&path, &bytes).unwrap();
-        let ours = support::logged("damage: ", |logger| {
+        let ours = real::logged("damage: ", |logger| {
             let mut cache = real.cache_logging(CacheSettings::default(), logger);
             lookup(&mut cache, dumped.messages[0].offset, &dumped.facts());
         });
@@ -398,7 +398,7 @@ fn at_the_same_time() {
         }
         written
     };
-    let log = support::logged("test: ", |_| {
+    let log = real::logged("test: ", |_| {
         std::thread::scope(|scope| {
             let writer = scope.spawn(ours);
             for field in

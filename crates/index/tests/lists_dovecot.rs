@@ -1,11 +1,11 @@
 //! The log of mailbox changes and the list of mailboxes, as real Dovecot 2.3 writes and reads them.
 
-mod support;
+mod real;
 
 use index::fs::{Fs, Permissions};
 use index::list_index::{self, ListRecord, MaildirTimes, Messages, Names, VirtualSize};
 use index::mailbox_log::{Action, FILE_NAME, MailboxLog, Record, iter, name_hash};
-use support::Real;
+use real::Real;
 
 #[test]
 fn the_log_says_what_was_done() {
