@@ -105,6 +105,7 @@ impl Session {
             log,
             capability,
             selected: None,
+            tag: "".into(),
             clock: clock.clone(),
             stats: Stats::default(),
             quiet: UidSet::new(),
@@ -437,6 +438,7 @@ impl Session {
                 return self.finish(running, append::of_args_error(kind.name(), error), out);
             }
         };
+        self.context.tag = raw.tag.as_str().into();
         drop(raw);
         match command::start(&mut self.context, kind, command, out) {
             Start::Answer(answer) => self.finish(running, answer, out),
