@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use base::{Logger, UidSet};
 use mail_user::MailUser;
-use proto::imap::{Command, CommandKind, CommandReader, Event, MessageHead, RawCommand, SyntaxError, Tag};
+use proto::imap::command::SearchReturn;
+use proto::imap::{
+    ArgsError, Command, CommandKind, CommandReader, Event, MessageHead, RawCommand, SyntaxError, Tag,
+};
 
 use crate::capability::capability_string;
 use crate::command::append::{self, Append};
@@ -434,6 +437,12 @@ impl Session {
                 // A SELECT that fails leaves nothing selected (RFC 3501 §6.3.1), whatever was wrong.
                 if matches!(kind, CommandKind::Select | CommandKind::Examine) {
                     select::close(&mut self.context, out);
+                }
+                if matches!(error, ArgsError::No { .. })
+                    && SearchReturn::is_save_wanted(&raw.args)
+                    && let Some(selected) = &mut self.context.selected
+                {
+                    selected.saved_result = UidSet::new();
                 }
                 return self.finish(running, append::of_args_error(kind.name(), error), out);
             }

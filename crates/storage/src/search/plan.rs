@@ -207,7 +207,6 @@ impl Residue {
 #[cfg(test)]
 mod tests {
     use super::Residue::{And, Known, Not, Or, Text};
-    use super::*;
 
     #[test]
     fn decided_as_soon_as_possible() {

@@ -33,6 +33,12 @@ impl SearchReturn {
         }
     }
 
+    /// Whether the arguments of a SEARCH or SORT ask to save its result; it is then lost if they are
+    /// refused with NO (RFC 5182 §2.1).
+    pub fn is_save_wanted(args: &[Arg]) -> bool {
+        matches!(Self::take(args), Ok((Some(returns), _)) if returns.save)
+    }
+
     fn parse(options: &[Arg]) -> Result<Self, ArgsError> {
         let mut wanted = Self::default();
         let mut options = options.iter().peekable();
