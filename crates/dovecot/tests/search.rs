@@ -267,7 +267,7 @@ fn threads() {
         "THREAD REFS nosuch ALL",
         "SEARCH INTHREAD REFS SUBJECT hello",
         "SEARCH INTHREAD REFERENCES (FLAGGED SUBJECT budget)",
-        "SEARCH INTHREAD REFS INTHREAD REFERENCES 5",
+        // Dovecot crashes where INTHREAD stands within NOT or INTHREAD.
         "SEARCH INTHREAD FOO ALL",
     ]);
 }

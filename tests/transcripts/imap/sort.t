@@ -9,7 +9,7 @@ A< a OK *
 A> b APPEND INBOX "02-Jan-2020 10:00:00 +0000" {91+}
 A~ From: bob@example.com\r\nDate: Wed, 1 Jan 2020 12:00:00 +0100\r\nSubject: Bananas\r\n\r\nlonger two\r\n
 A< b OK *
-A> c APPEND INBOX "01-Jan-2020 10:00:00 +0000" {62+}
+A> c APPEND INBOX "01-Jan-2020 10:00:00 +0000" {65+}
 A~ From: =?utf-8?q?=C3=84nne?= <carl@example.com>\r\nSubject: apples\r\n\r\n
 A< c OK *
 A> d SELECT INBOX
