@@ -24,7 +24,7 @@ pub struct SearchReturn {
 
 impl SearchReturn {
     /// Takes `RETURN (…)` off the front of the arguments, if it is there.
-    pub(super) fn take<'a>(args: &'a [Arg]) -> Result<(Option<Self>, &'a [Arg]), ArgsError> {
+    pub(super) fn take(args: &[Arg]) -> Result<(Option<Self>, &[Arg]), ArgsError> {
         match args {
             [word, Arg::List(options), rest @ ..] if word.is_atom("RETURN") => {
                 Ok((Some(Self::parse(options)?), rest))
