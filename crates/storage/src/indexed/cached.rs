@@ -71,6 +71,7 @@ impl Cached {
             return Self { inner: None };
         };
         let place = CachePlace {
+            about: String::new(),
             path: dir.join("dovecot.index.cache"),
             permissions: index::fs::Permissions::of_dir(dir),
             readonly: false,
