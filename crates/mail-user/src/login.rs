@@ -78,7 +78,7 @@ impl Login {
         };
         variables.set("home", home.clone());
         let user =
-            variables.expander(&[], |it| UserSettings::from_settings(&settings, it, &self.hostname))?;
+            variables.expander(&[], |it| UserSettings::from_settings(&settings, it, &self.hostname, log))?;
         let input = MailUserInput {
             username: self.username,
             service: self.service,

@@ -5,6 +5,7 @@
 //! known of a message), [`error`], then the driver [`maildir`].
 
 pub mod api;
+pub mod compress;
 pub mod error;
 pub mod facts;
 mod layout;
@@ -22,6 +23,7 @@ pub use api::{
     Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,
     SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
 };
+pub use compress::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};
 pub use location::Location;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use base::Uid;
 
 use crate::api::{MessageFile, MessageReader, SyncMode};
+use crate::compress;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 
@@ -40,6 +41,10 @@ impl Seek for FileReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
+
+    fn seek_relative(&mut self, offset: i64) -> io::Result<()> {
+        self.file.seek_relative(offset)
+    }
 }
 
 impl MessageReader for FileReader {
@@ -50,9 +55,17 @@ impl MessageReader for FileReader {
 
 impl Shared {
     pub(super) fn open_message(&self, uid: Uid) -> Result<Box<dyn MessageReader>> {
-        let (_, file) = self.open_file(uid)?;
-        let size = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", self.dir.clone(), error))?.size;
-        Ok(Box::new(FileReader { file: BufReader::with_capacity(BUFFER, file), size }))
+        let (located, file) = self.open_file(uid)?;
+        self.reader(file, &located)
+    }
+
+    /// Shows a message's file as the plain bytes of the message.
+    fn reader(&self, file: File, located: &Located) -> Result<Box<dyn MessageReader>> {
+        let failed = |op| move |error| Error::io(op, located.path.clone(), error);
+        let size = self.fs.stamp_of(&file).map_err(failed("fstat"))?.size;
+        let raw = Box::new(FileReader { file: BufReader::with_capacity(BUFFER, file), size });
+        let known = self.sizes(located).0;
+        compress::reader(raw, &located.path, known, &self.settings.compression).map_err(failed("read"))
     }
 
     pub(super) fn message_file(&self, uid: Uid) -> Option<MessageFile> {
@@ -73,15 +86,21 @@ impl Shared {
         let size = wanted.has(Wanted::SIZE_PHYSICAL) && facts.size_physical.is_none();
         if dates || size {
             let meta = self.find(uid, &mut located, |path| std::fs::metadata(path))?;
-            facts.size_physical = Some(meta.size());
+            // A compressed file's size is not the message's.
+            if !self.settings.compression.is_on {
+                facts.size_physical = Some(meta.size());
+            }
             facts.internal_date = Some(time(meta.mtime(), meta.mtime_nsec()));
             facts.save_date = Some(time(meta.ctime(), meta.ctime_nsec()));
         }
         let content = Wanted::HEADER | Wanted::ENVELOPE | Wanted::BODY | Wanted::BODYSTRUCTURE;
         let count = wanted.has(Wanted::SIZE_VIRTUAL) && facts.size_virtual.is_none();
-        if wanted.0 & content.0 != 0 || count {
+        let size = size && facts.size_physical.is_none();
+        if wanted.0 & content.0 != 0 || count || size {
             let file = self.find(uid, &mut located, |path| self.fs.open(path))?;
-            self.read_content(file, &located, wanted, &mut facts)?;
+            let reader = self.reader(file, &located)?;
+            facts.size_physical = facts.size_physical.or(Some(reader.size()));
+            self.read_content(reader, &located, wanted, &mut facts)?;
             if count {
                 self.remember_size(uid, facts.size_virtual);
             }
@@ -89,9 +108,15 @@ impl Shared {
         Ok(facts)
     }
 
-    fn read_content(&self, file: File, located: &Located, wanted: Wanted, facts: &mut Facts) -> Result<()> {
+    fn read_content(
+        &self,
+        reader: Box<dyn MessageReader>,
+        located: &Located,
+        wanted: Wanted,
+        facts: &mut Facts,
+    ) -> Result<()> {
         let failed = |error| Error::io("read", located.path.clone(), error);
-        let mut reader = BufReader::with_capacity(BUFFER, file);
+        let mut reader = BufReader::with_capacity(BUFFER, reader);
         let size = wanted.has(Wanted::SIZE_VIRTUAL) && facts.size_virtual.is_none();
         let structure = wanted.has(Wanted::BODY) || wanted.has(Wanted::BODYSTRUCTURE);
         if wanted.has(Wanted::HEADER) || wanted.has(Wanted::ENVELOPE) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base::{Uid, UidValidity};
 
 use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::fs::join;
@@ -267,6 +268,7 @@ impl SaveBatch for Batch {
     fn begin(&mut self, meta: SaveMeta) -> Result<()> {
         self.check(&meta)?;
         self.current = None;
+        let filter = SaveFilter::new(&self.shared.settings.compression, &self.shared.dir)?;
         let permissions = self.shared.permissions();
         let (mut path, mut name) = self.temp();
         let mut made = self.shared.fs.create_new(&path, &permissions);
@@ -286,6 +288,7 @@ impl SaveBatch for Batch {
             path: Some(path),
             name,
             meta,
+            filter,
             buffer: Vec::new(),
             size: 0,
             virtual_size: 0,
@@ -390,6 +393,7 @@ struct Writer {
     path: Option<PathBuf>,
     name: String,
     meta: SaveMeta,
+    filter: SaveFilter,
     buffer: Vec<u8>,
     size: u64,
     virtual_size: u64,
@@ -444,7 +448,7 @@ impl Writer {
 
     fn flush(&mut self) -> Result<()> {
         let path = self.path.clone().unwrap_or_default();
-        let result = self.shared.fs.write(&self.file, &path, &self.buffer);
+        let result = self.shared.fs.write(&self.file, &path, self.filter.push(&self.buffer)?);
         self.buffer.clear();
         result.map_err(|error| Error::io("write", path, error))
     }
@@ -457,6 +461,10 @@ impl Writer {
         }
         self.flush()?;
         let path = self.path.clone().unwrap_or_default();
+        let last = self.filter.finish()?;
+        if !last.is_empty() {
+            self.shared.fs.write(&self.file, &path, last).map_err(|e| Error::io("write", path.clone(), e))?;
+        }
         if let Some(date) = self.meta.internal_date {
             self.shared.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
         }
