@@ -5,6 +5,7 @@
 //! known of a message), [`error`], then the driver [`maildir`].
 
 pub mod api;
+pub mod attachment;
 pub mod compress;
 pub mod error;
 pub mod facts;

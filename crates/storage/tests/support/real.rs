@@ -73,7 +73,7 @@ impl Real {
         let out = self.run(&args, b"");
         let start = b"text:\n".len();
         assert!(out.starts_with(b"text:\n"), "{}", String::from_utf8_lossy(&out));
-        out.strip_suffix(b"\n").unwrap_or(&out)[start..].to_vec()
+        out[start..].to_vec()
     }
 
     /// Fields of every message of a mailbox, one line each.
