@@ -13,6 +13,7 @@ use base::Logger;
 use real::Real;
 use storage::MessageReader;
 use storage::attachment::{ExtRef, Extractor, HashFormat, Settings, Store, connect};
+use storage::compress::{self, Compression};
 use storage::fs::Fs;
 
 struct Memory(Cursor<Vec<u8>>);
@@ -105,8 +106,8 @@ fn base64(bytes: usize, line: usize, line_end: &str) -> String {
     lines.collect::<Vec<_>>().join(line_end)
 }
 
-/// Messages as they are stored, with one kind of line end.
-fn messages(crlf: bool) -> Vec<String> {
+/// Messages as dbox stores them, whatever `mail_save_crlf` says.
+fn messages() -> Vec<String> {
     let part = |text: String| {
         format!(
             "From: a@b\nMime-Version: 1.0\nContent-Type: multipart/mixed; boundary=bound\n\nfirst\n--bound\n\
@@ -117,7 +118,7 @@ fn messages(crlf: bool) -> Vec<String> {
             base64(2000, 60, "\n")
         )
     };
-    let all = [
+    vec![
         part(base64(6000, 76, "\n")),
         part(base64(6001, 76, "\n") + "\n"),
         part(base64(6002, 76, "\n") + "\n\n\n"),
@@ -132,8 +133,7 @@ fn messages(crlf: bool) -> Vec<String> {
         format!("Content-Type: application/pdf\n\n{}\n", base64(5000, 64, "\n")),
         format!("Content-Type: message/rfc822\n\n{}", part(base64(3000, 76, "\n"))),
         format!("Subject: none\n\n{}\n", base64(3000, 76, "\n")),
-    ];
-    all.into_iter().map(|text| if crlf { text.replace('\n', "\r\n") } else { text }).collect()
+    ]
 }
 
 fn files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
@@ -151,7 +151,8 @@ fn stored(dir: &Path, driver: &str, real: &Real) -> Vec<(Stored, String)> {
         let file = std::fs::read(dir.join("mail/storage/m.1")).unwrap();
         return parse_dbox(&file).into_iter().map(|one| (one, String::new())).collect();
     }
-    let guid = String::from_utf8(real.run(&["-f", "tab", "mailbox", "status", "guid", "INBOX"], b"")).unwrap();
+    let guid =
+        String::from_utf8(real.run(&["-f", "tab", "mailbox", "status", "guid", "INBOX"], b"")).unwrap();
     let guid = guid.trim().rsplit(['\t', '\n']).next().unwrap().to_owned();
     let one = |uid: usize| {
         let file = std::fs::read(dir.join(format!("mail/mailboxes/INBOX/dbox-Mails/u.{uid}"))).ok()?;
@@ -160,18 +161,19 @@ fn stored(dir: &Path, driver: &str, real: &Real) -> Vec<(Stored, String)> {
     (1..).map_while(one).collect()
 }
 
-fn check(driver: &str, crlf: bool) {
+fn check(driver: &str, is_compressed: bool) {
     let dir = tempfile::tempdir().unwrap();
     let location = format!("{driver}:{}/mail", dir.path().display());
+    let plugin = "mail_plugins = zlib\nplugin {\n  zlib_save = zstd\n}\n";
     let more = format!(
-        "mail_attachment_dir = {}/attachments\nmail_attachment_min_size = 1000 B\nmail_attachment_fs = sis posix\n\
-         mail_save_crlf = {}\nmail_temp_dir = {}\n",
+        "mail_attachment_dir = {0}/attachments\nmail_attachment_min_size = 1000 B\nmail_attachment_fs = sis posix\n\
+         mail_temp_dir = {0}\n{1}",
         dir.path().display(),
-        if crlf { "yes" } else { "no" },
-        dir.path().display()
+        if is_compressed { plugin } else { "" }
     );
     let Some(real) = Real::new(dir.path(), &location, &more) else { return };
-    let messages = messages(crlf);
+    let messages = messages();
+    let compression = Compression { is_on: is_compressed, save: None };
     for message in &messages {
         real.run(&["save"], message.as_bytes());
     }
@@ -187,15 +189,19 @@ fn check(driver: &str, crlf: bool) {
         let refs = stored.metadata('X').map_or(Vec::new(), |line| ExtRef::parse_all(line).unwrap());
         let size = stored.metadata('Z').map(|size| u64::from_str_radix(size, 16).unwrap());
         let memory = Box::new(Memory(Cursor::new(stored.rest.clone())));
+        let mut base = compress::reader(memory, Path::new("u"), None, &compression).unwrap();
+        let mut their_rest = Vec::new();
+        base.read_to_end(&mut their_rest).unwrap();
+        assert_eq!(their_rest == stored.rest, !is_compressed);
         let mut whole = Vec::new();
-        let mut reader = connect(memory, refs.clone(), theirs.clone(), suffix, size).unwrap();
+        let mut reader = connect(base, refs.clone(), theirs.clone(), suffix, size).unwrap();
         reader.read_to_end(&mut whole).unwrap();
         assert!(whole == message.as_bytes(), "message {number}");
         // The same, stored by us.
         let (mut extractor, mut rest) = (Extractor::new(ours.clone()), Vec::new());
         message.as_bytes().chunks(701).for_each(|piece| extractor.push(piece, &mut rest).unwrap());
         let mine = extractor.finish(&mut rest).unwrap();
-        assert!(rest == stored.rest, "message {number}");
+        assert!(rest == their_rest, "message {number}");
         let without_guid = |refs: &[ExtRef]| {
             let lines = refs.iter().map(|one| one.to_string().rsplit_once('-').unwrap().0.to_owned());
             lines.collect::<Vec<_>>()
@@ -224,7 +230,7 @@ fn check(driver: &str, crlf: bool) {
     std::fs::rename(dir.path().join("attachments"), dir.path().join("theirs")).unwrap();
     std::fs::rename(elsewhere.join("attachments"), dir.path().join("attachments")).unwrap();
     for (uid, message) in (1..).zip(&messages) {
-        assert!(real.text("INBOX", uid) == message.replace("\r\n", "\n").as_bytes(), "uid {uid}");
+        assert!(real.text("INBOX", uid) == message.as_bytes(), "uid {uid}");
     }
     // With the last message goes the last attachment.
     real.run(&["expunge", "mailbox", "INBOX", "uid", "1:7"], b"");
@@ -243,7 +249,7 @@ fn sdbox() {
 }
 
 #[test]
-fn sdbox_with_crlf() {
+fn sdbox_compressed() {
     check("sdbox", true);
 }
 
