@@ -74,7 +74,7 @@ fn parse_options(text: &str) -> Option<(Option<u32>, bool)> {
             'B' => {
                 let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
                 let characters: u32 = rest.get(..digits)?.parse().ok()?;
-                if characters == 0 || characters % 4 != 0 {
+                if characters == 0 || !characters.is_multiple_of(4) {
                     return None;
                 }
                 blocks = Some(characters / 4);
