@@ -8,12 +8,13 @@ mod support;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{Logger, Uid};
 use real::Real;
 use storage::api::copy;
 use storage::compress::{Compression, Encoder, Format};
-use storage::fs::Fs;
+use storage::fs::{Fs, Hook};
 use storage::{
     CopyMode, ErrorKind, Flags, Location, MailSettings, Mailbox, MaildirStorage, OpenMode, Storage, SyncMode,
     Wanted,
@@ -243,6 +244,49 @@ fn damage_is_an_error_with_path_and_place() {
     assert!(told.starts_with(&expected), "{told}");
     assert_eq!(error.kind(), ErrorKind::Temporary);
     assert!(inbox.fetch_facts(Uid::ONE, Wanted::SIZE_VIRTUAL).is_err());
+}
+
+/// Fails every change from this number on.
+struct Full(AtomicUsize);
+
+impl Hook for Full {
+    fn before(&self, op: &'static str, _: &Path, bytes: usize) -> std::io::Result<usize> {
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Err(_) if op != "unlink" => Err(std::io::Error::from_raw_os_error(28)),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// On a full disk a message is saved whole or not at all.
+#[test]
+fn a_full_disk() {
+    let text = message(3000);
+    let (compression, _) = Compression::of_plugin(Some("lz4"), None);
+    let (mut saved, mut failed) = (0, 0);
+    for number in 0..20 {
+        let home = Home::new();
+        drop(inbox(&home, compression));
+        let location = Location::parse(&format!("maildir:{}", home.root().display()), None).unwrap();
+        let settings = MailSettings { hostname: "host".to_owned(), compression, ..MailSettings::default() };
+        let fs = Fs::with_hook(Arc::new(Full(AtomicUsize::new(number))));
+        let full = MaildirStorage::with_fs(location, Arc::new(settings), true, Logger::new("test: "), fs);
+        let outcome = full
+            .open("INBOX", OpenMode::ReadWrite)
+            .and_then(|mut inbox| save(&mut *inbox, &text, Flags::NONE, &[]));
+        drop(full);
+        match outcome {
+            Ok(uid) => {
+                check(&mut *inbox(&home, compression), uid, &text);
+                saved += 1;
+            }
+            Err(_) => {
+                assert_eq!(home.files(), [""; 0], "{number}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(saved > 0 && failed > 3, "{saved} {failed}");
 }
 
 const XZ: &[u8] = b"\

@@ -1,11 +1,12 @@
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::Logger;
 
 use crate::api::MessageReader;
-use crate::fs::Fs;
+use crate::fs::{Fs, Hook};
 
 use super::base64::{Judge, Shape};
 use super::*;
@@ -242,6 +243,54 @@ fn an_unfinished_message_leaves_nothing() {
     assert!(!files(dir.path()).is_empty());
     drop(extractor);
     assert_eq!(files(dir.path()), [""; 0]);
+}
+
+/// Fails the change of this number, once. What cannot be removed cannot be cleaned up either.
+struct Fault(AtomicUsize);
+
+impl Hook for Fault {
+    fn before(&self, op: &'static str, _: &Path, bytes: usize) -> std::io::Result<usize> {
+        if op == "unlink" {
+            return Ok(bytes);
+        }
+        match self.0.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(std::io::Error::from_raw_os_error(28)),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// Wherever the disk is full: the message is stored whole, or nothing of it.
+#[test]
+fn faults_leave_nothing_half() {
+    let message = part(&"a.".repeat(200)) + &part(&encoded(&[7; 400], 76, "\n"));
+    let mut outcomes = (0, 0);
+    for number in 0..30 {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = store(dir.path());
+        // The second attachment is there already, the first is new.
+        let before = extract(&plain, part(&encoded(&[7; 400], 76, "\n")).as_bytes(), 100).1;
+        let fs = Fs::with_hook(Arc::new(Fault(AtomicUsize::new(number))));
+        let faulty = Arc::new(Store::new(fs, Logger::new(""), plain.settings.clone()).unwrap());
+        let (mut extractor, mut rest) = (Extractor::new(faulty), Vec::new());
+        let saved = extractor.push(message.as_bytes(), &mut rest).and_then(|()| extractor.finish(&mut rest));
+        match saved {
+            Ok(refs) => {
+                let mut whole = Vec::new();
+                connected(&plain, &rest, &refs, None).read_to_end(&mut whole).unwrap();
+                assert!(whole == message.as_bytes());
+                refs.iter().for_each(|one| plain.delete(&one.path).unwrap());
+                outcomes.0 += 1;
+            }
+            Err(error) => {
+                assert!(error.is_internal(), "{error}");
+                outcomes.1 += 1;
+            }
+        }
+        before.iter().for_each(|one| plain.delete(&one.path).unwrap());
+        assert_eq!(files(dir.path()), [""; 0], "{number}");
+    }
+    assert!(outcomes.0 > 3 && outcomes.1 > 3, "{outcomes:?}");
 }
 
 #[test]
