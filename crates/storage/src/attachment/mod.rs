@@ -8,6 +8,7 @@
 
 mod base64;
 mod connect;
+pub mod detect;
 mod extract;
 mod hash;
 mod limits;
