@@ -2,7 +2,8 @@
 //! change mail. All of it is plain synchronous Rust; nothing here knows a network protocol.
 //!
 //! Read in this order: [`api`] (the traits), [`view`] (what a session sees), [`facts`] (what is
-//! known of a message), [`error`], then the driver [`maildir`].
+//! known of a message), [`error`], then the driver [`maildir`]. What all drivers share: [`compress`],
+//! [`attachment`].
 
 pub mod api;
 pub mod attachment;

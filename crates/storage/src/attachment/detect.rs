@@ -36,8 +36,8 @@ impl Detection {
                 ("no-flags-on-fetch", _) => never_on_fetch = true,
                 ("exclude-inlined", _) => found.exclude_inlined = true,
                 (_, Some(mask)) => {
-                    let excluded = mask.starts_with('!');
-                    found.content_types.push((!excluded, mask.trim_start_matches('!').to_owned()));
+                    let excluded = mask.strip_prefix('!');
+                    found.content_types.push((excluded.is_none(), excluded.unwrap_or(mask).to_owned()));
                 }
                 _ => return Err(format!("mail_attachment_detection_options: Unknown option: {option}")),
             }
@@ -60,8 +60,9 @@ impl Detection {
         self.wants(data) && (is(b"attachment") || (!self.exclude_inlined && is(b"inline") && named()))
     }
 
+    /// As in 2.3, a part without a content type is none, whatever the masks.
     fn wants(&self, data: &PartData) -> bool {
-        let Some(kind) = &data.content_type else { return self.content_types.is_empty() };
+        let Some(kind) = &data.content_type else { return false };
         let subtype = data.subtype.as_deref().unwrap_or_default();
         let text = format!("{}/{}", String::from_utf8_lossy(kind), String::from_utf8_lossy(subtype));
         let matching = self.content_types.iter().rev().find(|(_, mask)| wildcard_match_icase(&text, mask));
@@ -73,29 +74,38 @@ impl Detection {
 mod tests {
     use super::*;
 
+    /// What 2.3.19 says of a part with each of these headers: `+` for `$HasAttachment`.
     #[test]
     fn keywords() {
-        let check = |options: &str, headers: &[&str], expected: bool| {
-            let mut text = "Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n".to_owned();
-            headers.iter().for_each(|header| text.push_str(&format!("--b\n{header}\n\nbody\n")));
-            let parts = message::parse(text.as_bytes(), message::Options::default());
-            let keyword = Detection::parse(options).unwrap().keyword(&parts);
-            assert_eq!(keyword == HAS_ATTACHMENT, expected, "{options} {headers:?}");
-        };
-        let attached = "Content-Type: image/png\nContent-Disposition: ATTACHMENT";
-        let inline = "Content-Type: text/calendar\nContent-Disposition: inline; FileName=x";
-        check("add-flags", &[], false);
-        check("add-flags", &["Content-Type: image/png"], false);
-        check("add-flags", &["Content-Type: text/plain", attached], true);
-        check("add-flags", &["Content-Disposition: attachment"], true);
-        check("add-flags", &[inline], true);
-        check("add-flags", &["Content-Disposition: inline"], false);
-        check("add-flags exclude-inlined", &[inline], false);
-        check("content-type=!image/*", &[attached], false);
-        check("content-type=!image/*", &[inline], true);
-        check("content-type=!* content-type=IMAGE/*", &[attached], true);
-        check("content-type=!* content-type=IMAGE/*", &[inline], false);
-        check("content-type=x/y", &["Content-Disposition: attachment"], false);
+        let headers = [
+            "",
+            "Content-Type: image/png\n",
+            "Content-Type: image/png\nContent-Disposition: ATTACHMENT\n",
+            "Content-Disposition: attachment\n",
+            "Content-Type: text/calendar\nContent-Disposition: inline; FileName=x\n",
+            "Content-Disposition: inline\n",
+            "Content-Type: a/b\nContent-Disposition: inline; filename*0=x\n",
+            "Content-Type: a/b\nContent-Disposition: inline; filename*=utf-8''x\n",
+            "Content-Type: bad\nContent-Disposition: attachment\n",
+            "Content-Disposition: inline; filename=x\n",
+        ];
+        for (options, expected) in [
+            ("add-flags", "--+-+-+-+-"),
+            ("add-flags exclude-inlined", "--+-----+-"),
+            ("add-flags content-type=!image/*", "----+-+-+-"),
+            ("add-flags content-type=!* content-type=IMAGE/*", "--+-------"),
+            ("add-flags content-type=x/y", "--+-+-+-+-"),
+        ] {
+            let detection = Detection::parse(options).unwrap();
+            let found = headers.iter().map(|header| {
+                let text = format!(
+                    "Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n{header}\nbody\n--b--\n"
+                );
+                let parts = message::parse(text.as_bytes(), message::Options::default());
+                if detection.keyword(&parts) == HAS_ATTACHMENT { '+' } else { '-' }
+            });
+            assert_eq!(found.collect::<String>(), expected, "{options}");
+        }
     }
 
     #[test]
