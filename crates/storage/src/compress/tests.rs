@@ -64,7 +64,7 @@ fn read_all(bytes: &[u8], format: Format, size: Option<u64>) -> Result<Vec<u8>, 
 
 #[test]
 fn every_format_at_every_level() {
-    let plain = text(200_000);
+    let plain = text(70_000);
     for format in WRITTEN {
         for level in format.levels() {
             let stored = compress(format, level, &plain);
@@ -174,12 +174,12 @@ fn words_for_damage() {
 /// Whatever is cut off or changed: the right bytes, an error, or an end, and never a panic.
 #[test]
 fn damage_everywhere() {
-    let plain = text(3000);
+    let plain = text(700);
     for format in WRITTEN {
         let stored = compress(format, format.default_level(), &plain);
         for at in 0..stored.len() {
-            let _ = read_all(&stored[..at], format, Some(3000)).map(|out| assert!(plain.starts_with(&out)));
-            for bit in [1, 0x10, 0x80] {
+            let _ = read_all(&stored[..at], format, Some(700)).map(|out| assert!(plain.starts_with(&out)));
+            for bit in [1, 0x80] {
                 let mut flipped = stored.clone();
                 flipped[at] ^= bit;
                 let _ = read_all(&flipped, format, None);
