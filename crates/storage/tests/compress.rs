@@ -253,6 +253,29 @@ fn damage_is_an_error_with_path_and_place() {
     assert!(inbox.fetch_facts(Uid::ONE, Wanted::SIZE_VIRTUAL).is_err());
 }
 
+/// A wrong size in the name is found out at the end of the message; `maildir_broken_filename_sizes`
+/// makes us count.
+#[test]
+fn wrong_sizes_in_names() {
+    let home = Home::new();
+    drop(inbox(&home, ON));
+    let text = message(50);
+    std::fs::write(home.root().join("new/1.x,S=100,W=110"), compress(Format::Zstd, &text)).unwrap();
+    let mut trusting = inbox(&home, ON);
+    let mut bytes = Vec::new();
+    let error = trusting.open_message(Uid::ONE).unwrap().read_to_end(&mut bytes).unwrap_err().to_string();
+    assert_eq!(error, format!("Cached message size smaller than expected (100 < {})", text.len()));
+    drop(trusting);
+    let location = Location::parse(&format!("maildir:{}", home.root().display()), None).unwrap();
+    let settings =
+        MailSettings { compression: ON, maildir_broken_filename_sizes: true, ..MailSettings::default() };
+    let counting =
+        MaildirStorage::with_fs(location, Arc::new(settings), true, Logger::new("test: "), Fs::default());
+    let mut inbox = counting.open("INBOX", OpenMode::ReadWrite).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    check(&mut *inbox, 1, &text);
+}
+
 /// Fails every change from this number on.
 struct Full(AtomicUsize);
 
