@@ -7,6 +7,8 @@ use std::time::Duration;
 pub use index::cache::CacheSettings;
 pub use index::{FsyncMode, LockMethod, Settings as IndexSettings};
 
+use crate::compress::Compression;
+
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
 #[derive(Clone, Debug)]
 pub struct MailSettings {
@@ -44,6 +46,8 @@ pub struct MailSettings {
     pub maildir_broken_filename_sizes: bool,
     /// `maildir_empty_new`: always move everything from new/ to cur/ when opening.
     pub maildir_empty_new: bool,
+    /// `mail_plugins = zlib` and its settings.
+    pub compression: Compression,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
 }
@@ -88,6 +92,7 @@ impl Default for MailSettings {
             maildir_very_dirty_syncs: false,
             maildir_broken_filename_sizes: false,
             maildir_empty_new: false,
+            compression: Compression::default(),
             hostname: String::new(),
         }
     }

@@ -24,7 +24,7 @@ settings! { Root from super::login::END;
     /// Directories below which a userdb may chroot.
     VALID_CHROOT_DIRS: Str = "", MAIL_USER;
     /// Mail plugins to load, separated by spaces.
-    MAIL_PLUGINS: Str = "", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
+    MAIL_PLUGINS: Str = "", DOVEADM | MAIL_USER | LMTP;
     /// Directory of mail plugins.
     MAIL_PLUGIN_DIR: Str = "/usr/lib/dovecot/modules", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
     /// Prefix of log lines of mail processes.

@@ -51,7 +51,7 @@ impl Asked {
     /// Takes what the facts have of it.
     pub(super) fn keep(&mut self, facts: &Facts, parts: Option<&Parts>) {
         let header = facts.header.as_deref();
-        let plain = parts.is_some_and(message::bodystructure::is_plain);
+        let plain = parts.is_some_and(message::bodystructure::is_plain_7bit);
         for (id, name) in std::mem::take(&mut self.fields) {
             let value = match name {
                 Some(name) => header.map(|header| header_value(header, &name)),
@@ -244,7 +244,7 @@ impl Inner {
         let missing = content::missing(facts, wanted);
         let parts = self.found.get(FieldId::MIME_PARTS).and_then(|bytes| Parts::restore(bytes).ok());
         if let Some(parts) = parts
-            && message::bodystructure::is_plain(&parts)
+            && message::bodystructure::is_plain_7bit(&parts)
         {
             content::set_structure(&parts, missing, facts);
         }

@@ -168,6 +168,10 @@ impl std::io::Seek for FileReader {
     fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
     }
+
+    fn seek_relative(&mut self, offset: i64) -> std::io::Result<()> {
+        self.file.seek_relative(offset)
+    }
 }
 
 impl MessageReader for FileReader {
