@@ -92,8 +92,14 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened>;
 
     /// Fills in what is known without reading the message: names, sizes, dates.
-    fn facts(&self, shared: &Shared<Self>, view: &View, uid: Uid, wanted: Wanted, facts: &mut Facts)
-    -> Result<()>;
+    fn facts(
+        &self,
+        shared: &Shared<Self>,
+        view: &View,
+        uid: Uid,
+        wanted: Wanted,
+        facts: &mut Facts,
+    ) -> Result<()>;
 
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;

@@ -457,13 +457,19 @@ impl Writer {
         let path = self.path.clone().unwrap_or_default();
         let last = self.filter.finish()?;
         if !last.is_empty() {
-            self.shared.driver.fs.write(&self.file, &path, last).map_err(|e| Error::io("write", path.clone(), e))?;
+            self.shared
+                .driver
+                .fs
+                .write(&self.file, &path, last)
+                .map_err(|e| Error::io("write", path.clone(), e))?;
         }
         if let Some(date) = self.meta.internal_date {
             self.shared.driver.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
         }
         if self.shared.driver.syncs() {
-            self.shared.driver.fs
+            self.shared
+                .driver
+                .fs
                 .sync(&self.file, &path)
                 .map_err(|error| Error::io("fsync", path.clone(), error))?;
         }
