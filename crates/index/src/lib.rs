@@ -6,6 +6,7 @@
 //! `index-log.md`.
 
 pub mod dotlock;
+pub mod dump;
 pub mod error;
 pub mod fs;
 pub mod header;

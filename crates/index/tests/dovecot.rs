@@ -245,9 +245,9 @@ fn doveadm_dumps_what_we_write() {
     real.save(3);
     let mut index = real.open();
     let mut change = Transaction::new();
-    change.ext(&index::ExtSpec::new("vnd.test", 8, 3, 1), 5);
-    change.ext_header("vnd.test", 2, b"abcd");
-    change.ext_record("vnd.test", uid(2), &[7, 8, 9]);
+    change.ext(&index::ExtSpec::new("vnd-test", 8, 3, 1), 5);
+    change.ext_header("vnd-test", 2, b"abcd");
+    change.ext_record("vnd-test", uid(2), &[7, 8, 9]);
     change.update_attribute(index::AttributeUpdate {
         private: true,
         name: "comment".to_owned(),
@@ -258,17 +258,17 @@ fn doveadm_dumps_what_we_write() {
     index.lock().unwrap().rewrite().unwrap();
     let path = |name: &str| real.index_dir().join(name).display().to_string();
     let log = real.run(&["dump", &path("dovecot.index.log")], "");
-    for line in [" - name = 'vnd.test'", " - reset_id = 5", "uid=2: 070809", "private/comment"] {
+    for line in [" - name = 'vnd-test'", " - reset_id = 5", "uid=2: 070809", "private/comment"] {
         assert!(log.contains(line), "no {line} in {log}");
     }
     let dump = real.run(&["dump", &path("dovecot.index")], "");
-    for line in ["name ........ vnd.test", "reset_id .... 5", "messages count ........... = 3"] {
+    for line in ["name ........ = vnd-test", "reset_id .... = 5", "messages count ........... = 3"] {
         assert!(dump.contains(line), "no {line} in {dump}");
     }
     real.messages();
     let mut index = real.open();
     index.refresh().unwrap();
-    let id = index.ext("vnd.test").unwrap();
+    let id = index.ext("vnd-test").unwrap();
     assert_eq!(index.view().ext(uid(2), id), Some(&[7, 8, 9][..]), "Dovecot keeps it");
 }
 

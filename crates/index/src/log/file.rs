@@ -370,7 +370,7 @@ fn check_header(header: &LogHeader, read: usize) -> std::result::Result<(), Stri
     if header.version() >= VERSION_COMPAT_FLAGS && header.compat_flags != COMPAT_LITTLE_ENDIAN {
         return Err("CPU architecture changed".to_owned());
     }
-    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || header.hdr_size % 4 != 0 {
+    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || !header.hdr_size.is_multiple_of(4) {
         return Err("Header size too small".to_owned());
     }
     if header.index_id == 0 {
