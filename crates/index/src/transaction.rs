@@ -148,6 +148,14 @@ impl Transaction {
             && self.exts.iter().all(ExtChange::is_empty)
     }
 
+    /// Whether it asks for something to be done in the mail store, if it is [`Origin::Internal`].
+    pub(crate) fn asks(&self) -> bool {
+        !self.flags.is_empty()
+            || !self.keywords.is_empty()
+            || !self.keyword_resets.is_empty()
+            || !self.expunges.is_empty()
+    }
+
     /// Begins with an index that is empty: no messages, no extensions, UIDVALIDITY 0. Modification
     /// sequences go on where they were.
     pub fn reset(&mut self) {

@@ -293,3 +293,30 @@ fn files_can_be_told_as_they_are() {
     );
     assert_eq!(records.last().map(|&(_, before, after)| (before, after)), Some((2, 3)));
 }
+
+#[test]
+fn what_is_asked_for_while_synchronizing_stays() {
+    let home = Home::new();
+    let mut index = home.filled(3);
+    let mut locked = index.lock().unwrap();
+    assert_eq!(locked.pending().unwrap(), []);
+    let mut ask = Transaction::new();
+    ask.expunge(uid(1), guid(1));
+    locked.commit(&ask, Origin::Internal).unwrap();
+    locked.synced().unwrap();
+    drop(locked);
+    for _ in 0..2 {
+        assert_eq!(index.lock().unwrap().pending().unwrap().len(), 1);
+        index = home.open();
+    }
+    index.lock().unwrap().synced_with(&ask).unwrap();
+    assert_eq!(home.open().lock().unwrap().pending().unwrap(), []);
+}
+
+#[test]
+fn an_index_goes_from_thread_to_thread() {
+    fn check<T: Send>() {}
+    check::<index::Index>();
+    check::<Transaction>();
+    check::<std::sync::Arc<index::View>>();
+}
