@@ -21,7 +21,7 @@ pub enum Origin {
 /// What an extension is like, for where the index does not have it yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExtSpec {
-    /// Its name: up to 64 bytes of printable ASCII.
+    /// Its name: up to 63 ASCII letters, digits, `-`, `_` and spaces.
     pub name: String,
     /// Bytes in the header.
     pub header_size: u32,
@@ -148,6 +148,14 @@ impl Transaction {
             && self.exts.iter().all(ExtChange::is_empty)
     }
 
+    /// Whether it asks for something to be done in the mail store, if it is [`Origin::Internal`].
+    pub(crate) fn asks(&self) -> bool {
+        !self.flags.is_empty()
+            || !self.keywords.is_empty()
+            || !self.keyword_resets.is_empty()
+            || !self.expunges.is_empty()
+    }
+
     /// Begins with an index that is empty: no messages, no extensions, UIDVALIDITY 0. Modification
     /// sequences go on where they were.
     pub fn reset(&mut self) {
@@ -270,6 +278,7 @@ impl Transaction {
     /// for this alone. `reset_id` other than 0 is the one that what follows is meant for: where the
     /// index has another by then, it is left out.
     pub fn ext(&mut self, spec: &ExtSpec, reset_id: u32) {
+        debug_assert!(crate::map::is_valid_name(spec.name.as_bytes()), "extension name {:?}", spec.name);
         match self.exts.iter_mut().find(|ext| ext.spec.name == spec.name) {
             Some(ext) => {
                 ext.spec = spec.clone();

@@ -197,3 +197,16 @@ fn uid_validity_survives_without_an_index_file() {
         assert_eq!((header.uid_validity, header.next_uid, index.view().len()), (1_234_567, 6, 0));
     }
 }
+
+#[test]
+fn nothing_is_written_to_a_log_that_somebody_gave_up() {
+    let home = Home::new();
+    let mut index = home.filled(3);
+    let log = fs::OpenOptions::new().write(true).open(home.path("dovecot.index.log")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&log, &[0; 4], 4).unwrap();
+    let mut change = Transaction::new();
+    change.append(uid(4), Flags::SEEN, ["x"]);
+    index.commit(&change, Origin::External).unwrap();
+    assert_eq!(show(home.open().view()), show(index.view()));
+    assert_eq!(index.view().len(), 4);
+}

@@ -19,20 +19,25 @@ const DOVEADM: &str = "/usr/bin/doveadm";
 struct Real {
     dir: TempDir,
     settings: Settings,
+    format: &'static str,
 }
 
 impl Real {
     fn new(extra: &str) -> Option<Self> {
+        Self::with_format("sdbox", extra)
+    }
+
+    fn with_format(format: &'static str, extra: &str) -> Option<Self> {
         if !Path::new(DOVEADM).exists() || !Path::new("/usr/sbin/dovecot").exists() {
             assert_ne!(std::env::var("REQUIRE").as_deref(), Ok("all"), "real Dovecot is not installed");
             eprintln!("left out: real Dovecot is not installed");
             return None;
         }
-        let real = Self { dir: TempDir::new().unwrap(), settings: Settings::default() };
+        let real = Self { dir: TempDir::new().unwrap(), settings: Settings::default(), format };
         let (dir, id) = (real.dir.path().display(), real.id());
         let config = format!(
             "base_dir = {dir}/run\nstate_dir = {dir}/run\nlog_path = /dev/stderr\n\
-             mail_location = sdbox:{dir}/mail\nmail_uid = {id}\nmail_gid = {id}\nfirst_valid_uid = 1\n\
+             mail_location = {format}:{dir}/mail\nmail_uid = {id}\nmail_gid = {id}\nfirst_valid_uid = 1\n\
              first_valid_gid = 1\nssl = no\nmail_home = {dir}\nnamespace inbox {{\n  inbox = yes\n}}\n{extra}"
         );
         std::fs::write(real.dir.path().join("dovecot.conf"), config).unwrap();
@@ -106,7 +111,10 @@ impl Real {
     }
 
     fn index_dir(&self) -> PathBuf {
-        self.dir.path().join("mail/mailboxes/INBOX/dbox-Mails")
+        match self.format {
+            "maildir" => self.dir.path().join("mail"),
+            _ => self.dir.path().join("mail/mailboxes/INBOX/dbox-Mails"),
+        }
     }
 
     fn open(&self) -> Index {
@@ -245,9 +253,9 @@ fn doveadm_dumps_what_we_write() {
     real.save(3);
     let mut index = real.open();
     let mut change = Transaction::new();
-    change.ext(&index::ExtSpec::new("vnd.test", 8, 3, 1), 5);
-    change.ext_header("vnd.test", 2, b"abcd");
-    change.ext_record("vnd.test", uid(2), &[7, 8, 9]);
+    change.ext(&index::ExtSpec::new("vnd-test", 8, 3, 1), 5);
+    change.ext_header("vnd-test", 2, b"abcd");
+    change.ext_record("vnd-test", uid(2), &[7, 8, 9]);
     change.update_attribute(index::AttributeUpdate {
         private: true,
         name: "comment".to_owned(),
@@ -258,17 +266,17 @@ fn doveadm_dumps_what_we_write() {
     index.lock().unwrap().rewrite().unwrap();
     let path = |name: &str| real.index_dir().join(name).display().to_string();
     let log = real.run(&["dump", &path("dovecot.index.log")], "");
-    for line in [" - name = 'vnd.test'", " - reset_id = 5", "uid=2: 070809", "private/comment"] {
+    for line in [" - name = 'vnd-test'", " - reset_id = 5", "uid=2: 070809", "private/comment"] {
         assert!(log.contains(line), "no {line} in {log}");
     }
     let dump = real.run(&["dump", &path("dovecot.index")], "");
-    for line in ["name ........ vnd.test", "reset_id .... 5", "messages count ........... = 3"] {
+    for line in ["name ........ = vnd-test", "reset_id .... = 5", "messages count ........... = 3"] {
         assert!(dump.contains(line), "no {line} in {dump}");
     }
     real.messages();
     let mut index = real.open();
     index.refresh().unwrap();
-    let id = index.ext("vnd.test").unwrap();
+    let id = index.ext("vnd-test").unwrap();
     assert_eq!(index.view().ext(uid(2), id), Some(&[7, 8, 9][..]), "Dovecot keeps it");
 }
 
@@ -309,4 +317,52 @@ fn both_write_at_once() {
     check(&real, &mut index);
     let text = ours(index.view());
     assert!(text.contains("\n3 ours ") && text.starts_with("1 \\Flagged last "), "{text}");
+}
+
+#[test]
+fn dovecot_carries_out_what_we_ask_for_in_a_maildir() {
+    for extra in ["", EAGER] {
+        let Some(real) = Real::with_format("maildir", extra) else { return };
+        real.save(4);
+        real.messages();
+        let mut open = real.open();
+        check(&real, &mut open);
+        let mut ask = Transaction::new();
+        ask.update_flags(&uids(&[1, 2]), Flags::SEEN | Flags::FLAGGED, Flags::NONE);
+        ask.update_keywords("$Junk", &uids(&[2, 3]), true);
+        ask.expunge(uid(4), base::Guid::default());
+        open.commit(&ask, Origin::Internal).unwrap();
+        assert_eq!(open.lock().unwrap().pending().unwrap().len(), 3);
+        check(&real, &mut open);
+        real.flags("remove", "\\Flagged", "1");
+        check(&real, &mut open);
+        assert_eq!(open.lock().unwrap().pending().unwrap(), [], "Dovecot has done it");
+        let names = std::fs::read_dir(real.index_dir().join("cur")).unwrap().flatten();
+        let mut codes: Vec<_> = names
+            .map(|entry| entry.file_name().to_string_lossy().rsplit_once(":2,").unwrap().1.to_owned())
+            .collect();
+        codes.sort();
+        assert_eq!(codes, ["FSa", "S", "a"]);
+    }
+}
+
+#[test]
+fn we_read_mdbox_and_its_map() {
+    let Some(real) = Real::with_format("mdbox", EAGER) else { return };
+    real.save(5);
+    real.messages();
+    let mut open = real.open();
+    check(&real, &mut open);
+    real.run(&["expunge", "mailbox", "INBOX", "uid", "2"], "");
+    check(&real, &mut open);
+    let map = Place::new(Some(real.dir.path().join("mail/storage")), "dovecot.map.index");
+    let map = open_place(map, &real.settings, Fs::default());
+    let (places, references) = (map.ext("map").unwrap(), map.ext("ref").unwrap());
+    assert_eq!(map.view().len(), 5);
+    for record in map.view().records() {
+        let place = map.view().ext(record.uid, places).unwrap();
+        assert_eq!(place[..4], 1u32.to_le_bytes(), "all are in the first file");
+        let expected = u16::from(record.uid != uid(2)).to_le_bytes();
+        assert_eq!(map.view().ext(record.uid, references), Some(&expected[..]));
+    }
 }

@@ -26,7 +26,7 @@ impl Locked<'_> {
         }
         let mut records = self.index.encode(transaction, origin);
         self.index.write(transaction, origin, &mut records)?;
-        if origin == Origin::Internal && self.index.log.as_ref().is_some_and(|log| log.has_requests) {
+        if origin == Origin::Internal && transaction.asks() {
             let start = self.index.log.as_ref().map_or(0, |log| log.sync_offset);
             self.late.get_or_insert(start.saturating_sub(records.bytes().len() as u64));
         }

@@ -196,6 +196,13 @@ impl LogFile {
         Ok(bytes)
     }
 
+    /// Whether somebody has marked it as damaged since it was opened.
+    pub(crate) fn was_marked(&self, fs: &Fs) -> bool {
+        let mut id = [0xff; 4];
+        let read = self.file().map(|file| fs.read_at(file, &mut id, LOG_INDEX_ID as u64));
+        matches!(read, Some(Ok(4))) && id == [0; 4]
+    }
+
     /// The size when it was last read.
     pub(crate) fn size_seen(&self) -> u64 {
         self.size_seen
@@ -292,7 +299,7 @@ impl LogFile {
     /// What a record says about the log itself.
     fn track(&mut self, record: &RawRecord<'_>) -> std::result::Result<(), String> {
         if !record.is_external() {
-            self.has_requests |= is_request(record);
+            self.has_requests |= is_request(record) && record.offset >= self.tail;
             return Ok(());
         }
         match record.what() {
@@ -370,7 +377,7 @@ fn check_header(header: &LogHeader, read: usize) -> std::result::Result<(), Stri
     if header.version() >= VERSION_COMPAT_FLAGS && header.compat_flags != COMPAT_LITTLE_ENDIAN {
         return Err("CPU architecture changed".to_owned());
     }
-    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || header.hdr_size % 4 != 0 {
+    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || !header.hdr_size.is_multiple_of(4) {
         return Err("Header size too small".to_owned());
     }
     if header.index_id == 0 {

@@ -88,16 +88,17 @@ impl ExtHeader {
         if offset % align != 0 {
             return Err(format!("Record field alignment {align} not used"));
         }
-        if record_size % u32::from(align) != 0 {
+        if !record_size.is_multiple_of(u32::from(align)) {
             return Err(format!("Record size not aligned by {align} as required by extension"));
         }
         Ok(())
     }
 }
 
-/// Extensions have short names of printable ASCII.
+/// Extensions have short names of ASCII letters, digits, `-`, `_` and spaces.
 pub(crate) fn is_valid_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.len() <= EXT_NAME_SIZE_MAX && name.iter().all(|byte| (0x20..0x7f).contains(byte))
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_ ".contains(byte);
+    !name.is_empty() && name.len() <= EXT_NAME_SIZE_MAX && name.iter().all(valid)
 }
 
 /// Places the records of all extensions one after the other, those with the largest alignment first,
