@@ -56,6 +56,7 @@ pub(crate) struct Imap {
     responses: Responses<TcpStream>,
     tags: u32,
     literal_plus: bool,
+    multiappend: bool,
 }
 
 impl Imap {
@@ -65,15 +66,23 @@ impl Imap {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         let responses = Responses::new(stream.try_clone()?);
-        let mut session = Self { stream, responses, tags: 0, literal_plus: false };
+        let mut session = Self { stream, responses, tags: 0, literal_plus: false, multiappend: false };
         let greeting = session.responses.line()?;
         let greeting = session.responses.text(greeting);
         if !greeting.starts_with("* OK") {
             return Err(Failure::Refused(greeting));
         }
-        session.literal_plus = greeting.contains("LITERAL+");
-        session.command(&format!("LOGIN {user} pass"))?;
+        let tag = session.next_tag();
+        session.stream.write_all(format!("{tag} LOGIN {user} pass\r\n").as_bytes())?;
+        let capabilities = session.responses.until(&tag, &mut Answer::default())?;
+        session.literal_plus = capabilities.contains("LITERAL+");
+        session.multiappend = capabilities.contains("MULTIAPPEND");
         Ok(session)
+    }
+
+    /// How many messages one APPEND may bring here.
+    pub(crate) fn messages_at_once(&self) -> usize {
+        if self.multiappend { 50 } else { 1 }
     }
 
     /// Says goodbye and reads until the server hangs up.
@@ -105,20 +114,23 @@ impl Imap {
         Ok(sum)
     }
 
-    /// Appends a message whose lines end in CRLF.
-    pub(crate) fn append(&mut self, mailbox: &str, message: &[u8]) -> Outcome<()> {
+    /// Appends messages whose lines end in CRLF, with one command.
+    pub(crate) fn append(&mut self, mailbox: &str, messages: &[Vec<u8>]) -> Outcome<()> {
         let tag = self.next_tag();
+        let mut bytes = format!("{tag} APPEND {mailbox}").into_bytes();
         let plus = if self.literal_plus { "+" } else { "" };
-        let mut bytes = format!("{tag} APPEND {mailbox} {{{}{plus}}}\r\n", message.len()).into_bytes();
-        if !self.literal_plus {
-            self.stream.write_all(&bytes)?;
-            bytes.clear();
-            self.responses.continuation()?;
+        for message in messages {
+            bytes.extend_from_slice(format!(" {{{}{plus}}}\r\n", message.len()).as_bytes());
+            if !self.literal_plus {
+                self.stream.write_all(&bytes)?;
+                bytes.clear();
+                self.responses.continuation()?;
+            }
+            bytes.extend_from_slice(message);
         }
-        bytes.extend_from_slice(message);
         bytes.extend_from_slice(b"\r\n");
         self.stream.write_all(&bytes)?;
-        self.responses.until(&tag, &mut Answer::default())
+        self.responses.until(&tag, &mut Answer::default()).map(drop)
     }
 
     fn next_tag(&mut self) -> String {
@@ -140,8 +152,8 @@ impl<R: Read> Responses<R> {
         Self { source, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0 }
     }
 
-    /// Reads up to the response with this tag; only OK is success.
-    fn until(&mut self, tag: &str, sum: &mut Answer) -> Outcome<()> {
+    /// Reads up to the response with this tag, and gives back its text; only OK is success.
+    fn until(&mut self, tag: &str, sum: &mut Answer) -> Outcome<String> {
         loop {
             let first = self.line()?;
             let line = self.buffer.get(first.clone()).unwrap_or_default();
@@ -156,11 +168,9 @@ impl<R: Read> Responses<R> {
                 continue;
             }
             let tagged = line.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
-            return match tagged {
-                Some(rest) if rest.starts_with(b"OK") => Ok(()),
-                Some(rest) => Err(Failure::Refused(String::from_utf8_lossy(rest).into_owned())),
-                None => Err(Failure::Refused(self.text(first))),
-            };
+            let Some(text) = tagged else { return Err(Failure::Refused(self.text(first))) };
+            let text = String::from_utf8_lossy(text).into_owned();
+            return if text.starts_with("OK") { Ok(text) } else { Err(Failure::Refused(text)) };
         }
     }
 
@@ -274,7 +284,7 @@ mod tests {
     fn check(input: &str, expected: Result<(u64, u64), &str>) {
         let mut sum = Answer::default();
         let mut responses = Responses::new(Dribble(input.as_bytes()));
-        let outcome = responses.until("b1", &mut sum).map(|()| (sum.untagged, sum.literal_bytes));
+        let outcome = responses.until("b1", &mut sum).map(|_| (sum.untagged, sum.literal_bytes));
         match (outcome, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{input:?}"),
             (Err(found), Err(expected)) => assert_eq!(found.to_string(), expected, "{input:?}"),
@@ -316,7 +326,10 @@ mod tests {
             Responses::new(input.as_bytes()).until("b1", &mut sum).expect("an answer");
             sum.found
         };
-        assert_eq!(found("* SEARCH 1 2\r\nb1 OK\r\n"), found("* 7 EXISTS\r\n* SEARCH 1 2 \r\nb1 OK done\r\n"));
+        assert_eq!(
+            found("* SEARCH 1 2\r\nb1 OK\r\n"),
+            found("* 7 EXISTS\r\n* SEARCH 1 2 \r\nb1 OK done\r\n")
+        );
         assert_ne!(found("* SEARCH 1 2\r\nb1 OK\r\n"), found("* SEARCH 1 3\r\nb1 OK\r\n"));
     }
 }

@@ -8,10 +8,53 @@ pub(crate) const RARE_WORD: &str = "xylophone";
 const BLOCK: u64 = 16;
 
 const WORDS: &[&str] = &[
-    "the", "a", "of", "to", "and", "in", "for", "is", "on", "with", "that", "we", "it", "you", "this", "are",
-    "be", "as", "from", "at", "have", "not", "by", "or", "will", "can", "please", "about", "report",
-    "meeting", "invoice", "project", "server", "release", "budget", "patch", "schedule", "update",
-    "contract", "question", "draft", "review", "weekly", "holiday", "attached", "Thursday", "agreement",
+    "the",
+    "a",
+    "of",
+    "to",
+    "and",
+    "in",
+    "for",
+    "is",
+    "on",
+    "with",
+    "that",
+    "we",
+    "it",
+    "you",
+    "this",
+    "are",
+    "be",
+    "as",
+    "from",
+    "at",
+    "have",
+    "not",
+    "by",
+    "or",
+    "will",
+    "can",
+    "please",
+    "about",
+    "report",
+    "meeting",
+    "invoice",
+    "project",
+    "server",
+    "release",
+    "budget",
+    "patch",
+    "schedule",
+    "update",
+    "contract",
+    "question",
+    "draft",
+    "review",
+    "weekly",
+    "holiday",
+    "attached",
+    "Thursday",
+    "agreement",
 ];
 const SCRIPTS: &[&str] = &[
     "Grüße aus Köln, die Rechnung für Juni liegt bei",
@@ -20,9 +63,9 @@ const SCRIPTS: &[&str] = &[
     "Voici le compte rendu de la réunion d’été",
     "안녕하세요, 주간 보고서를 첨부합니다",
 ];
-const PEOPLE: &[&str] = &["Anna", "Bela", "Chen", "Élodie", "Günter", "Ingrid", "Kenji", "Lars", "Noor", "Priya"];
-const MONTHS: &[&str] =
-    &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const PEOPLE: &[&str] =
+    &["Anna", "Bela", "Chen", "Élodie", "Günter", "Ingrid", "Kenji", "Lars", "Noor", "Priya"];
+const MONTHS: &[&str] = &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// All messages of a seed.
 #[derive(Clone, Copy)]
@@ -80,7 +123,9 @@ impl Corpus {
         for hop in 0..=random.below(3) {
             let id = random.next();
             text.push_str(&format!("Received: from mx{hop}.example.org (unknown [192.0.2.{hop}])\n"));
-            text.push_str(&format!("\tby relay{hop}.example.com (Postfix) with ESMTPS id {id:X};\n\t{date}\n"));
+            text.push_str(&format!(
+                "\tby relay{hop}.example.com (Postfix) with ESMTPS id {id:X};\n\t{date}\n"
+            ));
         }
         text.push_str(&format!("Date: {date}\nFrom: {}\nTo: {}", person(random), person(random)));
         for _ in 0..random.below(4) {
@@ -150,7 +195,9 @@ fn body(text: &mut String, size: usize, number: u64, random: &mut Random) {
             text.push_str(&format!("Content-Type: text/plain; charset=us-ascii\n\n{rare}"));
             let half = text.len() + size.saturating_sub(text.len()) / 2;
             prose(text, half, random);
-            text.push_str(&format!("\n--{boundary}\nContent-Type: text/html; charset=us-ascii\n\n<html><p>\n"));
+            text.push_str(&format!(
+                "\n--{boundary}\nContent-Type: text/html; charset=us-ascii\n\n<html><p>\n"
+            ));
             prose(text, size, random);
             text.push_str(&format!("</p></html>\n--{boundary}--\n"));
         }
@@ -278,7 +325,9 @@ mod tests {
 
     #[test]
     fn base64_pads() {
-        for (bytes, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (bytes, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
             assert_eq!(base64(bytes.as_bytes()), expected, "{bytes:?}");
         }
     }

@@ -80,8 +80,10 @@ impl Side {
     fn append_main(&self) -> Outcome<()> {
         let mut session = self.session()?;
         session.command(&format!("CREATE {MAIN}"))?;
-        for number in 0..self.amounts.messages {
-            session.append(MAIN, &self.corpus.message_crlf(number as u64))?;
+        let numbers: Vec<u64> = (0..self.amounts.messages as u64).collect();
+        for numbers in numbers.chunks(session.messages_at_once()) {
+            let messages: Vec<_> = numbers.iter().map(|number| self.corpus.message_crlf(*number)).collect();
+            session.append(MAIN, &messages)?;
         }
         session.logout()
     }

@@ -37,6 +37,10 @@ pub fn main(root: &Path, words: &[&str]) -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    if options.dovecot && harness::needs::find("dovecot").is_none() {
+        eprintln!("cargo xtask bench: Dovecot is not installed");
+        return ExitCode::FAILURE;
+    }
     match binary(root, &options) {
         Ok(binary) => compare(&binary, &options),
         Err(why) => {
@@ -60,6 +64,9 @@ fn compare(binary: &Path, options: &Options) {
     println!("Ours: {}. Against: {peer}.", binary.display());
     println!("{}", options.describe());
     print!("\n{}", table::render(&results));
+    for complaint in sides.iter().filter_map(Side::complaints) {
+        println!("\n{complaint}");
+    }
 }
 
 /// The executable named by `--binary`, or the one that `cargo build --release` makes.

@@ -122,7 +122,8 @@ fn append(side: &Side, mailbox: &str, clients: usize) -> Outcome<Sample> {
             let threads: Vec<_> = work
                 .iter_mut()
                 .map(|(session, messages)| {
-                    scope.spawn(move || messages.iter().try_for_each(|message| session.append(mailbox, message)))
+                    let mut each = messages.chunks(1);
+                    scope.spawn(move || each.try_for_each(|message| session.append(mailbox, message)))
                 })
                 .collect();
             Side::join(threads)

@@ -186,7 +186,8 @@ mod tests {
         assert_eq!(parse(&["--quick", "-h"]), Ok(Wanted::Help));
         assert_eq!(run(&[]).rounds, 5);
         assert_eq!(run(&["--quick"]).rounds, 3);
-        let options = run(&["--against", "dovecot", "--rounds", "2", "--only", "append", "--format", "mdbox"]);
+        let options =
+            run(&["--against", "dovecot", "--rounds", "2", "--only", "append", "--format", "mdbox"]);
         assert_eq!((options.dovecot, options.rounds, options.format), (true, 2, Format::Mdbox));
         assert!(options.wants("append-10") && !options.wants("login"));
     }

@@ -28,10 +28,8 @@ pub(crate) fn all(sides: &mut [Side], options: &Options) -> Vec<Measured> {
 
 fn one(sides: &mut [Side], measurement: &'static Measurement, options: &Options) -> Measured {
     eprint!("{} ", measurement.name);
-    let mut samples: Vec<Samples> = sides
-        .iter()
-        .map(|side| Samples { side: side.name(), rounds: Vec::new(), failure: None })
-        .collect();
+    let mut samples: Vec<Samples> =
+        sides.iter().map(|side| Samples { side: side.name(), rounds: Vec::new(), failure: None }).collect();
     for round in 0..=options.rounds {
         for (side, samples) in sides.iter_mut().zip(&mut samples) {
             if samples.failure.is_some() || interrupt::came() {

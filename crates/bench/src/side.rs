@@ -71,6 +71,20 @@ impl Side {
         format!("{} {}", self.name(), said.unwrap_or_default())
     }
 
+    /// How many errors and warnings the server has logged, and the first of them.
+    pub(crate) fn complaints(&self) -> Option<String> {
+        let log = self.host.log();
+        let bad = |line: &&str| {
+            ["Error: ", "Warning: ", "Panic: ", "Fatal: "].iter().any(|word| line.contains(word))
+        };
+        let first = log.lines().find(bad)?;
+        Some(format!(
+            "{} logged {} errors and warnings: {first}",
+            self.name(),
+            log.lines().filter(bad).count()
+        ))
+    }
+
     /// A session of the user whose mailboxes are filled.
     pub(crate) fn session(&self) -> Outcome<Imap> {
         self.session_of(1)

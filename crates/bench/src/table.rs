@@ -187,7 +187,10 @@ mod tests {
     #[test]
     fn medians_and_verdicts() {
         check(
-            measured(vec![samples("ours", &[100, 900, 200], None), samples("Dovecot", &[400, 402, 300], None)]),
+            measured(vec![
+                samples("ours", &[100, 900, 200], None),
+                samples("Dovecot", &[400, 402, 300], None),
+            ]),
             ["messages", "500", "250", "2.00", "≥1.5 pass", "2 000", "1 837", "1.09 short"],
             "",
         );
