@@ -71,6 +71,8 @@ fn row(result: &Measured) -> [String; HEAD.len()] {
         match both {
             None => "-".to_owned(),
             Some((ours, theirs)) if ours.cpu.max(theirs.cpu) < COMPARABLE_CPU => "too short".to_owned(),
+            // The peer used less than can be measured.
+            Some((_, theirs)) if theirs.cpu.is_zero() => verdict(false).to_owned(),
             Some((ours, theirs)) => {
                 let ratio = ours.cpu_us / theirs.cpu_us;
                 format!("{ratio:.2} {}", verdict(ratio <= 1.0))
