@@ -19,7 +19,8 @@ mod subscriptions;
 pub use index::{fs, view};
 
 pub use api::{
-    Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,
+    CacheDecision, CacheField, Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MailboxUpdate,
+    MessageReader, OpenMode, SaveBatch,
     SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
 };
 pub use error::{Error, ErrorKind, Result};
