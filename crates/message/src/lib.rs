@@ -15,6 +15,7 @@ pub mod bodystructure;
 mod casefold;
 pub mod charset;
 pub mod crlf;
+pub mod date;
 pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;

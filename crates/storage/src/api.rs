@@ -169,6 +169,17 @@ pub trait Mailbox: Send {
     /// What is `wanted` of one message, from the cheapest source.
     fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts>;
 
+    /// The same, and [`Facts::fields`]: the header fields of these names, in any case. A layer with a
+    /// cache answers from what it keeps for each name; here the header is read, once for everything.
+    fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
+        if names.is_empty() {
+            return self.fetch_facts(uid, wanted);
+        }
+        let mut facts = self.fetch_facts(uid, wanted | Wanted::HEADER)?;
+        facts.fill_from_header(wanted, names);
+        Ok(facts)
+    }
+
     /// Counts without taking a view into use: STATUS. Claims no `\Recent`.
     fn status(&mut self, items: StatusItems) -> Result<Status>;
 

@@ -77,7 +77,7 @@ impl Shared {
             facts.internal_date = Some(time(meta.mtime(), meta.mtime_nsec()));
             facts.save_date = Some(time(meta.ctime(), meta.ctime_nsec()));
         }
-        let content = Wanted::HEADER | Wanted::ENVELOPE | Wanted::BODY | Wanted::BODYSTRUCTURE;
+        let content = HEADER_FACTS | Wanted::BODY | Wanted::BODYSTRUCTURE;
         let count = wanted.has(Wanted::SIZE_VIRTUAL) && facts.size_virtual.is_none();
         if wanted.0 & content.0 != 0 || count {
             let file = self.find(uid, &mut located, |path| self.fs.open(path))?;
@@ -94,7 +94,7 @@ impl Shared {
         let mut reader = BufReader::with_capacity(BUFFER, file);
         let size = wanted.has(Wanted::SIZE_VIRTUAL) && facts.size_virtual.is_none();
         let structure = wanted.has(Wanted::BODY) || wanted.has(Wanted::BODYSTRUCTURE);
-        if wanted.has(Wanted::HEADER) || wanted.has(Wanted::ENVELOPE) {
+        if wanted.0 & HEADER_FACTS.0 != 0 {
             let header = read_header(&mut reader).map_err(failed)?;
             if wanted.has(Wanted::ENVELOPE) {
                 let mut out = Vec::new();
@@ -102,6 +102,7 @@ impl Shared {
                 facts.envelope = Some(out.into());
             }
             facts.header = Some(header.into());
+            facts.fill_from_header(wanted, &[]);
         }
         if structure || size {
             reader.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -249,6 +250,8 @@ fn time(secs: i64, nanos: i64) -> SystemTime {
     }
 }
 
+/// What is made from the header alone.
+const HEADER_FACTS: Wanted = Wanted(Wanted::HEADER.0 | Wanted::ENVELOPE.0 | Wanted::SENT_DATE.0);
 const BUFFER: usize = 32 * 1024;
 /// A header beyond this is cut for ENVELOPE and HEADER; no program makes one so long.
 const HEADER_BYTES_MAX: usize = 16 * 1024 * 1024;
