@@ -16,6 +16,8 @@ mod instances;
 mod later;
 mod limits;
 mod localtime;
+mod mail;
+mod mail_commands;
 mod logtest;
 mod output;
 mod print;

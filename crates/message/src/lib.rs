@@ -20,6 +20,8 @@ pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;
 pub mod header;
+mod html_entities;
+pub mod html2text;
 pub mod imap_string;
 pub mod limits;
 pub mod params;
@@ -29,6 +31,7 @@ mod part_data;
 pub mod rfc822;
 pub mod search;
 pub mod section;
+pub mod snippet;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};

@@ -10,8 +10,8 @@ pub(crate) mod progress;
 pub(crate) mod query;
 mod whose;
 
-pub(crate) use boxes::Selected;
 pub(crate) use failure::Told;
 pub(crate) use job::Job;
+pub(crate) use login::open_location;
 pub(crate) use query::SearchQuery;
 pub(crate) use whose::Whose;

@@ -118,6 +118,10 @@ impl Plan {
                 _ => 2,
             },
             Self::Simple(Query::Older(_) | Query::Younger(_)) => 2,
+            Self::Simple(Query::BeforeTime(kind, _) | Query::SinceTime(kind, _)) => match kind {
+                DateKind::Sent => 4,
+                _ => 2,
+            },
             Self::Simple(_) => 0,
             Self::Not(inner) => inner.cost(),
             Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(0),
@@ -193,6 +197,8 @@ impl Message<'_> {
             Query::Before(kind, day) => self.day(*kind)?.is_some_and(|own| own < *day),
             Query::On(kind, day) => self.day(*kind)?.is_some_and(|own| own == *day),
             Query::Since(kind, day) => self.day(*kind)?.is_some_and(|own| own >= *day),
+            Query::BeforeTime(kind, secs) => self.secs(*kind)?.is_some_and(|own| own < *secs),
+            Query::SinceTime(kind, secs) => self.secs(*kind)?.is_some_and(|own| own >= *secs),
             Query::Older(secs) => self.age()?.is_some_and(|age| age >= u64::from(*secs)),
             Query::Younger(secs) => self.age()?.is_some_and(|age| age < u64::from(*secs)),
             Query::ModSeq(modseq) => record.modseq >= *modseq,
@@ -237,6 +243,25 @@ impl Message<'_> {
             }
         };
         Ok(time.and_then(super::date::local_day))
+    }
+
+    /// A date in seconds since 1970.
+    fn secs(&mut self, kind: DateKind) -> Result<Option<i64>> {
+        let time = match kind {
+            DateKind::Received => self.facts(Wanted::INTERNAL_DATE)?.internal_date,
+            DateKind::Saved => self.facts(Wanted::SAVE_DATE)?.save_date,
+            DateKind::Sent => {
+                let header = self.header()?;
+                let sent = message::header::first(&header, b"Date");
+                let sent = sent.and_then(|field| message::date::parse(&field.value_oneline()));
+                // As in 2.3, a message without a date that can be read is older than all others.
+                return Ok(Some(sent.map_or(0, |sent| sent.unix_secs)));
+            }
+        };
+        Ok(time.map(|time| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),
+        }))
     }
 
     fn age(&mut self) -> Result<Option<u64>> {
