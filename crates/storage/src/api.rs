@@ -211,11 +211,11 @@ pub trait Mailbox: Send {
         }
     }
 
-    /// What names the message in storage that several mailboxes share (`doveadm fetch storageid`);
-    /// empty where there is no such storage.
+    /// What names the message in its storage (`doveadm fetch storageid`): where each has a file of its
+    /// own the name of that, as far as it stays.
     fn storage_id(&mut self, uid: Uid) -> Result<String> {
-        let _ = uid;
-        Ok(String::new())
+        let name = self.fetch_facts(uid, Wanted::FILE_NAME)?.file_name;
+        Ok(name.map(|name| name.to_string()).unwrap_or_default())
     }
 
     /// Moves messages to the alternative storage of `ALT=`, or back (`doveadm altmove`). Formats

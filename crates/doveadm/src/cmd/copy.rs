@@ -61,7 +61,7 @@ fn into(
             return Ok(());
         }
     };
-    found::each(job, from, query, OpenMode::ReadWrite, Some(found::sync_failed), &mut |job, found| {
+    found::each(job, from, query, OpenMode::Append, Some(found::sync_failed), &mut |job, found| {
         if !found.uids.is_empty() {
             transfer(job, found, &mut *target, mode);
         }

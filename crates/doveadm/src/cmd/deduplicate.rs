@@ -16,7 +16,7 @@ pub(crate) fn deduplicate(cx: &mut Context, args: &Args) -> Outcome {
     let query = query(args, "deduplicate")?;
     let by_id = args.flag("by-msgid");
     whose.each(cx, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, Some(found::sync_failed), &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, Some(found::sync_failed), &mut |job, mut found| {
             let mut seen = HashSet::new();
             let mut again = UidSet::new();
             for uid in found.uids.clone() {

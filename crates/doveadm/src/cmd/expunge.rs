@@ -17,7 +17,7 @@ pub(crate) fn expunge(cx: &mut Context, args: &Args) -> Outcome {
     query.check_removal("expunge")?;
     let delete_empty = args.flag("delete-empty-mailbox");
     whose.each(cx, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, Some(not_there), &mut |job, found| {
+        found::each(job, user, &query, OpenMode::Append, Some(not_there), &mut |job, found| {
             let name = found.place.name.clone();
             if remove(job, found) && delete_empty {
                 delete(job, user, &name);

@@ -34,7 +34,7 @@ fn change(cx: &mut Context, args: &Args, command: &str, mode: FlagMode) -> Outco
     let change = parse(&flags, mode)?;
     let query = SearchQuery::parse(&words)?;
     whose.each(cx, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, Some(found::sync_failed), &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, Some(found::sync_failed), &mut |job, mut found| {
             match found.mailbox.store_flags(&found.set(), &change) {
                 Ok(_) => {}
                 Err(error @ Error::BadRequest(_)) => {

@@ -53,7 +53,8 @@ fn source(
         None => (user.username().to_owned(), user.home().map(PathBuf::from)),
     };
     crate::mail::open_location(user, &name, home, location).map_err(|error| {
-        job.fatal(format_args!("Import namespace initialization failed: {}", Told(&error)), status::TEMPFAIL)
+        let what = "Import namespace initialization failed: Initializing mail storage from mail_location";
+        job.fatal(format_args!("{what} parameter failed: {}", Told(&error)), status::TEMPFAIL)
     })
 }
 

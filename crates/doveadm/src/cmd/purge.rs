@@ -25,7 +25,7 @@ pub(crate) fn altmove(cx: &mut Context, args: &Args) -> Outcome {
     let query = query(args, "altmove")?;
     let to_alt = !args.flag("reverse");
     whose.each(cx, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, Some(found::sync_failed), &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, Some(found::sync_failed), &mut |job, mut found| {
             let name = &found.place.name;
             for uid in &found.uids {
                 job.log().debug(format_args!("altmove: box={name} uid={uid}"));

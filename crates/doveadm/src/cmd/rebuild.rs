@@ -18,7 +18,7 @@ pub(crate) fn attachments(cx: &mut Context, args: &Args) -> Outcome {
     let rules = Rules::parse(cx.config()?.mail_settings().get(key::MAIL_ATTACHMENT_DETECTION_OPTIONS));
     let columns = ["uid", "attachment"].map(column);
     whose.each_printing(cx, Format::Table, &columns, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, None, &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, None, &mut |job, mut found| {
             for uid in found.uids.clone() {
                 job.print(uid);
                 match mark(&mut *found.mailbox, uid, &rules) {

@@ -21,7 +21,7 @@ pub(crate) fn force_resync(cx: &mut Context, args: &Args) -> Outcome {
         };
         for place in places {
             let name = &place.name;
-            match user.open_mailbox(name, OpenMode::ReadWrite) {
+            match user.open_mailbox(name, OpenMode::Append) {
                 Ok(mut mailbox) => {
                     if let Err(error) = mailbox.rebuild(fsck) {
                         job.fail(format_args!("Forcing a resync on mailbox {name} failed"), &error);

@@ -13,7 +13,7 @@ pub(crate) fn search(cx: &mut Context, args: &Args) -> Outcome {
     let query = query(args, "search")?;
     let columns = [untitled("mailbox-guid", "mailbox-guid"), untitled("uid", "uid")];
     whose.each_printing(cx, Format::Flow, &columns, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, Some(no_guid), &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, Some(no_guid), &mut |job, mut found| {
             match found.mailbox.guid() {
                 Ok(guid) => {
                     for uid in &found.uids {

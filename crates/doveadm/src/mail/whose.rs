@@ -83,14 +83,7 @@ impl Whose {
             Who::All(mask) => self.all(&mut job, mask, work),
             Who::Listed(path) => self.listed(&mut job, path, work),
         };
-        match done {
-            Ok(()) => job.finish(),
-            Err(failure) => {
-                // What was printed before is shown.
-                job.finish()?;
-                Err(failure)
-            }
-        }
+        done.and_then(|()| job.finish())
     }
 
     fn one(&self, job: &mut Job<'_>, name: &str, work: &mut Work<'_>) -> Outcome {
@@ -133,9 +126,15 @@ impl Whose {
     }
 
     fn listed(&self, job: &mut Job<'_>, path: &str, work: &mut Work<'_>) -> Outcome {
-        let file = File::open(path).map_err(|error| {
-            Failure::fatal(format_args!("read({path}) failed: {}", base::reason(&error)))
-        })?;
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) => {
+                // 2.3 opens it when it first reads.
+                let why = base::reason(&error);
+                let failed = Err(format!("read({path}) failed: open({path}) failed: {why}"));
+                return self.several(job, std::iter::once(failed), true, work);
+            }
+        };
         let lines = BufReader::new(file).lines().map(|line| {
             line.map_err(|error| format!("read({path}) failed: {}", base::reason(&error)))
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{Guid, ModSeq, Uid, UidSet};
 
 use crate::api::{
-    FlagChange, Mailbox, MessageFile, MessageReader, OpenMode, SaveBatch, Status, StatusItems, SyncMode,
+    FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -164,6 +164,13 @@ impl Mailbox for MaildirMailbox {
     fn save_pop3_uidls(&mut self, uidls: &[(Uid, String)]) -> Result<()> {
         self.check_writable()?;
         self.shared.save_pop3_uidls(uidls)
+    }
+
+    fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
+        self.check_writable()?;
+        self.shared.update(update)?;
+        self.view = self.shared.view();
+        Ok(())
     }
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {

@@ -135,7 +135,6 @@ fn section(text: &str) -> Outcome<Section> {
         Some((words, rest)) => {
             let list = rest.strip_suffix(')').ok_or_else(|| unknown("section", text))?;
             let names = list.split([',', ' ']).filter(|name| !name.is_empty());
-            let words = words.trim_end_matches([',', ' ', '.']);
             (words, Some(names.map(|name| name.as_bytes().to_vec()).collect()))
         }
     };
@@ -167,8 +166,8 @@ mod tests {
         let section = Section::parse(b"1.2.mime", None).unwrap();
         assert_eq!(field("binary.1.2.MIME"), Field::Section { section, decoded: true });
         let section = Section::parse(b"header.fields", Some(vec![b"a".to_vec(), b"b".to_vec()])).unwrap();
-        assert_eq!(field("body.header.fields.(a,b)"), Field::Section { section, decoded: false });
-        for wrong in ["bogus", "body.bogus", "body.mime", "body.header.fields"] {
+        assert_eq!(field("body.header.fields(a,b)"), Field::Section { section, decoded: false });
+        for wrong in ["bogus", "body.bogus", "body.mime", "body.header.fields", "body.header.fields.(a)"] {
             assert!(matches!(parse(wrong), Err(Failure::Fatal(..))), "{wrong}");
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn fetch(cx: &mut Context, args: &Args) -> Outcome {
     let columns: Vec<Column> = fields.iter().map(|(name, _)| named_column(name)).collect();
     whose.each_printing(cx, Format::Pager, &columns, &mut |job, user| {
         let username = user.username();
-        found::each(job, user, &query, OpenMode::ReadWrite, None, &mut |job, found| {
+        found::each(job, user, &query, OpenMode::Append, None, &mut |job, found| {
             show_all(job, found, username, &fields)
         })
     })

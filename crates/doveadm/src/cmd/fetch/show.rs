@@ -87,7 +87,7 @@ impl<'a> Message<'a> {
             Field::Seq => job.print(self.found.view.seq(self.uid).map_or(0, base::Seq::get)),
             Field::Uid => job.print(self.uid),
             Field::Flags => job.print(self.flags()?),
-            Field::ModSeq => job.print(self.record()?.modseq.0),
+            Field::ModSeq => job.print(self.record()?.modseq.0.max(1)),
             Field::Fact(wanted) => job.print(self.fact(*wanted)?),
             Field::Date { kind, unixtime } => job.print(self.date(*kind, *unixtime)?),
             Field::Refcount => {

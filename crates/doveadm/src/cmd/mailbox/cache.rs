@@ -122,7 +122,7 @@ pub(crate) fn remove(cx: &mut Context, args: &Args) -> Outcome {
     let query = SearchQuery::parse(words)?;
     let columns = ["mailbox", "uid", "result"].map(column);
     whose.each_printing(cx, Format::Table, &columns, &mut |job, user| {
-        found::each(job, user, &query, OpenMode::ReadWrite, None, &mut |job, mut found| {
+        found::each(job, user, &query, OpenMode::Append, None, &mut |job, mut found| {
             let name = found.place.name.clone();
             match found.mailbox.cache_remove(&found.set()) {
                 Ok(()) => {

@@ -1,6 +1,8 @@
 //! `doveadm mailbox rename`: gives a mailbox and its children another name; with `-s` the
 //! subscription follows.
 
+use storage::Error;
+
 use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Outcome};
@@ -12,8 +14,14 @@ pub(crate) fn rename(cx: &mut Context, args: &Args) -> Outcome {
         return Err(help("mailbox rename"));
     };
     whose.each(cx, &mut |job, user| {
-        if let Err(error) = user.rename(from, to) {
-            job.fail(format_args!("Can't rename mailbox {from} to {to}"), &error);
+        match user.rename(from, to) {
+            Ok(()) => {}
+            // It is the other one that exists.
+            Err(Error::Exists(_)) => {
+                let error = Error::InUse("Target mailbox already exists".to_owned());
+                job.fail(format_args!("Can't rename mailbox {from} to {to}"), &error);
+            }
+            Err(error) => job.fail(format_args!("Can't rename mailbox {from} to {to}"), &error),
         }
         if args.flag("subscriptions") {
             if let Err(error) = user.set_subscribed(from, false) {

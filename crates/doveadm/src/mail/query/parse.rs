@@ -18,6 +18,8 @@ pub(super) struct Parser<'a> {
     /// Open NOTs and the like.
     within: usize,
     oldest_only: bool,
+    /// The last key that was read.
+    key: String,
 }
 
 /// What a list's next word began.
@@ -30,7 +32,7 @@ enum Next {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(words: &'a [String], now: i64) -> Self {
-        Self { words: words.iter().peekable(), now, depth: 0, within: 0, oldest_only: false }
+        Self { words: words.iter().peekable(), now, depth: 0, within: 0, oldest_only: false, key: String::new() }
     }
 
     /// The whole query, and whether OLDESTONLY is in it.
@@ -109,6 +111,7 @@ impl<'a> Parser<'a> {
     }
 
     fn key(&mut self, key: &str) -> Parsed<Arg> {
+        key.clone_into(&mut self.key);
         if let Some(query) = flag(key) {
             return Ok(leaf(Leaf::Key(query)));
         }
@@ -182,7 +185,10 @@ impl<'a> Parser<'a> {
     }
 
     fn string(&mut self) -> Parsed<String> {
-        self.words.next().cloned().ok_or_else(|| "Missing parameter for search key".to_owned())
+        self.words
+            .next()
+            .cloned()
+            .ok_or_else(|| format!("Missing parameter for search key (for search key: {})", self.key))
     }
 
     fn numbers(&mut self, invalid: &str) -> Parsed<Numbers> {
@@ -196,7 +202,7 @@ impl<'a> Parser<'a> {
 
     fn size(&mut self) -> Parsed<u64> {
         let text = self.string()?;
-        base::units::parse_size(&text).map_err(|error| error.to_string())
+        base::units::parse_size(&text).map_err(|_| format!("Invalid size: {text}"))
     }
 
     fn interval(&mut self) -> Parsed<u32> {

@@ -76,7 +76,13 @@ fn sequences(numbers: &Numbers, last: u32) -> SeqSet {
 
 fn uids(numbers: &Numbers, last: Option<Uid>) -> UidSet {
     let mut set = UidSet::new();
-    for (first, end) in bounds(numbers, last.map_or(0, Uid::get)) {
+    for &(one, other) in numbers {
+        let (first, end) = match (one, other) {
+            (None, None) => (last.map_or(0, Uid::get), last.map_or(0, Uid::get)),
+            // As in 2.3, `9:*` does not mean the last message if that is before it.
+            (Some(first), None) | (None, Some(first)) => (first, u32::MAX),
+            (Some(one), Some(other)) => (one.min(other), one.max(other)),
+        };
         if let (Some(first), Some(end)) = (Uid::new(first), Uid::new(end)) {
             set.insert_range(first, end);
         }

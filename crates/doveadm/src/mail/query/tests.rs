@@ -64,13 +64,46 @@ fn keys_become_conditions() {
     }
 }
 
+#[test]
+fn numbers_are_those_of_the_mailbox() {
+    let uid = |uid: u32| base::Uid::new(uid).unwrap();
+    let mut edit = View::empty(base::UidValidity::ONE, uid(1)).edit();
+    for number in [2, 4, 6] {
+        edit.append(storage::Record {
+            uid: uid(number),
+            flags: Flags::NONE,
+            keywords: storage::KeywordSet::default(),
+            modseq: ModSeq(1),
+        });
+    }
+    let view = edit.finish();
+    for (line, expected) in [
+        ("1:2", vec![(2, 2), (4, 4)]),
+        ("*", vec![(6, 6)]),
+        ("5:*", vec![(6, 6)]),
+        ("uid *", vec![(6, 6)]),
+        ("uid 4:*", vec![(4, u32::MAX)]),
+        // As in 2.3, and other than in IMAP, the last message is not meant.
+        ("uid 9:*", vec![(9, u32::MAX)]),
+        ("uid 2,4:3", vec![(2, 4)]),
+    ] {
+        let place = Place { name: "INBOX", separator: '/', guid: "", view: &view };
+        let expected: base::UidSet = expected.into_iter().fold(base::UidSet::new(), |mut set, (first, last)| {
+            set.insert_range(uid(first), uid(last));
+            set
+        });
+        assert_eq!(parse(line).unwrap().at(&place), Query::And(vec![Query::Uids(expected)]), "{line}");
+    }
+}
+
 /// Recorded from 2.3.19.
 #[test]
 fn mistakes_in_2_3_s_words() {
     for (line, expected) in [
         ("bogus", "Unknown argument BOGUS"),
         ("since yesterday", "Invalid search date parameter: yesterday"),
-        ("since", "Missing parameter for search key"),
+        ("since", "Missing parameter for search key (for search key: SINCE)"),
+        ("larger 1X", "Invalid size: 1X"),
         ("not", "Missing argument"),
         ("( all", "Missing ')'"),
         ("all )", "Unexpected ')'"),
