@@ -61,14 +61,21 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "expunge",
         "[-u <user>|-A] [-S <socket_path>] [-m] <search query>",
         "Removes messages",
-        params![option('d', "delete-empty-mailbox", Kind::Flag, "Deletes mailboxes that are empty then"), QUERY],
+        params![
+            option('d', "delete-empty-mailbox", Kind::Flag, "Deletes mailboxes that are empty then"),
+            QUERY
+        ],
         cmd::expunge::expunge,
     ),
     mail(
         "fetch",
         "[-u <user>|-A] [-S <socket_path>] <fields> <search query>",
         "Shows messages, or what is asked of them",
-        params![long("field", Kind::List, "A field, in place of the first argument"), argument("fieldstr", Kind::Text, "Fields with spaces between them"), QUERY],
+        params![
+            long("field", Kind::List, "A field, in place of the first argument"),
+            argument("fieldstr", Kind::Text, "Fields with spaces between them"),
+            QUERY
+        ],
         cmd::fetch::fetch,
     ),
     mail(
@@ -103,21 +110,37 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "import",
         "[-u <user>|-A] [-S <socket_path>] [-U source-user] [-s] <source mail location> <dest parent mailbox> <search query>",
         "Copies messages from another place",
-        params![option('U', "source-user", Kind::Text, "Whose place it is"), option('s', "subscribe", Kind::Flag, "Subscribes to the mailboxes"), argument("source-location", Kind::Text, "The place, as mail_location has it"), argument("dest-parent-mailbox", Kind::Text, "The mailbox that gets them below it"), QUERY],
+        params![
+            option('U', "source-user", Kind::Text, "Whose place it is"),
+            option('s', "subscribe", Kind::Flag, "Subscribes to the mailboxes"),
+            argument("source-location", Kind::Text, "The place, as mail_location has it"),
+            argument("dest-parent-mailbox", Kind::Text, "The mailbox that gets them below it"),
+            QUERY
+        ],
         cmd::import::import,
     ),
     mail(
         "index",
         "[-u <user>|-A] [-S <socket_path>] [-q] [-n <max recent>] <mailbox mask>",
         "Caches what clients will ask of messages",
-        params![option('q', "queue", Kind::Flag, "Lets the indexer process do it"), option('n', "max-recent", Kind::Text, "Only mailboxes with no more new messages"), MASK],
+        params![
+            option('q', "queue", Kind::Flag, "Lets the indexer process do it"),
+            option('n', "max-recent", Kind::Text, "Only mailboxes with no more new messages"),
+            MASK
+        ],
         cmd::index::index,
     ),
     mail(
         "mailbox cache decision",
         "[-u <user>|-A] [-S <socket_path>] [--all] [--fields <fields>] [--last-used <timestamp>] [--decision <decision>] <mailbox> [<mailbox> ...]",
         "Shows or changes what the cache keeps",
-        params![option('a', "all", Kind::Flag, "All fields"), option('f', "fieldstr", Kind::Text, "These fields"), option('l', "last-used", Kind::Number, "Sets when they were last used, in seconds since 1970"), option('d', "decision", Kind::Text, "Sets the decision: yes, temp or no"), MAILBOXES],
+        params![
+            option('a', "all", Kind::Flag, "All fields"),
+            option('f', "fieldstr", Kind::Text, "These fields"),
+            option('l', "last-used", Kind::Number, "Sets when they were last used, in seconds since 1970"),
+            option('d', "decision", Kind::Text, "Sets the decision: yes, temp or no"),
+            MAILBOXES
+        ],
         cmd::mailbox::cache::decision,
     ),
     mail(
@@ -145,35 +168,68 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "mailbox delete",
         "[-u <user>|-A] [-S <socket_path>] [-e] [-r] [-s] [-Z] <mailbox> [...]",
         "Deletes mailboxes",
-        params![option('e', "require-empty", Kind::Flag, "Only if there are no messages"), SUBSCRIPTIONS, option('r', "recursive", Kind::Flag, "Those below them, too"), option('Z', "unsafe", Kind::Flag, "Accepted for 2.3's sake: here all mail goes at once in any case"), MAILBOXES],
+        params![
+            option('e', "require-empty", Kind::Flag, "Only if there are no messages"),
+            SUBSCRIPTIONS,
+            option('r', "recursive", Kind::Flag, "Those below them, too"),
+            option(
+                'Z',
+                "unsafe",
+                Kind::Flag,
+                "Accepted for 2.3's sake: here all mail goes at once in any case"
+            ),
+            MAILBOXES
+        ],
         cmd::mailbox::delete::delete,
     ),
     mail(
         "mailbox list",
         "[-u <user>|-A] [-S <socket_path>] [-7|-8] [-s] [<mailbox mask> [...]]",
         "Lists mailboxes",
-        params![option('7', "mutf7", Kind::Flag, "Names in modified UTF-7"), option('8', "utf8", Kind::Flag, "Names in UTF-8"), option('s', "subscriptions", Kind::Flag, "Those subscribed to"), argument("mailbox-mask", Kind::List, "Names, or masks with * and %")],
+        params![
+            option('7', "mutf7", Kind::Flag, "Names in modified UTF-7"),
+            option('8', "utf8", Kind::Flag, "Names in UTF-8"),
+            option('s', "subscriptions", Kind::Flag, "Those subscribed to"),
+            argument("mailbox-mask", Kind::List, "Names, or masks with * and %")
+        ],
         cmd::mailbox::list::list,
     ),
     mail(
         "mailbox path",
         "[-u <user>|-A] [-S <socket_path>] [-t <type>] <mailbox>",
         "Shows where on disk a mailbox is",
-        params![MAILBOXES, option('t', "type", Kind::Text, "dir, alt-dir, mailbox, alt-mailbox, control, index or index-private")],
+        params![
+            MAILBOXES,
+            option(
+                't',
+                "type",
+                Kind::Text,
+                "dir, alt-dir, mailbox, alt-mailbox, control, index or index-private"
+            )
+        ],
         cmd::mailbox::path::path,
     ),
     mail(
         "mailbox rename",
         "[-u <user>|-A] [-S <socket_path>] [-s] <old name> <new name>",
         "Renames a mailbox",
-        params![SUBSCRIPTIONS, argument("mailbox", Kind::Text, "The mailbox"), argument("new-name", Kind::Text, "Its new name")],
+        params![
+            SUBSCRIPTIONS,
+            argument("mailbox", Kind::Text, "The mailbox"),
+            argument("new-name", Kind::Text, "Its new name")
+        ],
         cmd::mailbox::rename::rename,
     ),
     mail(
         "mailbox status",
         "[-u <user>|-A] [-S <socket_path>] <fields> <mailbox> [...]",
         "Shows the counts of mailboxes",
-        params![option('t', "total-sum", Kind::Flag, "The sums of all"), option('f', "field", Kind::List, "A field, in place of the first argument"), argument("fieldstr", Kind::Text, "Fields with spaces between them, or all"), argument("mailbox-mask", Kind::List, "Names, or masks with * and %")],
+        params![
+            option('t', "total-sum", Kind::Flag, "The sums of all"),
+            option('f', "field", Kind::List, "A field, in place of the first argument"),
+            argument("fieldstr", Kind::Text, "Fields with spaces between them, or all"),
+            argument("mailbox-mask", Kind::List, "Names, or masks with * and %")
+        ],
         cmd::mailbox::status::status,
     ),
     mail(
@@ -194,7 +250,15 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "mailbox update",
         "[-u <user>|-A] [-S <socket_path>] [--mailbox-guid guid] [--uid-validity uid] [--min-next-uid uid] [--min-first-recent-uid uid] [--min-highest-modseq seq] [--min-highest-pvt-modseq seq] <mailbox>",
         "Changes the numbers that identify a mailbox",
-        params![option('g', "mailbox-guid", Kind::Text, "The GUID"), option('V', "uid-validity", Kind::Text, "UIDVALIDITY"), option('N', "min-next-uid", Kind::Text, "The least UIDNEXT"), option('R', "min-first-recent-uid", Kind::Text, "The least UID of recent messages"), option('H', "min-highest-modseq", Kind::Text, "The least HIGHESTMODSEQ"), option('P', "min-highest-pvt-modseq", Kind::Text, "The same for private flags"), MAILBOXES],
+        params![
+            option('g', "mailbox-guid", Kind::Text, "The GUID"),
+            option('V', "uid-validity", Kind::Text, "UIDVALIDITY"),
+            option('N', "min-next-uid", Kind::Text, "The least UIDNEXT"),
+            option('R', "min-first-recent-uid", Kind::Text, "The least UID of recent messages"),
+            option('H', "min-highest-modseq", Kind::Text, "The least HIGHESTMODSEQ"),
+            option('P', "min-highest-pvt-modseq", Kind::Text, "The same for private flags"),
+            MAILBOXES
+        ],
         cmd::mailbox::update::update,
     ),
     mail(
@@ -222,7 +286,10 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "save",
         "[-u <user>|-A] [-S <socket_path>] [-m mailbox]",
         "Puts a message into a mailbox",
-        params![option('m', "mailbox", Kind::Text, "The mailbox; INBOX by default"), argument("file", Kind::Text, "The message; standard input by default")],
+        params![
+            option('m', "mailbox", Kind::Text, "The mailbox; INBOX by default"),
+            argument("file", Kind::Text, "The message; standard input by default")
+        ],
         cmd::save::save,
     ),
     mail(

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn first_words() {
-        let check = |text: &str, max: usize, expected: &str| assert_eq!(snippet(text, max), expected, "{text:?}");
+        let check =
+            |text: &str, max: usize, expected: &str| assert_eq!(snippet(text, max), expected, "{text:?}");
         check("\n  Hello\r\n\tworld \n", 100, "Hello world");
         check("> quoted\nanswer", 100, "answer");
         check("> only\n> quoted\n", 100, ">only quoted");

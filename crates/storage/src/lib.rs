@@ -20,8 +20,7 @@ pub use index::{fs, view};
 
 pub use api::{
     CacheDecision, CacheField, Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MailboxUpdate,
-    MessageReader, OpenMode, SaveBatch,
-    SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+    MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};

@@ -45,9 +45,8 @@ pub(crate) fn dump(cx: &mut Context, args: &Args) -> Outcome {
         })?,
         None => {
             let found = TYPES.iter().find(|known| known.test.is_some_and(|test| test(file)));
-            let found = found.ok_or_else(|| {
-                Failure::Fatal(format!("Can't autodetect file type: {path}"), status::DATA)
-            })?;
+            let found = found
+                .ok_or_else(|| Failure::Fatal(format!("Can't autodetect file type: {path}"), status::DATA))?;
             cx.output.line(&format!("Detected file type: {}", found.name));
             found
         }

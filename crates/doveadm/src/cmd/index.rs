@@ -19,9 +19,9 @@ pub(crate) fn index(cx: &mut Context, args: &Args) -> Outcome {
     let whose = Whose::parse(args)?;
     let recent_max = match args.text("max-recent") {
         None => 0,
-        Some(text) => text.parse().map_err(|_| {
-            Failure::Fatal(format!("Invalid -n parameter number: {text}"), status::USAGE)
-        })?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Failure::Fatal(format!("Invalid -n parameter number: {text}"), status::USAGE))?,
     };
     let mask = args.text("mailbox-mask").ok_or_else(|| help("index"))?;
     let mut queue = args.flag("queue").then(|| Queue { socket: None, recent_max });

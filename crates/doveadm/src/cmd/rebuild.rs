@@ -1,7 +1,7 @@
 //! `doveadm rebuild attachments`: sets the keywords `$HasAttachment` and `$HasNoAttachment`.
 
-use base::{Uid, UidSet};
 use base::filter::wildcard_match_icase;
+use base::{Uid, UidSet};
 use message::{Part, params};
 use settings::key;
 use storage::view::Flags;
@@ -40,11 +40,8 @@ fn mark(mailbox: &mut dyn Mailbox, uid: Uid, rules: &Rules) -> Result<bool> {
     let parts = message::parse_reader(&mut reader, message::Options::default(), ())
         .map_err(|error| storage::Error::io("read", format!("UID {uid}"), error))?;
     let has = parts.iter().any(|(_, part)| rules.is_attachment(part));
-    let change = |mode, keyword: &str| FlagChange {
-        mode,
-        flags: Flags::NONE,
-        keywords: vec![keyword.to_owned()],
-    };
+    let change =
+        |mode, keyword: &str| FlagChange { mode, flags: Flags::NONE, keywords: vec![keyword.to_owned()] };
     let (set, other) = match has {
         true => ("$HasAttachment", "$HasNoAttachment"),
         false => ("$HasNoAttachment", "$HasAttachment"),

@@ -78,6 +78,7 @@ fn reaches(patterns: &[&str], namespace: &Namespace) -> bool {
         prefix.is_empty()
             || namespace.settings().inbox
             || spelled.starts_with(prefix)
-            || spelled.contains('%') && mail_user::Pattern::new(spelled, namespace.separator()).matches(prefix)
+            || spelled.contains('%')
+                && mail_user::Pattern::new(spelled, namespace.separator()).matches(prefix)
     })
 }

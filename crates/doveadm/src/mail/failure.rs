@@ -26,9 +26,7 @@ pub(super) fn status_of(error: &Error) -> i32 {
         Error::InvalidName { .. } | Error::BadRequest(_) => status::USAGE,
         Error::NoPermission(_) => status::NO_PERMISSION,
         Error::QuotaExceeded(_) | Error::NoSpace { .. } => status::CANNOT_CREATE,
-        Error::NotSelectable(_) | Error::Exists(_) | Error::Unsupported(_) | Error::InUse(_) => {
-            status::DATA
-        }
+        Error::NotSelectable(_) | Error::Exists(_) | Error::Unsupported(_) | Error::InUse(_) => status::DATA,
         Error::Expunged(_) | Error::MailboxGone(_) | Error::Temporary { .. } | Error::Corrupt { .. } => {
             status::TEMPFAIL
         }

@@ -117,4 +117,3 @@ pub(crate) fn open_location(
 pub(super) fn own_name() -> Option<String> {
     std::env::var("USER").ok().filter(|name| !name.is_empty())
 }
-

@@ -135,9 +135,9 @@ impl Whose {
                 return self.several(job, std::iter::once(failed), true, work);
             }
         };
-        let lines = BufReader::new(file).lines().map(|line| {
-            line.map_err(|error| format!("read({path}) failed: {}", base::reason(&error)))
-        });
+        let lines = BufReader::new(file)
+            .lines()
+            .map(|line| line.map_err(|error| format!("read({path}) failed: {}", base::reason(&error))));
         self.several(job, lines, true, work)
     }
 
@@ -232,7 +232,8 @@ fn work_as(job: &mut Job<'_>, user: service::authmaster::User, work: &mut Work<'
 /// The caller's directory may be one that the user must not see.
 fn go_home(home: Option<&str>) {
     let home = home.filter(|home| !home.is_empty());
-    if sys::privilege::effective_uid() != 0 && home.is_none_or(|home| std::env::set_current_dir(home).is_err())
+    if sys::privilege::effective_uid() != 0
+        && home.is_none_or(|home| std::env::set_current_dir(home).is_err())
     {
         let _ = std::env::set_current_dir("/");
     }

@@ -239,8 +239,12 @@ mod tests {
             "path                             name last used           running\n\
              /srv/mail/base/run               bp   2026-11-23 14:26:02 yes    \n"
         );
-        let one =
-            [Column { expand: true, ..column("username") }, keyed("service", "proto"), column("pid"), column("ip")];
+        let one = [
+            Column { expand: true, ..column("username") },
+            keyed("service", "proto"),
+            column("pid"),
+            column("ip"),
+        ];
         assert_eq!(
             print(Format::Table, false, &one, &[&["user1@example.com", "imap", "8414", "127.0.0.1"]]),
             "username                               proto pid  ip       \n\
@@ -268,10 +272,7 @@ mod tests {
     fn long_values_come_in_pieces() {
         let rows: [(&str, &[u8]); 2] = [("1", b"a: b\n"), ("2", b"")];
         assert_eq!(stream(Format::Flow, &rows).unwrap(), "u uid=1 text=a: b\n\nu uid=2 text=\n");
-        assert_eq!(
-            stream(Format::Pager, &rows).unwrap(),
-            "u\nuid: 1\ntext:\na: b\n\x0c\nu\nuid: 2\ntext:\n"
-        );
+        assert_eq!(stream(Format::Pager, &rows).unwrap(), "u\nuid: 1\ntext:\na: b\n\x0c\nu\nuid: 2\ntext:\n");
         assert_eq!(
             stream(Format::Json, &[("1", b"a\xff\n")]).unwrap(),
             "[{\"username\":\"u\",\"uid\":\"1\",\"text\":\"a\u{fffd}\\n\"}]"

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use base::{Guid, ModSeq, Uid, UidSet};
 
 use crate::api::{
-    FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch, Status, StatusItems, SyncMode,
+    FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch, Status, StatusItems,
+    SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};

@@ -17,7 +17,10 @@ pub(super) enum Field {
     ModSeq,
     /// What storage has as one of its facts.
     Fact(Wanted),
-    Date { kind: Date, unixtime: bool },
+    Date {
+        kind: Date,
+        unixtime: bool,
+    },
     Refcount,
     StorageId,
     Header,
@@ -26,9 +29,15 @@ pub(super) enum Field {
     Text,
     TextUtf8,
     /// `hdr.<name>[.<filter>]`
-    HeaderField { name: String, filter: Option<String> },
+    HeaderField {
+        name: String,
+        filter: Option<String>,
+    },
     /// `body.<section>` and, decoded, `binary.<section>`
-    Section { section: Section, decoded: bool },
+    Section {
+        section: Section,
+        decoded: bool,
+    },
 }
 
 /// Which date.

@@ -169,10 +169,20 @@ impl<'a> Message<'a> {
     }
 
     fn fact(&mut self, wanted: Wanted) -> Result<String> {
-        let Facts { guid, size_physical, size_virtual, envelope, body, bodystructure, pop3_uidl, pop3_order, .. } =
-            self.found.mailbox.fetch_facts(self.uid, wanted)?;
+        let Facts {
+            guid,
+            size_physical,
+            size_virtual,
+            envelope,
+            body,
+            bodystructure,
+            pop3_uidl,
+            pop3_order,
+            ..
+        } = self.found.mailbox.fetch_facts(self.uid, wanted)?;
         let number = |number: Option<u64>| number.map(|number| number.to_string());
-        let bytes = |bytes: Option<Arc<[u8]>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let bytes =
+            |bytes: Option<Arc<[u8]>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
         let value = match wanted {
             Wanted::GUID => text(guid),
@@ -224,9 +234,9 @@ impl<'a> Message<'a> {
         let header = self.header()?;
         let fields = Fields::new(&header).filter(|field| field.is(name.as_bytes()));
         let values: Vec<Vec<u8>> = match filter {
-            Some("utf8") => fields
-                .map(|field| encoded_word::decode(&field.value_oneline()).into_bytes())
-                .collect(),
+            Some("utf8") => {
+                fields.map(|field| encoded_word::decode(&field.value_oneline()).into_bytes()).collect()
+            }
             _ => fields.map(|field| field.value_lf().into_owned()).collect(),
         };
         let joined = values.join(&b'\n');

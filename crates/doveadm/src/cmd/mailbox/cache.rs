@@ -130,7 +130,9 @@ pub(crate) fn remove(cx: &mut Context, args: &Args) -> Outcome {
                         print_row(job, &[&name, &uid.to_string(), "ok"]);
                     }
                 }
-                Err(error) => job.fail(format_args!("Mailbox {name}: Removing from the cache failed"), &error),
+                Err(error) => {
+                    job.fail(format_args!("Mailbox {name}: Removing from the cache failed"), &error)
+                }
             }
             Ok(())
         })

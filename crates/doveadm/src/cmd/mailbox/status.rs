@@ -34,9 +34,14 @@ pub(crate) fn status(cx: &mut Context, args: &Args) -> Outcome {
     let named = args.list("field").join(" ");
     let (fields, masks) = match (named.as_str(), args.text("fieldstr")) {
         ("", Some(fields)) => (fields, args.list("mailbox-mask").to_vec()),
-        (fields, first) => {
-            (fields, first.into_iter().chain(args.list("mailbox-mask").iter().map(String::as_str)).map(str::to_owned).collect())
-        }
+        (fields, first) => (
+            fields,
+            first
+                .into_iter()
+                .chain(args.list("mailbox-mask").iter().map(String::as_str))
+                .map(str::to_owned)
+                .collect(),
+        ),
     };
     if masks.is_empty() {
         return Err(help("mailbox status"));

@@ -21,9 +21,8 @@ pub(crate) fn update(cx: &mut Context, args: &Args) -> Outcome {
         return Err(Failure::Fatal("min_first_recent_uid > min_next_uid".into(), status::DATA));
     }
     whose.each(cx, &mut |job, user| {
-        let updated = user
-            .open_mailbox(name, OpenMode::ReadWrite)
-            .and_then(|mut mailbox| mailbox.update(&update));
+        let updated =
+            user.open_mailbox(name, OpenMode::ReadWrite).and_then(|mut mailbox| mailbox.update(&update));
         if let Err(error) = updated {
             job.fail(format_args!("Cannot update {name}"), &error);
         }

@@ -5,9 +5,8 @@ use super::{Arg, Leaf, Term};
 use crate::context::{Failure, Outcome, status};
 
 pub(super) fn check(args: &[Arg], command: &str) -> Outcome {
-    let refused = |text: &str| {
-        Err(Failure::Fatal(format!("{command}: To avoid accidents, {text}"), status::USAGE))
-    };
+    let refused =
+        |text: &str| Err(Failure::Fatal(format!("{command}: To avoid accidents, {text}"), status::USAGE));
     if !names_mailbox(args) {
         return refused("search query must contain MAILBOX in all search branches");
     }
@@ -20,10 +19,7 @@ pub(super) fn check(args: &[Arg], command: &str) -> Outcome {
 }
 
 fn is_mailbox(arg: &Arg) -> bool {
-    matches!(
-        arg.term,
-        Term::Leaf(Leaf::Mailbox(_) | Leaf::MailboxGlob(_) | Leaf::MailboxGuid(_))
-    )
+    matches!(arg.term, Term::Leaf(Leaf::Mailbox(_) | Leaf::MailboxGlob(_) | Leaf::MailboxGuid(_)))
 }
 
 /// One of these is a mailbox, or there are ORs with a mailbox in all their branches.

@@ -71,7 +71,11 @@ impl SearchQuery {
 
     fn parse_at(words: &[String], now: i64) -> Result<Self, String> {
         let (written, oldest_only) = parse::Parser::new(words, now).all()?;
-        Ok(Self { root: Expr::of(&Arg { not: false, term: written.clone() }, false), written: list(written), oldest_only })
+        Ok(Self {
+            root: Expr::of(&Arg { not: false, term: written.clone() }, false),
+            written: list(written),
+            oldest_only,
+        })
     }
 
     /// A query for mailboxes only: names and patterns, any of them.

@@ -32,7 +32,14 @@ enum Next {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(words: &'a [String], now: i64) -> Self {
-        Self { words: words.iter().peekable(), now, depth: 0, within: 0, oldest_only: false, key: String::new() }
+        Self {
+            words: words.iter().peekable(),
+            now,
+            depth: 0,
+            within: 0,
+            oldest_only: false,
+            key: String::new(),
+        }
     }
 
     /// The whole query, and whether OLDESTONLY is in it.
@@ -214,7 +221,9 @@ impl<'a> Parser<'a> {
     fn modseq(&mut self) -> Parsed<Query> {
         let mut text = self.string()?;
         if let Some(name) = text.to_ascii_lowercase().strip_prefix("/flags/") {
-            if name.starts_with('\\') && !matches!(name, "\\answered" | "\\deleted" | "\\draft" | "\\flagged" | "\\seen") {
+            if name.starts_with('\\')
+                && !matches!(name, "\\answered" | "\\deleted" | "\\draft" | "\\flagged" | "\\seen")
+            {
                 return Err("Invalid MODSEQ system flag".to_owned());
             }
             let kind = self.string()?.to_ascii_lowercase();

@@ -53,11 +53,11 @@ impl Leaf {
         let decided = |yes: bool| if yes { Query::All } else { Query::None };
         match self {
             Self::Mailbox(wanted) => decided(is_mailbox(place.name, wanted)),
-            Self::MailboxGlob(pattern) => {
-                decided(Pattern::new(pattern, place.separator).matches(place.name))
-            }
+            Self::MailboxGlob(pattern) => decided(Pattern::new(pattern, place.separator).matches(place.name)),
             Self::MailboxGuid(guid) => decided(place.guid == guid),
-            Self::Sequences(numbers) => Query::Uids(place.view.uids_of(&sequences(numbers, place.view.len()))),
+            Self::Sequences(numbers) => {
+                Query::Uids(place.view.uids_of(&sequences(numbers, place.view.len())))
+            }
             Self::Uids(numbers) => Query::Uids(uids(numbers, place.view.last_uid())),
             Self::Key(query) => query.clone(),
         }

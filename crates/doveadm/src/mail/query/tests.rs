@@ -50,15 +50,18 @@ fn keys_become_conditions() {
         ("modseq 7", Query::ModSeq(ModSeq(7))),
         ("guid g", Query::Guid("g".into())),
         ("$", Query::None),
-        ("not ( seen deleted )", Query::Or(vec![
-            not(Query::Flags(Flags::SEEN)),
-            not(Query::Flags(Flags::DELETED)),
-        ])),
-        ("seen or deleted or draft", Query::Or(vec![
-            Query::Flags(Flags::SEEN),
-            Query::Flags(Flags::DELETED),
-            Query::Flags(Flags::DRAFT),
-        ])),
+        (
+            "not ( seen deleted )",
+            Query::Or(vec![not(Query::Flags(Flags::SEEN)), not(Query::Flags(Flags::DELETED))]),
+        ),
+        (
+            "seen or deleted or draft",
+            Query::Or(vec![
+                Query::Flags(Flags::SEEN),
+                Query::Flags(Flags::DELETED),
+                Query::Flags(Flags::DRAFT),
+            ]),
+        ),
     ] {
         assert_eq!(resolved(line), expected, "{line}");
     }
@@ -88,10 +91,11 @@ fn numbers_are_those_of_the_mailbox() {
         ("uid 2,4:3", vec![(2, 4)]),
     ] {
         let place = Place { name: "INBOX", separator: '/', guid: "", view: &view };
-        let expected: base::UidSet = expected.into_iter().fold(base::UidSet::new(), |mut set, (first, last)| {
-            set.insert_range(uid(first), uid(last));
-            set
-        });
+        let expected: base::UidSet =
+            expected.into_iter().fold(base::UidSet::new(), |mut set, (first, last)| {
+                set.insert_range(uid(first), uid(last));
+                set
+            });
         assert_eq!(parse(line).unwrap().at(&place), Query::And(vec![Query::Uids(expected)]), "{line}");
     }
 }
