@@ -59,7 +59,7 @@ fn parse(text: &str, mode: FlagMode) -> Outcome<FlagChange> {
             continue;
         }
         match Flags::from_name(word) {
-            Some(flag) => change.flags = change.flags | flag,
+            Some(flag) => change.flags |= flag,
             // A session's flag, which nobody can set.
             None if word.eq_ignore_ascii_case("\\recent") => {}
             None => return Err(Failure::fatal(format_args!("Invalid system flag: {word}"))),

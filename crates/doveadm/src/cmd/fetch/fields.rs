@@ -29,7 +29,7 @@ pub(super) enum Field {
     Text,
     TextUtf8,
     /// `hdr.<name>[.<filter>]`
-    HeaderField {
+    NamedHeader {
         name: String,
         filter: Option<String>,
     },
@@ -94,7 +94,7 @@ fn one(name: String) -> Outcome<(String, Field)> {
             Some((name, filter)) => (name, Some(filter.to_owned())),
             None => (rest, None),
         };
-        Field::HeaderField { name: name.to_owned(), filter }
+        Field::NamedHeader { name: name.to_owned(), filter }
     } else if let Some(rest) = name.strip_prefix("body.") {
         Field::Section { section: section(rest)?, decoded: false }
     } else if let Some(rest) = name.strip_prefix("binary.") {
@@ -171,7 +171,7 @@ mod tests {
     fn headers_and_sections() {
         let field = |text: &str| parse(text).unwrap().remove(0).1;
         let filter = Some("address_name.utf8".to_owned());
-        assert_eq!(field("hdr.From.address_name.utf8"), Field::HeaderField { name: "from".into(), filter });
+        assert_eq!(field("hdr.From.address_name.utf8"), Field::NamedHeader { name: "from".into(), filter });
         let section = Section::parse(b"1.2.mime", None).unwrap();
         assert_eq!(field("binary.1.2.MIME"), Field::Section { section, decoded: true });
         let section = Section::parse(b"header.fields", Some(vec![b"a".to_vec(), b"b".to_vec()])).unwrap();

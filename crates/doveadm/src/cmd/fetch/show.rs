@@ -99,7 +99,7 @@ impl<'a> Message<'a> {
                 let (mut reader, parts) = self.open()?;
                 job.print(text::preview(&mut *reader, &parts)?);
             }
-            Field::HeaderField { name, filter } => {
+            Field::NamedHeader { name, filter } => {
                 let value = self.header_field(job, name, filter.as_deref())?;
                 job.print(value);
             }
