@@ -9,7 +9,7 @@ pub mod input;
 pub mod list;
 pub mod login;
 pub mod namespace;
-mod pattern;
+pub mod pattern;
 pub mod user;
 
 pub use input::{MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType, UserSettings};

@@ -1,5 +1,10 @@
 //! Patterns of LIST (RFC 3501 §6.3.8): `*` matches anything, `%` anything within a level.
 
+/// Whether a mailbox name fits a pattern of LIST.
+pub fn fits(name: &str, pattern: &str, separator: char) -> bool {
+    Pattern::new(pattern, separator).matches(name)
+}
+
 /// One pattern.
 pub struct Pattern<'a> {
     text: &'a str,

@@ -48,16 +48,21 @@ pub fn parse(value: &[u8]) -> Option<SentDate> {
     if words.cursor.peek().is_some_and(is_time_separator) {
         words.expect(is_time_separator)?;
         // A leap second counts as the one before it.
-        second = number(&words.next()?, 2, 2)?.min(if minute == 59 { 59 } else { 99 });
+        second = number(&words.next()?, 2, 2)?;
+        second = if second == 60 { 59 } else { second };
     }
     let zone_minutes = match words.next_or_end()? {
         Some(zone) => zone_minutes(&zone),
         None => 0,
     };
-    let days = days_before(year, month as i64) + day - 1;
+    let first = days_before(year, month as i64);
+    let last = days_before(year + (month as i64 + 1) / 12, (month as i64 + 1) % 12);
+    let exists = (1..=last - first).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let days = first + day - 1;
     let local = days * 86_400 + hour * 3600 + minute * 60 + second;
     // 2.3 takes this very second for an error.
-    (local != -1).then(|| SentDate { unix_secs: local - i64::from(zone_minutes) * 60, zone_minutes })
+    (exists && local != -1)
+        .then(|| SentDate { unix_secs: local - i64::from(zone_minutes) * 60, zone_minutes })
 }
 
 struct Words<'a> {
@@ -153,7 +158,7 @@ mod tests {
         check("1 Mar 24 00.00", Some((1_709_251_200, 0)));
         check("29 Feb 2024 23:59:60 (leap) Z", Some((1_709_251_199, 0)));
         check("Fri, 1 March 1996 9:05 -0800 (PST)", Some((825_699_900, -480)));
-        check("31 Feb 2021 00:00 b", Some((1_614_722_400, 120)));
+        check("3 Mar 2021 00:00 b", Some((1_614_722_400, 120)));
         check("1 Jan 70 00:00 T", Some((25_200, -420)));
         check("1 Jan 2000 00:00 nonsense", Some((946_684_800, 0)));
         check("1 Jan 2000 00:00:00 PDT", Some((946_710_000, -420)));
@@ -171,6 +176,10 @@ mod tests {
             "1-Jan-2024 00:00",
             "1 Jan 2024",
             "1 Jan 2024 00:0",
+            "31 Feb 2021 00:00",
+            "0 Mar 2021 00:00",
+            "1 Mar 2021 24:00",
+            "1 Mar 2021 00:00:61",
             "1 Jan 2024 00:00 (open",
             "\u{ff}",
         ] {

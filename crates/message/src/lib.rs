@@ -12,7 +12,7 @@
 
 pub mod address;
 pub mod bodystructure;
-mod casefold;
+pub mod casefold;
 pub mod charset;
 pub mod crlf;
 pub mod date;
@@ -24,6 +24,7 @@ pub mod html2text;
 mod html_entities;
 pub mod imap_string;
 pub mod limits;
+pub mod message_id;
 pub mod params;
 mod parse;
 mod part;
@@ -32,6 +33,7 @@ pub mod rfc822;
 pub mod search;
 pub mod section;
 pub mod snippet;
+pub mod subject;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};

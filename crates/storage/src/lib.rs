@@ -8,13 +8,16 @@ pub mod api;
 pub mod error;
 pub mod facts;
 mod layout;
+pub mod limits;
 pub mod location;
 pub mod maildir;
 pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
+pub mod sort;
 mod subscriptions;
+pub mod thread;
 
 pub use index::{fs, view};
 

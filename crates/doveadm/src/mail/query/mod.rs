@@ -11,6 +11,7 @@ pub(crate) use resolve::Place;
 use base::ModSeq;
 use mail_user::Pattern;
 use storage::search::Query;
+use storage::thread::Algorithm;
 
 use crate::context::{Failure, Outcome};
 
@@ -49,6 +50,8 @@ enum Leaf {
     Sequences(Numbers),
     Uids(Numbers),
     Key(Query),
+    /// Some message of its thread fits all of these.
+    InThread(Algorithm, Vec<Arg>),
 }
 
 /// Ranges of numbers; `None` is `*`.

@@ -2,6 +2,7 @@
 //! and `)` are words of their own, OR stands between its sides.
 
 use storage::search::{DateKind, Query};
+use storage::thread::Algorithm;
 use storage::view::Flags;
 
 use super::date::{self, Side};
@@ -159,7 +160,8 @@ impl<'a> Parser<'a> {
             "TEXT" => Query::Text(self.string()?),
             "MODSEQ" => self.modseq()?,
             "GUID" | "X-GUID" => Query::Guid(self.string()?),
-            "MIMEPART" | "INTHREAD" => return Err(format!("{key} isn't supported yet")),
+            "MIMEPART" => return Err("MIMEPART isn't supported yet".to_owned()),
+            "INTHREAD" => return self.in_thread(),
             key if key.starts_with(|c: char| c == '*' || c.is_ascii_digit()) => {
                 let numbers = numbers(key).ok_or("Invalid messageset")?;
                 return Ok(leaf(Leaf::Sequences(numbers)));
@@ -167,6 +169,16 @@ impl<'a> Parser<'a> {
             key => self.date_key(key)?,
         };
         Ok(leaf(Leaf::Key(query)))
+    }
+
+    fn in_thread(&mut self) -> Parsed<Arg> {
+        let algorithm = match self.string()?.to_ascii_uppercase().as_str() {
+            "ORDEREDSUBJECT" => Algorithm::OrderedSubject,
+            "REFERENCES" => Algorithm::References,
+            "REFS" => Algorithm::Refs,
+            _ => return Err("Unknown thread algorithm".to_owned()),
+        };
+        Ok(leaf(Leaf::InThread(algorithm, vec![self.inner()?])))
     }
 
     fn date_key(&mut self, key: &str) -> Parsed<Query> {
@@ -252,8 +264,8 @@ pub(super) fn mailbox(name: String) -> Leaf {
 fn flag(key: &str) -> Option<Query> {
     let not = |query| Query::Not(Box::new(query));
     Some(match key {
-        // All formats keep a save date.
-        "ALL" | "SAVEDATESUPPORTED" => Query::All,
+        "ALL" => Query::All,
+        "SAVEDATESUPPORTED" => Query::SaveDateSupported,
         "ANSWERED" => Query::Flags(Flags::ANSWERED),
         "UNANSWERED" => not(Query::Flags(Flags::ANSWERED)),
         "DELETED" => Query::Flags(Flags::DELETED),

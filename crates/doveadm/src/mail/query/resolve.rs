@@ -60,6 +60,10 @@ impl Leaf {
             }
             Self::Uids(numbers) => Query::Uids(uids(numbers, place.view.last_uid())),
             Self::Key(query) => query.clone(),
+            Self::InThread(algorithm, args) => {
+                let parts = args.iter().map(|arg| Expr::of(arg, false).at(place)).collect();
+                Query::InThread(*algorithm, Box::new(Query::And(parts)))
+            }
         }
     }
 }
