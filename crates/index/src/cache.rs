@@ -234,6 +234,14 @@ impl Cache {
         }
     }
 
+    /// Decides about a field by name (`doveadm mailbox cache decision`); a name that nobody knows is left
+    /// out. [`flush_decisions`](Self::flush_decisions) writes it.
+    pub fn decide(&mut self, name: &str, want: Want, last_used: u32) {
+        if let Some(id) = self.registry.find(name) {
+            self.registry.decide(id, want, last_used);
+        }
+    }
+
     /// The file's `file_seq`, if there is a file and it has been opened.
     pub fn file_seq(&self) -> Option<u32> {
         self.open.as_ref().map(|open| open.header.file_seq)

@@ -16,4 +16,5 @@ pub use input::{MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType
 pub use list::{ListEntry, ListOptions, Node};
 pub use login::{LoggedIn, Login, Variables, host_name};
 pub use namespace::Namespace;
+pub use pattern::Pattern;
 pub use user::MailUser;

@@ -26,8 +26,8 @@ pub mod thread;
 pub use index::{fs, view};
 
 pub use api::{
-    Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,
-    SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+    CacheDecision, CacheField, Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MailboxUpdate,
+    MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
 };
 pub use compress::Compression;
 pub use error::{Error, ErrorKind, Result};

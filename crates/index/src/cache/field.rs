@@ -346,6 +346,17 @@ impl Registry {
         }
     }
 
+    /// Decides about a field, whatever was decided before; what the settings force stays.
+    pub(super) fn decide(&mut self, id: FieldId, want: Want, last_used: u32) {
+        let field = self.field_mut(id);
+        if !field.decision.forced {
+            field.decision = Decision::of(want);
+            field.last_used = last_used;
+            field.dirty = true;
+            self.write_pending = true;
+        }
+    }
+
     pub(super) fn forget_file(&mut self) {
         self.file_order.clear();
         for field in &mut self.fields {

@@ -44,7 +44,7 @@ settings! { Root from super::login::END;
     /// Size from which attachments are stored apart.
     MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL, NO_EFFECT_YET;
     /// How `$HasAttachment` is found out.
-    MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL;
     /// Dictionary for mailbox attributes.
     MAIL_ATTRIBUTE_DICT: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
     /// Messages to read ahead.

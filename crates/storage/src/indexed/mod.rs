@@ -5,6 +5,7 @@
 //! Locks are always taken in this order: the work mutex, the driver's guard (the uidlist's or the mbox's
 //! lock), the index's log.
 
+mod admin;
 mod cached;
 mod content;
 mod delta;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use base::{Guid, Logger, Uid, UidSet};
 use index::{Index, Locked, Transaction};
 
-use crate::api::{MessageFile, MessageReader, SaveBatch, SyncMode};
+use crate::api::{MailboxUpdate, MessageFile, MessageReader, SaveBatch, SyncMode};
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::fs::Fs;
@@ -106,6 +107,15 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
 
     /// Starts saving.
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch>;
+
+    /// Changes the mailbox's identity as the store has it, and adds to `tx` what the index is to have.
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        guard: &Self::Guard,
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()>;
 
     /// See [`Mailbox::message_file`](crate::Mailbox::message_file).
     fn message_file(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {

@@ -14,5 +14,6 @@ mod storage;
 mod sync;
 mod uidlist;
 mod uidvalidity;
+mod update;
 
 pub use storage::MaildirStorage;

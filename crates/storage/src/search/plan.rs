@@ -154,6 +154,7 @@ fn sorted(queries: &[Query], view: &View, needs: &mut Needs) -> Vec<Plan> {
 fn date_kind(query: &Query) -> Option<DateKind> {
     match query {
         Query::Before(kind, _) | Query::On(kind, _) | Query::Since(kind, _) => Some(*kind),
+        Query::BeforeTime(kind, _) | Query::SinceTime(kind, _) => Some(*kind),
         Query::Older(_) | Query::Younger(_) => Some(DateKind::Received),
         Query::SaveDateSupported => Some(DateKind::Saved),
         _ => None,
