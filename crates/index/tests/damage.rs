@@ -210,3 +210,16 @@ fn nothing_is_written_to_a_log_that_somebody_gave_up() {
     assert_eq!(show(home.open().view()), show(index.view()));
     assert_eq!(index.view().len(), 4);
 }
+
+#[test]
+fn a_log_with_everything_makes_up_for_a_damaged_index_file() {
+    let home = Home::new();
+    let mut index = home.filled(30);
+    index.lock().unwrap().rewrite().unwrap();
+    let text = show(index.view());
+    let bytes = fs::read(home.path("dovecot.index")).unwrap();
+    for size in 0..bytes.len() {
+        fs::write(home.path("dovecot.index"), &bytes[..size]).unwrap();
+        assert_eq!(show(home.open().view()), text, "cut at {size}");
+    }
+}
