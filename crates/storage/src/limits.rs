@@ -10,3 +10,6 @@ pub const SEARCH_OPEN_MAX: usize = 64;
 
 /// So many messages must wait before another thread is worth its start.
 pub const SEARCH_WAITING_PER_THREAD: usize = 4;
+
+/// Stack of such a thread. Queries nest no deeper than protocols let them, and nothing else recurses.
+pub const SEARCH_STACK_BYTES: usize = 1 << 20;
