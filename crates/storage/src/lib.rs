@@ -5,15 +5,20 @@
 //! known of a message), [`error`], then the driver [`maildir`].
 
 pub mod api;
+pub mod dbox;
 pub mod error;
 pub mod facts;
 mod layout;
+pub mod limits;
 pub mod location;
 pub mod maildir;
+pub mod mbox;
 pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
+pub mod source;
+pub mod stored;
 mod subscriptions;
 
 pub use index::{fs, view};
