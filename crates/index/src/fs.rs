@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -175,6 +175,18 @@ impl Fs {
                 Err(io::Error::from_raw_os_error(28))
             }
             _ => file.write_all(bytes),
+        }
+    }
+
+    /// Writes all bytes at `offset`, wherever the file's position is.
+    pub fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let allowed = self.ask("pwrite", path, bytes.len())?;
+        match bytes.get(..allowed) {
+            Some(part) if allowed < bytes.len() => {
+                file.write_all_at(part, offset)?;
+                Err(io::Error::from_raw_os_error(28))
+            }
+            _ => file.write_all_at(bytes, offset),
         }
     }
 

@@ -2,6 +2,7 @@
 //! The difference between a session's snapshot and the newest one is its untagged EXPUNGE, EXISTS
 //! and FETCH responses. Messages live in chunks that a changed snapshot copies only where it differs.
 
+mod columns;
 mod diff;
 mod edit;
 mod flags;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use base::{ModSeq, Seq, SeqSet, Uid, UidSet, UidValidity};
 
+pub use columns::{Column, Columns, ExtId};
 pub use diff::Changes;
 pub use edit::Edit;
 pub use flags::{Flags, KeywordSet};
@@ -25,10 +27,34 @@ pub struct Record {
     pub uid: Uid,
     /// System flags; `\Recent` belongs to a session and is never here.
     pub flags: Flags,
+    /// What the index keeps beside the flags for the driver: [`Record::DIRTY`], [`Record::BACKEND`].
+    pub bits: u8,
     /// Indexes into [`View::keywords`].
     pub keywords: KeywordSet,
-    /// When it last changed; zero while the driver tracks none.
+    /// When it last changed; zero while none is tracked. [`View::modseq`] is what a client sees.
     pub modseq: ModSeq,
+}
+
+impl Record {
+    /// Changed in the index, but not yet in the mail store.
+    pub const DIRTY: u8 = 0x80;
+    /// The driver's own.
+    pub const BACKEND: u8 = 0x40;
+    /// All of [`bits`](Self::bits) that is stored.
+    pub const BITS: u8 = Self::DIRTY | Self::BACKEND;
+
+    /// A message without flags.
+    pub const fn new(uid: Uid) -> Self {
+        Self { uid, flags: Flags::NONE, bits: 0, keywords: KeywordSet::new(), modseq: ModSeq(0) }
+    }
+}
+
+/// Some consecutive messages, and beside them what extensions hold for each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) records: Vec<Record>,
+    // Invariant: records.len() * columns.stride() bytes.
+    pub(crate) ext: Vec<u8>,
 }
 
 /// An immutable snapshot of a mailbox.
@@ -38,8 +64,9 @@ pub struct View {
     uid_next: Uid,
     highest_modseq: ModSeq,
     keywords: Arc<[Arc<str>]>,
+    columns: Arc<Columns>,
     // Invariant: UIDs ascend strictly through all chunks; no chunk is empty.
-    chunks: Vec<Arc<Vec<Record>>>,
+    chunks: Vec<Arc<Chunk>>,
     // Invariant: ends[i] is how many messages chunks 0..=i hold.
     ends: Vec<u32>,
 }
@@ -52,6 +79,7 @@ impl View {
             uid_next,
             highest_modseq: ModSeq(1),
             keywords: Arc::new([]),
+            columns: Arc::default(),
             chunks: Vec::new(),
             ends: Vec::new(),
         }
@@ -99,7 +127,7 @@ impl View {
 
     /// The UID of the last message: what `UID *` means. `None` if there is none.
     pub fn last_uid(&self) -> Option<Uid> {
-        self.chunks.last().and_then(|chunk| chunk.last()).map(|record| record.uid)
+        self.chunks.last().and_then(|chunk| chunk.records.last()).map(|record| record.uid)
     }
 
     /// The UID at a sequence number.
@@ -124,12 +152,12 @@ impl View {
         let index = seq.index() as u32;
         let at = self.ends.partition_point(|&end| end <= index);
         let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
-        self.chunks.get(at)?.get((index - start) as usize)
+        self.chunks.get(at)?.records.get((index - start) as usize)
     }
 
     /// All messages in order.
     pub fn records(&self) -> impl Iterator<Item = &Record> + '_ {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.chunks.iter().flat_map(|chunk| chunk.records.iter())
     }
 
     /// The messages of `uids` that are there, in order, with their sequence numbers.
@@ -173,6 +201,36 @@ impl View {
             as u32
     }
 
+    /// When a message last changed, as a client sees it: those that are not tracked changed at
+    /// [`highest_modseq`](Self::highest_modseq) for all anybody knows.
+    pub fn modseq(&self, record: &Record) -> ModSeq {
+        if record.modseq.0 == 0 { self.highest_modseq } else { record.modseq }
+    }
+
+    /// The extensions that have something for each message.
+    pub fn columns(&self) -> &Arc<Columns> {
+        &self.columns
+    }
+
+    /// What an extension holds for the message with a UID. `None` without the message or extension.
+    pub fn ext(&self, uid: Uid, id: ExtId) -> Option<&[u8]> {
+        let chunk = self.chunks.get(self.chunk_index(uid))?;
+        let at = chunk.records.binary_search_by_key(&uid, |record| record.uid).ok()?;
+        self.columns.get(id)?.of(&chunk.ext, at, self.columns.stride())
+    }
+
+    /// All messages in order, each with what an extension holds for it, which is empty without the
+    /// extension.
+    pub fn records_with(&self, id: ExtId) -> impl Iterator<Item = (&Record, &[u8])> + '_ {
+        let (column, stride) = (self.columns.get(id), self.columns.stride());
+        self.chunks.iter().flat_map(move |chunk| {
+            chunk.records.iter().enumerate().map(move |(at, record)| {
+                let bytes = column.and_then(|column| column.of(&chunk.ext, at, stride));
+                (record, bytes.unwrap_or_default())
+            })
+        })
+    }
+
     /// What happened between two snapshots of one mailbox.
     pub fn diff(old: &Self, new: &Self) -> Changes {
         diff::diff(old, new)
@@ -192,18 +250,23 @@ impl View {
 
     /// The position of `uid`, or where it would be.
     fn locate(&self, uid: Uid) -> Result<usize, usize> {
-        let at = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|record| record.uid < uid));
+        let at = self.chunk_index(uid);
         let start = if at == 0 { 0 } else { self.ends.get(at - 1).copied().unwrap_or(0) as usize };
         let Some(chunk) = self.chunks.get(at) else { return Err(start) };
-        match chunk.binary_search_by_key(&uid, |record| record.uid) {
+        match chunk.records.binary_search_by_key(&uid, |record| record.uid) {
             Ok(inner) => Ok(start + inner),
             Err(inner) => Err(start + inner),
         }
     }
 
     fn chunk_for(&self, uid: Uid) -> Option<&[Record]> {
-        let at = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|record| record.uid < uid));
-        self.chunks.get(at).map(|chunk| chunk.as_slice())
+        self.chunks.get(self.chunk_index(uid)).map(|chunk| chunk.records.as_slice())
+    }
+
+    /// The chunk that has `uid`, or would.
+    fn chunk_index(&self, uid: Uid) -> usize {
+        self.chunks
+            .partition_point(|chunk| chunk.records.last().is_some_and(|record| record.uid < uid))
     }
 
     fn records_from(&self, index: usize) -> impl Iterator<Item = (usize, &Record)> + '_ {
@@ -212,7 +275,7 @@ impl View {
         let chunks = self.chunks.get(at..).unwrap_or_default();
         chunks
             .iter()
-            .flat_map(|chunk| chunk.iter())
+            .flat_map(|chunk| chunk.records.iter())
             .skip(index - start.min(index))
             .zip(index..)
             .map(|(r, i)| (i, r))

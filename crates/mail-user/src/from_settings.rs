@@ -3,7 +3,7 @@
 use settings::key::{self, mailbox, namespace};
 use settings::vars::Expander;
 use settings::{Section, SectionKind, Settings};
-use storage::settings::FsyncMode;
+use storage::settings::{FsyncMode, LockMethod};
 use storage::{Error, MailSettings, Result};
 
 use crate::input::{Auto, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings};
@@ -50,7 +50,44 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
         maildir_broken_filename_sizes: settings.get(key::MAILDIR_BROKEN_FILENAME_SIZES),
         maildir_empty_new: settings.get(key::MAILDIR_EMPTY_NEW),
         hostname: hostname.to_owned(),
+        mail_index: index_of(settings),
+        mail_cache: cache_of(settings),
         ..MailSettings::default()
+    }
+}
+
+fn index_of(settings: &Settings) -> storage::settings::IndexSettings {
+    storage::settings::IndexSettings {
+        lock_method: match settings.get(key::LOCK_METHOD) {
+            "flock" => LockMethod::Flock,
+            "dotlock" => LockMethod::Dotlock,
+            _ => LockMethod::Fcntl,
+        },
+        rewrite_min_log_bytes: settings.get(key::MAIL_INDEX_REWRITE_MIN_LOG_BYTES),
+        rewrite_max_log_bytes: settings.get(key::MAIL_INDEX_REWRITE_MAX_LOG_BYTES),
+        log_rotate_min_size: settings.get(key::MAIL_INDEX_LOG_ROTATE_MIN_SIZE),
+        log_rotate_max_size: settings.get(key::MAIL_INDEX_LOG_ROTATE_MAX_SIZE),
+        log_rotate_min_age: settings.get(key::MAIL_INDEX_LOG_ROTATE_MIN_AGE),
+        log2_max_age: settings.get(key::MAIL_INDEX_LOG2_MAX_AGE),
+        ..Default::default()
+    }
+}
+
+fn cache_of(settings: &Settings) -> storage::settings::CacheSettings {
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    storage::settings::CacheSettings {
+        fields: settings.get(key::MAIL_CACHE_FIELDS).to_owned(),
+        always_fields: settings.get(key::MAIL_ALWAYS_CACHE_FIELDS).to_owned(),
+        never_fields: settings.get(key::MAIL_NEVER_CACHE_FIELDS).to_owned(),
+        min_mail_count: number(settings.get(key::MAIL_CACHE_MIN_MAIL_COUNT)),
+        unaccessed_field_drop: settings.get(key::MAIL_CACHE_UNACCESSED_FIELD_DROP),
+        record_size_max: number(settings.get(key::MAIL_CACHE_RECORD_MAX_SIZE)),
+        file_size_max: settings.get(key::MAIL_CACHE_MAX_SIZE),
+        purge_min_size: settings.get(key::MAIL_CACHE_PURGE_MIN_SIZE),
+        purge_delete_percentage: number(settings.get(key::MAIL_CACHE_PURGE_DELETE_PERCENTAGE)),
+        purge_continued_percentage: number(settings.get(key::MAIL_CACHE_PURGE_CONTINUED_PERCENTAGE)),
+        purge_header_continue_count: number(settings.get(key::MAIL_CACHE_PURGE_HEADER_CONTINUE_COUNT)),
+        ..Default::default()
     }
 }
 

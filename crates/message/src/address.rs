@@ -53,6 +53,21 @@ pub fn parse(value: &[u8], missing: Missing) -> Vec<Address> {
     reader.out
 }
 
+/// Reads the first address of one field's value, or the first mark of a group.
+pub fn first(value: &[u8], missing: Missing) -> Option<Address> {
+    let mut reader = Reader {
+        cursor: Cursor::new(value).keeping_comments().replacing_nul(),
+        text: Vec::new(),
+        address: Address::default(),
+        out: Vec::new(),
+        missing,
+    };
+    if reader.cursor.skip_lwsp() == Step::More {
+        reader.address();
+    }
+    reader.out.into_iter().next()
+}
+
 /// Reads one path as SMTP and Return-Path have it: `<local@domain>`, `<>`, or the same without
 /// angle brackets. `None` if it is malformed. The null path gives an empty address.
 pub fn parse_path(value: &[u8]) -> Option<Address> {

@@ -27,6 +27,11 @@ pub fn write(out: &mut Vec<u8>, parts: &Parts, extended: bool) {
     write_part(out, parts, PartId::ROOT, extended);
 }
 
+/// Whether BODY and BODYSTRUCTURE follow from the sizes alone (`TEXT_PLAIN_7BIT_ASCII` in the cache).
+pub fn is_plain(parts: &Parts) -> bool {
+    is_plain_ascii_text(parts.root())
+}
+
 /// Appends the structure of one part, without the parentheses around it.
 ///
 /// Recursion is bounded by [`limits::NESTED_PARTS_MAX`](crate::limits::NESTED_PARTS_MAX).

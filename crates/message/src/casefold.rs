@@ -5,7 +5,7 @@ use unicode_normalization::char::decompose_compatible;
 
 /// Appends `text` in upper case and decomposed. Folding pieces one by one gives the same as folding
 /// them together.
-pub(crate) fn fold(text: &str, out: &mut Vec<u8>) {
+pub fn fold(text: &str, out: &mut Vec<u8>) {
     let mut rest = text;
     while !rest.is_empty() {
         let ascii = rest.bytes().take_while(u8::is_ascii).count();

@@ -12,24 +12,29 @@
 
 pub mod address;
 pub mod bodystructure;
-mod casefold;
+pub mod casefold;
 pub mod charset;
 pub mod crlf;
+pub mod date;
 pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;
 pub mod header;
 pub mod imap_string;
 pub mod limits;
+pub mod message_id;
 pub mod params;
 mod parse;
 mod part;
 mod part_data;
+mod part_stored;
 pub mod rfc822;
 pub mod search;
 pub mod section;
+pub mod subject;
 pub mod transfer;
 
 pub use parse::{Options, Parser, Sink, parse, parse_reader};
 pub use part::{Part, PartFlags, PartId, Parts, Size};
 pub use part_data::PartData;
+pub use part_stored::BadParts;

@@ -25,6 +25,10 @@ pub const LINE_PIECE_BYTES: usize = 8192;
 /// Addresses taken from one header field; each costs about a hundred bytes.
 pub const ADDRESSES_MAX: usize = 50_000;
 
+/// Bytes of one Message-ID that is read word by word, because it has quotes or comments; keeps a field
+/// full of open comments from being read over and over.
+pub const MESSAGE_ID_BYTES_MAX: usize = 1000;
+
 /// Parameters taken from one `Content-Type` or `Content-Disposition`. A missing limit here was one
 /// of Dovecot 2.4.3's security fixes.
 pub const PARAMETERS_MAX: usize = 1000;

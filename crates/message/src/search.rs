@@ -82,52 +82,111 @@ const ADDRESS_FIELDS: [&[u8]; 4] = [b"From", b"To", b"Cc", b"Bcc"];
 /// # Errors
 /// Whatever `reader` gives.
 pub fn in_message(reader: impl Read, needle: &Needle, scope: Scope) -> io::Result<bool> {
-    let mut search = Search { needle, folded: Vec::new(), found: needle.len() == 0 };
-    if !search.found {
-        let mut decoded = Decoded::new(&mut search, scope == Scope::Text);
+    let found = all_in_message(reader, &[(needle, scope)], |_| false)?;
+    Ok(found == [true])
+}
+
+/// Which of the texts the message contains, in one reading. `is_enough` is asked whenever one more was
+/// found, and ends the reading early; so does having found them all.
+///
+/// # Errors
+/// Whatever `reader` gives.
+pub fn all_in_message(
+    reader: impl Read,
+    needles: &[(&Needle, Scope)],
+    is_enough: impl FnMut(&[bool]) -> bool,
+) -> io::Result<Vec<bool>> {
+    let with_headers = needles.iter().any(|(_, scope)| *scope == Scope::Text);
+    let keep = needles.iter().map(|(needle, _)| needle.len().saturating_sub(1)).max().unwrap_or(0);
+    let found: Vec<bool> = needles.iter().map(|(needle, _)| needle.len() == 0).collect();
+    let mut search =
+        Search { needles, folded: Vec::new(), keep, in_header: false, is_done: false, found, is_enough };
+    search.decide();
+    if !search.is_done {
+        let mut decoded = Decoded::new(&mut search, with_headers);
         parse_reader(reader, Options::default(), &mut decoded)?;
         decoded.into_inner();
+        search.look();
     }
     Ok(search.found)
 }
 
 /// Looks at text as it goes by; a text that lies across pieces is found.
-struct Search<'a> {
-    needle: &'a Needle,
-    /// The end of what came before, with the newest piece behind it, folded.
+struct Search<'a, F> {
+    needles: &'a [(&'a Needle, Scope)],
+    /// The end of what was looked at, and what comes behind it, folded.
     folded: Vec<u8>,
-    found: bool,
+    /// How much of the end may be the beginning of a text.
+    keep: usize,
+    /// Whether it is a header's.
+    in_header: bool,
+    is_done: bool,
+    found: Vec<bool>,
+    is_enough: F,
 }
 
-impl Search<'_> {
-    fn look(&mut self, text: &str) {
+impl<F: FnMut(&[bool]) -> bool> Search<'_, F> {
+    fn add(&mut self, text: &str) {
         fold(text, &mut self.folded);
-        self.found |= self.needle.finder.find(&self.folded).is_some();
-        let keep = self.folded.len().min(self.needle.len().saturating_sub(1));
+        if self.folded.len() >= LOOK_BYTES + self.keep {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let mut is_news = false;
+        for ((needle, scope), found) in self.needles.iter().zip(&mut self.found) {
+            if !*found
+                && (*scope == Scope::Text || !self.in_header)
+                && needle.finder.find(&self.folded).is_some()
+            {
+                (*found, is_news) = (true, true);
+            }
+        }
+        let keep = self.folded.len().min(self.keep);
         self.folded.drain(..self.folded.len() - keep);
+        if is_news {
+            self.decide();
+        }
+    }
+
+    fn decide(&mut self) {
+        self.is_done = self.found.iter().all(|found| *found) || (self.is_enough)(&self.found);
+    }
+
+    fn cut_off(&mut self) {
+        if !self.folded.is_empty() {
+            self.look();
+            self.folded.clear();
+        }
     }
 }
 
-impl TextSink for &mut Search<'_> {
+impl<F: FnMut(&[bool]) -> bool> TextSink for &mut Search<'_, F> {
     fn field(&mut self, _part: PartId, name: &str, value: &str) {
-        self.folded.clear();
-        self.look(name);
-        self.look(": ");
-        self.look(value);
+        self.cut_off();
+        self.in_header = true;
+        self.add(name);
+        self.add(": ");
+        self.add(value);
     }
 
     fn text(&mut self, _part: PartId, text: &str) {
-        self.look(text);
+        self.add(text);
     }
 
     fn cut(&mut self) {
-        self.folded.clear();
+        self.cut_off();
+        self.in_header = false;
     }
 
     fn is_done(&self) -> bool {
-        self.found
+        self.is_done
     }
 }
+
+/// Text is looked at in pieces of about this size, since lines are short and each look costs.
+const LOOK_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +233,25 @@ mod tests {
         ] {
             let found = in_message(MESSAGE.as_bytes(), &Needle::new(text), scope).unwrap();
             assert_eq!(found, want, "{scope:?} {text}");
+        }
+    }
+
+    #[test]
+    fn several_at_once() {
+        let needles = ["köln", "x-inner", "nowhere", "haystack"].map(Needle::new);
+        let both = [
+            (&needles[0], Scope::Body),
+            (&needles[1], Scope::Text),
+            (&needles[2], Scope::Text),
+            (&needles[3], Scope::Body),
+            (&needles[1], Scope::Body),
+        ];
+        let found = all_in_message(MESSAGE.as_bytes(), &both, |_| false).unwrap();
+        assert_eq!(found, [true, true, false, true, false]);
+        let long = format!("A: b\n\n{}needle{}", "x\n".repeat(30_000), "y".repeat(200_000));
+        for needle in ["x\r\nneedle", "x\nneedley", "yyyy", "b\nx"] {
+            let found = in_message(long.as_bytes(), &Needle::new(needle), Scope::Text).unwrap();
+            assert_eq!(found, needle != "b\nx" && !needle.contains('\r'), "{needle:?}");
         }
     }
 }

@@ -163,6 +163,17 @@ pub trait Mailbox: Send {
     /// What is `wanted` of one message, from the cheapest source.
     fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts>;
 
+    /// The same, and [`Facts::fields`]: the header fields of these names, in any case. A layer with a
+    /// cache answers from what it keeps for each name; here the header is read, once for everything.
+    fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
+        if names.is_empty() {
+            return self.fetch_facts(uid, wanted);
+        }
+        let mut facts = self.fetch_facts(uid, wanted | Wanted::HEADER)?;
+        facts.fill_from_header(wanted, names);
+        Ok(facts)
+    }
+
     /// Counts without taking a view into use: STATUS. Claims no `\Recent`.
     fn status(&mut self, items: StatusItems) -> Result<Status>;
 
@@ -238,6 +249,8 @@ pub struct SaveMeta {
     pub pop3_uidl: Option<String>,
     /// A place in POP3's listing to keep.
     pub pop3_order: Option<u32>,
+    /// A modification sequence that it is to have at least, for dsync.
+    pub modseq: Option<ModSeq>,
     /// A UID that is wanted, for dsync; used if it is above all others.
     pub uid: Option<Uid>,
     /// How many bytes will come, if known; lets the driver refuse early.

@@ -6,6 +6,9 @@ use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use message::date::SentDate;
+use message::header::{self, Fields};
+
 /// Which facts are wanted, combined with `|`.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wanted(pub u32);
@@ -38,6 +41,8 @@ impl Wanted {
     pub const BODY: Self = Self(1 << 10);
     /// [`Facts::bodystructure`].
     pub const BODYSTRUCTURE: Self = Self(1 << 11);
+    /// [`Facts::sent_date`].
+    pub const SENT_DATE: Self = Self(1 << 12);
 
     /// Whether all bits of `other` are in it.
     pub fn has(self, other: Self) -> bool {
@@ -86,10 +91,38 @@ pub struct Facts {
     pub body: Option<Arc<[u8]>>,
     /// IMAP's BODYSTRUCTURE.
     pub bodystructure: Option<Arc<[u8]>>,
+    /// What the first `Date` field says, Dovecot's `date.sent`; zero for none, or none that is a date.
+    pub sent_date: Option<SentDate>,
+    /// The header fields that [`Mailbox::fetch_fields`](crate::Mailbox::fetch_fields) was asked for,
+    /// as they stand in the message and in its order, without the empty line.
+    pub fields: Option<Arc<[u8]>>,
     /// The name of the message's file without directory and flags (`%f` of `pop3_uidl_format`).
     pub file_name: Option<Arc<str>>,
     /// A POP3 UIDL that was saved with the message and overrides `pop3_uidl_format`.
     pub pop3_uidl: Option<Arc<str>>,
     /// Its place in POP3's listing, where one was saved.
     pub pop3_order: Option<u32>,
+}
+
+impl Facts {
+    /// Takes `sent_date` and `fields` from [`header`](Self::header), as far as they are not known.
+    pub fn fill_from_header(&mut self, wanted: Wanted, names: &[&str]) {
+        let Some(whole) = self.header.clone() else { return };
+        if wanted.has(Wanted::SENT_DATE) && self.sent_date.is_none() {
+            let date = header::first(&whole, b"Date");
+            let date = date.and_then(|field| message::date::parse(&field.value_oneline()));
+            self.sent_date = Some(date.unwrap_or_default());
+        }
+        if !names.is_empty() && self.fields.is_none() {
+            let mut fields = Vec::new();
+            for field in
+                Fields::new(&whole).filter(|field| names.iter().any(|name| field.is(name.as_bytes())))
+            {
+                for piece in [field.name, field.middle, field.raw_value, field.line_end] {
+                    fields.extend_from_slice(piece);
+                }
+            }
+            self.fields = Some(fields.into());
+        }
+    }
 }

@@ -8,6 +8,7 @@ pub mod api;
 pub mod dbox;
 pub mod error;
 pub mod facts;
+mod indexed;
 mod layout;
 pub mod limits;
 pub mod location;
@@ -17,9 +18,11 @@ pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
+pub mod sort;
 pub mod source;
 pub mod stored;
 mod subscriptions;
+pub mod thread;
 
 pub use index::{fs, view};
 

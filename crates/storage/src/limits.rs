@@ -1,4 +1,4 @@
-//! How much of what lies in mail files is taken at once, with the reason for each number.
+//! How much is taken, kept or done at once, with the reason for each number.
 
 /// Bytes read at once from a mail file.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -27,6 +27,17 @@ pub const MBOX_FROM_BYTES_MAX: usize = 8192;
 
 /// Keywords taken from one mbox header. Dovecot's index has room for more, but no client uses so many.
 pub const MBOX_KEYWORDS_MAX: usize = 10_000;
+
+/// Threads of one process that read messages for searches, all sessions together, besides the threads
+/// of the sessions themselves. There are never more than the machine has cores.
+pub const SEARCH_THREADS_MAX: usize = 16;
+
+/// Messages of one search that are open and wait to be read: enough to keep the threads busy, and a
+/// small part of the descriptors that a process may have.
+pub const SEARCH_OPEN_MAX: usize = 64;
+
+/// So many messages must wait before another thread is worth its start.
+pub const SEARCH_WAITING_PER_THREAD: usize = 4;
 
 #[cfg(test)]
 pub(crate) mod tests {

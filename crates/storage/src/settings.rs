@@ -1,9 +1,11 @@
 //! The settings that storage obeys, as values of their own, so that this crate can be used and
 //! tested without a configuration file. `mail-user` fills them in from the parsed configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use index::FsyncMode;
+pub use index::cache::CacheSettings;
+pub use index::{FsyncMode, LockMethod, Settings as IndexSettings};
 
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
 #[derive(Clone, Debug)]
@@ -26,6 +28,10 @@ pub struct MailSettings {
     pub mail_temp_prefix: String,
     /// `mail_temp_scan_interval`: how often stale files in tmp/ are looked for.
     pub mail_temp_scan_interval: Duration,
+    /// `lock_method` and the `mail_index_*` settings; what else is in it follows from the others here.
+    pub mail_index: index::Settings,
+    /// The `mail_cache_*` settings.
+    pub mail_cache: index::cache::CacheSettings,
     /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
     pub mailbox_list_index: bool,
     /// `maildir_stat_dirs`: stat entries to tell directories from files.
@@ -42,6 +48,25 @@ pub struct MailSettings {
     pub hostname: String,
 }
 
+impl MailSettings {
+    /// What of it caches obey.
+    pub(crate) fn cache_settings(&self) -> index::cache::CacheSettings {
+        index::cache::CacheSettings { fsync: self.mail_fsync, ..self.mail_cache.clone() }
+    }
+
+    /// What of it indexes obey.
+    pub(crate) fn index_settings(&self) -> Arc<index::Settings> {
+        let timeout = self.mail_max_lock_timeout;
+        Arc::new(index::Settings {
+            fsync: self.mail_fsync,
+            lock_timeout: (!timeout.is_zero()).then_some(timeout),
+            dotlock_use_excl: self.dotlock_use_excl,
+            hostname: self.hostname.clone(),
+            ..self.mail_index.clone()
+        })
+    }
+}
+
 impl Default for MailSettings {
     /// Dovecot 2.3's defaults.
     fn default() -> Self {
@@ -55,6 +80,8 @@ impl Default for MailSettings {
             mail_save_crlf: false,
             mail_temp_prefix: ".temp.".to_owned(),
             mail_temp_scan_interval: Duration::from_secs(7 * 24 * 3600),
+            mail_index: index::Settings::default(),
+            mail_cache: index::cache::CacheSettings::default(),
             mailbox_list_index: true,
             maildir_stat_dirs: false,
             maildir_copy_with_hardlinks: true,

@@ -153,7 +153,13 @@ impl KeywordSet {
         })
     }
 
-    fn words(&self) -> &[u64] {
+    /// From 64 keywords each.
+    pub(crate) fn from_words(words: Vec<u64>) -> Self {
+        Self { repr: Repr::from_words(words) }
+    }
+
+    /// 64 keywords each; at least one word.
+    pub(crate) fn words(&self) -> &[u64] {
         match &self.repr {
             Repr::Few(word) => std::slice::from_ref(word),
             Repr::Many(words) => words,

@@ -9,12 +9,7 @@ fn view(uids: &[u32]) -> View {
 }
 
 fn record(uid: u32) -> Record {
-    Record {
-        uid: Uid::new(uid).unwrap(),
-        flags: Flags::NONE,
-        keywords: KeywordSet::new(),
-        modseq: ModSeq::default(),
-    }
+    Record::new(Uid::new(uid).unwrap())
 }
 
 fn uids(list: &[u32]) -> UidSet {

@@ -50,43 +50,43 @@ settings! { Root from super::login::END;
     /// Messages to read ahead.
     MAIL_PREFETCH_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
     /// Fields that are put into new caches.
-    MAIL_CACHE_FIELDS: Str = "flags", MAIL, NO_EFFECT_YET;
+    MAIL_CACHE_FIELDS: Str = "flags", MAIL;
     /// Fields that are always put into caches.
-    MAIL_ALWAYS_CACHE_FIELDS: Str = "", MAIL, NO_EFFECT_YET;
+    MAIL_ALWAYS_CACHE_FIELDS: Str = "", MAIL;
     /// Fields that are never put into caches.
-    MAIL_NEVER_CACHE_FIELDS: Str = "imap.envelope", MAIL, NO_EFFECT_YET;
+    MAIL_NEVER_CACHE_FIELDS: Str = "imap.envelope", MAIL;
     /// Server comment for METADATA.
     MAIL_SERVER_COMMENT: Str = "", MAIL, NO_EFFECT_YET;
     /// Administrator's address for METADATA.
     MAIL_SERVER_ADMIN: Str = "", MAIL, NO_EFFECT_YET;
     /// When a field that nobody reads is dropped from the cache.
-    MAIL_CACHE_UNACCESSED_FIELD_DROP: Time = "30 days", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_UNACCESSED_FIELD_DROP: Time = "30 days", MAIL, HIDDEN;
     /// Largest record in the cache.
-    MAIL_CACHE_RECORD_MAX_SIZE: Size = "64 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_RECORD_MAX_SIZE: Size = "64 k", MAIL, HIDDEN;
     /// Largest cache file.
-    MAIL_CACHE_MAX_SIZE: Size = "1 G", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_MAX_SIZE: Size = "1 G", MAIL, HIDDEN;
     /// Messages a mailbox needs before it gets a cache.
-    MAIL_CACHE_MIN_MAIL_COUNT: u64 = "0", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_MIN_MAIL_COUNT: u64 = "0", MAIL, HIDDEN;
     /// Smallest cache that is purged.
-    MAIL_CACHE_PURGE_MIN_SIZE: Size = "32 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_PURGE_MIN_SIZE: Size = "32 k", MAIL, HIDDEN;
     /// Share of deleted records that leads to a purge.
-    MAIL_CACHE_PURGE_DELETE_PERCENTAGE: u64 = "20", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_PURGE_DELETE_PERCENTAGE: u64 = "20", MAIL, HIDDEN;
     /// Share of continued records that leads to a purge.
-    MAIL_CACHE_PURGE_CONTINUED_PERCENTAGE: u64 = "200", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_PURGE_CONTINUED_PERCENTAGE: u64 = "200", MAIL, HIDDEN;
     /// Number of continued headers that leads to a purge.
-    MAIL_CACHE_PURGE_HEADER_CONTINUE_COUNT: u64 = "4", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_CACHE_PURGE_HEADER_CONTINUE_COUNT: u64 = "4", MAIL, HIDDEN;
     /// Least log to have been read before the index is rewritten.
-    MAIL_INDEX_REWRITE_MIN_LOG_BYTES: Size = "8 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_REWRITE_MIN_LOG_BYTES: Size = "8 k", MAIL, HIDDEN;
     /// Most log to have been read before the index is rewritten.
-    MAIL_INDEX_REWRITE_MAX_LOG_BYTES: Size = "128 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_REWRITE_MAX_LOG_BYTES: Size = "128 k", MAIL, HIDDEN;
     /// Size from which an old log is rotated.
-    MAIL_INDEX_LOG_ROTATE_MIN_SIZE: Size = "32 k", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_LOG_ROTATE_MIN_SIZE: Size = "32 k", MAIL, HIDDEN;
     /// Size from which any log is rotated.
-    MAIL_INDEX_LOG_ROTATE_MAX_SIZE: Size = "1 M", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_LOG_ROTATE_MAX_SIZE: Size = "1 M", MAIL, HIDDEN;
     /// Age from which a log is rotated.
-    MAIL_INDEX_LOG_ROTATE_MIN_AGE: Time = "5 mins", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_LOG_ROTATE_MIN_AGE: Time = "5 mins", MAIL, HIDDEN;
     /// Age at which a rotated log is removed.
-    MAIL_INDEX_LOG2_MAX_AGE: Time = "2 days", MAIL, NO_EFFECT_YET | HIDDEN;
+    MAIL_INDEX_LOG2_MAX_AGE: Time = "2 days", MAIL, HIDDEN;
     /// How often an idle mailbox is looked at when nothing notifies of changes.
     MAILBOX_IDLE_CHECK_INTERVAL: Time = "30 secs", MAIL;
     /// Longest keyword in bytes.
@@ -124,7 +124,7 @@ settings! { Root from super::login::END;
     /// Shows a shared INBOX as `INBOX` of its own.
     MAIL_SHARED_EXPLICIT_INBOX: bool = "no", MAIL, NO_EFFECT_YET;
     /// Locks for index files.
-    LOCK_METHOD: Enum = "fcntl:flock:dotlock", MAIL, NO_EFFECT_YET;
+    LOCK_METHOD: Enum = "fcntl:flock:dotlock", MAIL;
     /// Characters between user and detail of an address.
     RECIPIENT_DELIMITER: Str = "+", LDA | MAIL | QUOTA_STATUS | SUBMISSION, NO_EFFECT_YET;
     /// Template of POP3 unique ids.

@@ -1,213 +1,163 @@
-//! Flags and expunges: renames and unlinks of message files, made under the uidlist's lock so that no
+//! Flags and expunges: renames and unlinks of message files, made under the index's lock so that no
 //! scan of ours or Dovecot's takes a file that is being renamed for one that has gone.
 
 use std::io;
-use std::sync::Arc;
 
 use base::{Uid, UidSet};
+use index::Index;
 
-use crate::api::{FlagChange, FlagMode, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::join;
-use crate::view::{Flags, View};
+use crate::indexed::{Delta, Done};
+use crate::view::Flags;
 
+use super::driver::{Known, Maildir};
 use super::filename;
-use super::shared::{Shared, Work};
-use super::sync::finish_view;
+use super::names::{Names, Seen};
 use super::uidlist;
 
-impl Shared {
-    /// Changes the flags of those in `uids` that exist.
-    pub(super) fn store_flags(&self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>> {
-        let mut work = self.work();
-        self.check_keywords(change)?;
-        let lock = self.lock_uidlist()?;
-        self.sync_under(&mut work, &lock, SyncMode::Quick)?;
+/// How one file fared.
+enum Outcome {
+    Done(Seen, Vec<u8>),
+    Lost,
+    Refused,
+}
+
+impl Maildir {
+    /// Renames files as `deltas` want their flags.
+    pub(super) fn rename_all(&self, index: &Index, work: &mut Known, deltas: &[Delta]) -> Result<Done> {
         work.letters.refresh(self)?;
-        let letters = self.letters_of(&mut work, change)?;
+        for name in deltas.iter().flat_map(|delta| &delta.add_keywords) {
+            // Without a free letter the index alone keeps the keyword.
+            let _ = work.letters.find_or_add(name);
+        }
         // Names first: a letter in a file name must never be without one.
         work.letters.commit(self)?;
-        let mut known = self.before_own_change(&work);
-        let mut result = self.rename_all(&mut work, uids, change, letters);
-        if let Ok(lost) = &result
-            && !lost.is_empty()
-        {
-            // Somebody else renamed or removed them: look again, once.
-            let lost = lost.clone();
-            self.sync_under(&mut work, &lock, SyncMode::Full)?;
-            known = self.before_own_change(&work);
-            result = self.rename_all(&mut work, &lost, change, letters);
+        let known = work.dirs.before_own_change(self);
+        let mut names = self.names();
+        names.refresh(self, false)?;
+        let mut done = Done::default();
+        for delta in deltas {
+            let letters = |list: &[String]| {
+                list.iter().filter_map(|name| work.letters.find(name)).fold(0u32, |bits, at| bits | 1 << at)
+            };
+            let (add, remove) = (letters(&delta.add_keywords), letters(&delta.remove_keywords));
+            for uid in delta.uids.iter().filter(|uid| index.view().record(*uid).is_some()) {
+                let rename = |flags: Flags, bits: u32| (delta.flags(flags), bits & !remove | add);
+                self.one(index, work, &mut names, uid, &mut done, |candidate| self.rename(candidate, rename))?;
+            }
         }
-        self.own_change(&mut work, known);
-        drop(lock);
-        drop(work);
-        self.channel.wake();
-        result.map(|_| self.view())
+        drop(names);
+        work.dirs.own_change(self, known);
+        Ok(done)
     }
 
-    /// Removes those in `uids` that exist.
-    pub(super) fn expunge(&self, uids: &UidSet) -> Result<Arc<View>> {
-        let mut work = self.work();
-        let lock = self.lock_uidlist()?;
-        self.sync_under(&mut work, &lock, SyncMode::Quick)?;
-        let mut known = self.before_own_change(&work);
-        let mut result = self.unlink_all(&mut work, uids);
-        if let Ok(lost) = &result
-            && !lost.is_empty()
-        {
-            let lost = lost.clone();
-            self.sync_under(&mut work, &lock, SyncMode::Full)?;
-            known = self.before_own_change(&work);
-            result = self.unlink_all(&mut work, &lost);
+    /// Unlinks files.
+    pub(super) fn unlink_all(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+        if uids.is_empty() {
+            return Ok(Done::default());
         }
-        self.own_change(&mut work, known);
+        let known = work.dirs.before_own_change(self);
+        let mut names = self.names();
+        names.refresh(self, false)?;
+        let mut done = Done::default();
+        for uid in uids.iter() {
+            self.one(index, work, &mut names, uid, &mut done, |(seen, name)| {
+                self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone()))
+            })?;
+        }
+        let gone = uids.iter().filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid)).collect();
+        names.remove(&gone);
+        drop(names);
+        work.dirs.own_change(self, known);
         if self.syncs() {
             // Without it a deleted message could come back after a crash; that alone is no failure.
             let _ = self.fs.sync_dir(&self.dir.join("cur"));
         }
-        drop(lock);
-        drop(work);
-        self.channel.wake();
-        result.map(|_| self.view())
+        Ok(done)
+    }
+
+    /// Tries `step` on each name that a message's file may have.
+    fn one(
+        &self,
+        index: &Index,
+        work: &Known,
+        names: &mut Names,
+        uid: Uid,
+        done: &mut Done,
+        step: impl Fn(&(Seen, Vec<u8>)) -> io::Result<(Seen, Vec<u8>)>,
+    ) -> Result<()> {
+        let candidates = names.candidates(index.view(), &work.letters, uid);
+        let mut outcome = Outcome::Lost;
+        for candidate in candidates {
+            match step(&candidate) {
+                Ok((seen, name)) => outcome = Outcome::Done(seen, name),
+                Err(error) if crate::fs::is_missing(&error) => continue,
+                Err(error) if is_refusal(&error) => outcome = Outcome::Refused,
+                Err(error) => return Err(Error::io("rename", self.file(candidate.0, &candidate.1), error)),
+            }
+            break;
+        }
+        match outcome {
+            Outcome::Lost => done.lost.insert(uid),
+            Outcome::Refused => done.refused.insert(uid),
+            Outcome::Done(seen, name) => {
+                if let Some(entry) = names.entry_mut(uid) {
+                    (entry.seen, entry.name) = (seen, name.into_boxed_slice());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(
+        &self,
+        (seen, name): &(Seen, Vec<u8>),
+        change: impl Fn(Flags, u32) -> (Flags, u32),
+    ) -> io::Result<(Seen, Vec<u8>)> {
+        let (flags, bits) = filename::flags(name);
+        let (flags, bits) = change(flags, bits);
+        let new = filename::with_flags(name, flags, bits);
+        let from = self.file(*seen, name);
+        if new == *name || *seen == Seen::New && flags.is_empty() && bits == 0 {
+            // Nothing to do, if it is there.
+            return match self.fs.stamp(&from)? {
+                Some(_) => Ok((*seen, name.clone())),
+                None => Err(io::ErrorKind::NotFound.into()),
+            };
+        }
+        self.fs.rename(&from, &join(&self.dir.join("cur"), &new))?;
+        Ok((Seen::Cur, new))
+    }
+
+    pub(super) fn file(&self, seen: Seen, name: &[u8]) -> std::path::PathBuf {
+        join(&self.dir.join(if seen == Seen::New { "new" } else { "cur" }), name)
     }
 
     /// Writes UIDLs into the uidlist, where Dovecot keeps them, too.
-    pub(super) fn save_pop3_uidls(&self, uidls: &[(Uid, String)]) -> Result<()> {
-        let mut work = self.work();
-        let lock = self.lock_uidlist()?;
-        self.sync_under(&mut work, &lock, SyncMode::Quick)?;
-        let mut state = self.state();
+    pub(super) fn write_uidls(&self, uidls: &[(Uid, String)]) -> Result<()> {
+        let mut names = self.names();
+        names.refresh(self, true)?;
         for (uid, uidl) in uidls {
-            let index = state.entries.binary_search_by_key(uid, |entry| entry.uid);
-            let Some(entry) = index.ok().and_then(|index| state.entries.get_mut(index)) else { continue };
+            let Some(entry) = names.entry_mut(*uid) else { continue };
             // Empty is short for "the file name".
             let is_name = uidl.as_bytes() == filename::base(&entry.name);
             let value = if is_name { "" } else { uidl.as_str() };
             entry.fields = uidlist::with_field(&entry.fields, b'P', value.as_bytes()).into();
         }
-        drop(state);
-        work.recreate = true;
-        self.sync_under(&mut work, &lock, SyncMode::Quick)
-    }
-
-    fn check_keywords(&self, change: &FlagChange) -> Result<()> {
-        let limit = self.settings.mail_max_keyword_length;
-        match change.keywords.iter().find(|name| name.is_empty() || name.len() > limit) {
-            Some(name) if name.is_empty() => Err(Error::BadRequest("Invalid keyword: ''".to_owned())),
-            Some(_) => Err(Error::BadRequest(format!("Keyword length too long (max {limit})"))),
-            None => Ok(()),
-        }
-    }
-
-    /// The letters for a change's keywords as bits.
-    fn letters_of(&self, work: &mut Work, change: &FlagChange) -> Result<u32> {
-        let mut letters = 0;
-        for name in &change.keywords {
-            let letter = match change.mode {
-                FlagMode::Remove => work.letters.find(name),
-                FlagMode::Add | FlagMode::Replace => {
-                    Some(work.letters.find_or_add(name).ok_or_else(too_many)?)
-                }
-            };
-            letters |= letter.map_or(0, |letter| 1 << letter);
-        }
-        Ok(letters)
-    }
-
-    /// Renames the files and updates the state; gives the UIDs whose files were not where they were.
-    fn rename_all(
-        &self,
-        work: &mut Work,
-        uids: &UidSet,
-        change: &FlagChange,
-        letters: u32,
-    ) -> Result<UidSet> {
-        let (mut lost, mut failure) = (UidSet::new(), None);
-        let mut state = self.state();
-        let mut edit = state.view.edit();
-        let mut unclaimed = UidSet::new();
-        for entry in state.entries.iter_mut().filter(|entry| uids.contains(entry.uid)) {
-            let (flags, old_letters) = filename::flags(&entry.name);
-            let (flags, letters) = apply(change, (flags, old_letters), letters);
-            let name = filename::with_flags(&entry.name, flags, letters);
-            if *name == *entry.name || (entry.in_new && flags.is_empty() && letters == 0) {
-                continue;
-            }
-            match self.fs.rename(&entry.path(&self.dir), &join(&self.dir.join("cur"), &name)) {
-                Ok(()) => {
-                    if entry.in_new {
-                        unclaimed.insert(entry.uid);
-                    }
-                    entry.name = name.into_boxed_slice();
-                    entry.in_new = false;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    lost.insert(entry.uid);
-                    continue;
-                }
-                Err(error) => {
-                    failure = Some(Error::io("rename", entry.path(&self.dir), error));
-                    break;
-                }
-            }
-        }
-        let changed: Vec<_> = state.entries.iter().filter(|entry| uids.contains(entry.uid)).collect();
-        let mut fresh = std::collections::HashMap::with_capacity(changed.len());
-        for entry in changed {
-            fresh.insert(entry.uid, self.record(work, &mut edit, entry.uid, &entry.name));
-        }
-        let differs = |uid: &base::Uid| edit.peek().record(*uid) != fresh.get(uid);
-        let differing: UidSet = uids_of(&fresh).iter().filter(differs).collect();
-        edit.update(&differing, |record| {
-            if let Some(new) = fresh.remove(&record.uid) {
-                *record = new;
-            }
-        });
-        unclaimed.iter().for_each(|uid| state.unclaimed.insert(uid));
-        finish_view(&mut state, edit, &work.header);
-        failure.map_or(Ok(lost), Err)
-    }
-
-    /// Unlinks the files and updates the state; gives the UIDs whose files were not where they were.
-    fn unlink_all(&self, work: &mut Work, uids: &UidSet) -> Result<UidSet> {
-        let (mut lost, mut failure, mut removed) = (UidSet::new(), None, UidSet::new());
-        let mut state = self.state();
-        for entry in state.entries.iter().filter(|entry| uids.contains(entry.uid)) {
-            match self.fs.unlink(&entry.path(&self.dir)) {
-                Ok(()) => {
-                    removed.insert(entry.uid);
-                    work.gone.insert(filename::base(&entry.name).to_vec());
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => lost.insert(entry.uid),
-                Err(error) => {
-                    failure = Some(Error::io("unlink", entry.path(&self.dir), error));
-                    break;
-                }
-            }
-        }
-        let mut edit = state.view.edit();
-        edit.remove(&removed);
-        state.entries.retain(|entry| !removed.contains(entry.uid));
-        finish_view(&mut state, edit, &work.header);
-        failure.map_or(Ok(lost), Err)
+        names.recreate = true;
+        let end = names.entries.len();
+        names.write(self, end)
     }
 }
 
-/// What 2.3 keeps in its index beyond the 26 letters has no place until the index is there.
-pub(super) fn too_many() -> Error {
-    Error::BadRequest("Too many keywords in the mailbox".to_owned())
-}
-
-fn apply(change: &FlagChange, old: (Flags, u32), letters: u32) -> (Flags, u32) {
-    match change.mode {
-        FlagMode::Add => (old.0 | change.flags, old.1 | letters),
-        FlagMode::Remove => (old.0 & !change.flags, old.1 & !letters),
-        FlagMode::Replace => (change.flags, letters),
-    }
-}
-
-fn uids_of(records: &std::collections::HashMap<base::Uid, crate::view::Record>) -> UidSet {
-    let mut uids: Vec<_> = records.keys().copied().collect();
-    uids.sort_unstable();
-    uids.into_iter().collect()
+/// The store cannot be changed now; the index can remember what was asked for.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
 }

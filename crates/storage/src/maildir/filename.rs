@@ -69,6 +69,11 @@ pub(crate) fn flags(name: &[u8]) -> (Flags, u32) {
     (flags, letters)
 }
 
+/// The numbers of the keyword letters in a set of bits.
+pub(crate) fn letters(bits: u32) -> impl Iterator<Item = usize> {
+    (0..KEYWORDS_MAX).filter(move |letter| bits >> letter & 1 == 1)
+}
+
 /// The name with other flags. Letters that are not known stay, all in the order of their codes, and
 /// so does whatever follows a comma.
 pub(crate) fn with_flags(name: &[u8], flags: Flags, letters: u32) -> Vec<u8> {

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::Stamp;
+use crate::view::{KeywordSet, View};
 use index::dotlock::Dotlock;
 
 use super::filename::KEYWORDS_MAX;
-use super::shared::Shared;
+use super::driver::Place;
 
 /// The letters' names as the file has them.
 #[derive(Clone, Debug, Default)]
@@ -21,14 +22,14 @@ pub(crate) struct Letters {
 
 impl Letters {
     /// Reads the file if it has changed.
-    pub(super) fn refresh(&mut self, shared: &Shared) -> Result<()> {
-        let path = shared.control_file("dovecot-keywords");
-        let stamp = shared.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
+    pub(super) fn refresh(&mut self, place: &Place) -> Result<()> {
+        let path = place.control_file("dovecot-keywords");
+        let stamp = place.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         if stamp == self.stamp && !self.changed {
             return Ok(());
         }
         let text = match stamp {
-            Some(_) => shared.read(&path)?.unwrap_or_default(),
+            Some(_) => place.read(&path)?.unwrap_or_default(),
             None => Vec::new(),
         };
         *self = Self { names: parse(&text), stamp, changed: false };
@@ -68,9 +69,15 @@ impl Letters {
         Some(free)
     }
 
-    /// Whether another keyword would fit.
-    pub(super) fn has_room(&self) -> bool {
-        self.names.len() < KEYWORDS_MAX || self.names.iter().any(Option::is_none)
+    /// The letter of each of a view's keywords, where it has one.
+    pub(super) fn of_view(&self, view: &View) -> Vec<Option<usize>> {
+        view.keywords().iter().map(|name| self.find(name)).collect()
+    }
+
+    /// The letters of a message's keywords as bits. Those beyond the letters stand in the index only.
+    pub(super) fn bits(&self, view: &View, set: &KeywordSet) -> u32 {
+        let letters = view.keyword_names(set).filter_map(|name| self.find(name));
+        letters.fold(0, |bits, letter| bits | 1 << letter)
     }
 
     /// All letters that have a name.
@@ -78,23 +85,23 @@ impl Letters {
         self.names.iter().enumerate().filter_map(|(letter, name)| Some((letter, name.as_deref()?)))
     }
 
-    /// Writes the file if names were added. The uidlist must be locked.
-    pub(super) fn commit(&mut self, shared: &Shared) -> Result<()> {
+    /// Writes the file if names were added. The uidlist or the index must be locked.
+    pub(super) fn commit(&mut self, place: &Place) -> Result<()> {
         if !self.changed {
             return Ok(());
         }
-        let path = shared.control_file("dovecot-keywords");
+        let path = place.control_file("dovecot-keywords");
         let mut lock_path = path.clone().into_os_string();
         lock_path.push(".lock");
-        // The uidlist's lock protects the file; a lock file that lies here is left from a crash.
-        let _ = shared.fs.unlink(Path::new(&lock_path));
-        let settings = shared.dotlock_settings();
-        let lock = Dotlock::open(&shared.fs, &path, &shared.permissions(), &settings, &shared.logger)?;
+        // The caller's lock protects the file; a lock file that lies here is left from a crash.
+        let _ = place.fs.unlink(Path::new(&lock_path));
+        let settings = place.dotlock_settings();
+        let lock = Dotlock::open(&place.fs, &path, &place.permissions, &settings, &place.logger)?;
         let text: String = self.iter().map(|(letter, name)| format!("{letter} {name}\n")).collect();
         lock.write(text.as_bytes()).map_err(|error| Error::io("write", lock_path.clone(), error))?;
         self.advance_mtime(&lock);
-        lock.replace(&path, shared.syncs())?;
-        self.stamp = shared.fs.stamp(&path).ok().flatten();
+        lock.replace(&path, place.syncs())?;
+        self.stamp = place.fs.stamp(&path).ok().flatten();
         self.changed = false;
         Ok(())
     }
@@ -157,6 +164,5 @@ mod tests {
         }
         assert_eq!(letters.find_or_add("one-more"), None);
         assert_eq!(letters.find_or_add("K7"), Some(7));
-        assert!(!letters.has_room());
     }
 }

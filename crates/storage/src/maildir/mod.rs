@@ -2,16 +2,17 @@
 //! layouts are in `docs/formats/maildir.md`.
 
 mod change;
+mod driver;
 mod filename;
 mod keywords;
-mod mailbox;
+mod names;
 mod read;
 mod save;
 mod scan;
-mod shared;
-
+mod state;
 mod storage;
 mod sync;
 mod uidlist;
 mod uidvalidity;
+
 pub use storage::MaildirStorage;

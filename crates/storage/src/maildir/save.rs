@@ -6,22 +6,24 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{Uid, UidValidity};
+use base::{Uid, UidSet, UidValidity};
+use index::dotlock::Dotlock;
+use index::{Locked, Origin, Transaction};
 
 use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::fs::join;
-use index::dotlock::Dotlock;
+use crate::indexed::{Resync, Shared, check_keywords};
 
+use super::driver::{Known, Maildir, Place};
 use super::filename;
-use super::shared::{Entry, Shared, Work};
-use super::sync::finish_view;
+use super::names::{Entry, Names, Seen};
 use super::uidlist;
 
 /// A batch for one Maildir.
 pub(crate) struct Batch {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Maildir>>,
     done: Vec<Pending>,
     current: Option<Writer>,
 }
@@ -43,40 +45,36 @@ struct Placed {
     path: PathBuf,
     name: Vec<u8>,
     fields: Vec<u8>,
-    in_new: bool,
+    seen: Seen,
 }
 
 impl Batch {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<Maildir>>) -> Self {
         Self { shared, done: Vec::new(), current: None }
     }
 
     fn temp(&self) -> (PathBuf, String) {
-        let name = filename::generate(&self.shared.settings.hostname);
-        (self.shared.dir.join("tmp").join(&name), name)
+        let name = filename::generate(&self.maildir().settings.hostname);
+        (self.maildir().dir.join("tmp").join(&name), name)
     }
 
     fn check(&self, meta: &SaveMeta) -> Result<()> {
-        let limit = self.shared.settings.mail_max_keyword_length;
-        match meta.keywords.iter().any(|name| name.is_empty() || name.len() > limit) {
-            true => Err(Error::BadRequest(format!("Keyword length too long (max {limit})"))),
-            false => Ok(()),
-        }
+        check_keywords(&meta.keywords, self.maildir().settings.mail_max_keyword_length)
     }
 
     /// A hard link in tmp/ to the message's file, if that is possible.
     fn link(&mut self, source: &mut dyn Mailbox, uid: Uid) -> Result<Option<(PathBuf, String)>> {
-        if !self.shared.settings.maildir_copy_with_hardlinks {
+        if !self.maildir().settings.maildir_copy_with_hardlinks {
             return Ok(None);
         }
         for _ in 0..LINK_RETRIES {
             let Some(file) = source.message_file(uid) else { return Ok(None) };
             let (path, name) = self.temp();
-            match self.shared.fs.link(&file.path, &path) {
+            match self.maildir().fs.link(&file.path, &path) {
                 Ok(()) => return Ok(Some((path, name))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Renamed meanwhile, or tmp/ is missing.
-                    self.shared.make_directories()?;
+                    self.maildir().make_directories()?;
                     source.sync(SyncMode::Full)?;
                 }
                 // Another file system, too many links, or not allowed: copy the bytes.
@@ -93,7 +91,7 @@ impl Batch {
         loop {
             let count = reader
                 .read(&mut buffer)
-                .map_err(|error| Error::io("read", self.shared.dir.clone(), error))?;
+                .map_err(|error| Error::io("read", self.maildir().dir.clone(), error))?;
             if count == 0 {
                 return self.end();
             }
@@ -102,44 +100,51 @@ impl Batch {
     }
 
     /// Gives every message its final name and place. On failure those already moved are removed.
-    fn place_all(&self, work: &mut Work) -> Result<Vec<Placed>> {
+    fn place_all(&self, work: &mut Known, names: &Names) -> Result<Vec<Placed>> {
         let mut placed: Vec<Placed> = Vec::with_capacity(self.done.len());
-        let known = self.shared.before_own_change(work);
+        let maildir = self.maildir();
+        let known = work.dirs.before_own_change(maildir);
         for pending in &self.done {
-            match self.place(work, pending) {
+            match self.place(work, names, pending) {
                 Ok(one) => placed.push(one),
                 Err(error) => {
-                    placed.iter().for_each(|one| drop(self.shared.fs.unlink(&one.path)));
+                    self.take_back(&placed);
                     return Err(error);
                 }
             }
         }
-        self.shared.own_change(work, known);
+        work.dirs.own_change(maildir, known);
         let synced = self.sync_dirs(&placed);
         if synced.is_err() {
-            placed.iter().for_each(|one| drop(self.shared.fs.unlink(&one.path)));
+            self.take_back(&placed);
         }
         synced.map(|()| placed)
     }
 
-    fn place(&self, work: &mut Work, pending: &Pending) -> Result<Placed> {
-        let mut letters = 0;
-        for name in &pending.meta.keywords {
-            letters |= 1 << work.letters.find_or_add(name).ok_or_else(super::change::too_many)?;
-        }
-        work.letters.commit(&self.shared)?;
+    fn take_back(&self, placed: &[Placed]) {
+        placed.iter().for_each(|one| drop(self.maildir().fs.unlink(&one.path)));
+    }
+
+    fn place(&self, work: &mut Known, names: &Names, pending: &Pending) -> Result<Placed> {
+        let maildir = self.maildir();
+        // Without a free letter the index alone keeps a keyword.
+        let found = pending.meta.keywords.iter().filter_map(|name| work.letters.find_or_add(name));
+        let bits = found.fold(0u32, |bits, letter| bits | 1 << letter);
+        work.letters.commit(maildir)?;
         let flags = pending.meta.flags;
-        let in_new = flags.is_empty() && letters == 0;
-        let dir = self.shared.dir.join(if in_new { "new" } else { "cur" });
-        let full =
-            |base: &[u8]| if in_new { base.to_vec() } else { filename::with_flags(base, flags, letters) };
+        let seen = if flags.is_empty() && bits == 0 { Seen::New } else { Seen::Cur };
+        let dir = maildir.dir.join(if seen == Seen::New { "new" } else { "cur" });
+        let full = |base: &[u8]| match seen {
+            Seen::New => base.to_vec(),
+            _ => filename::with_flags(base, flags, bits),
+        };
         let mut fields = Vec::new();
         let mut name = full(&pending.base);
         if pending.preserved {
-            let taken = self.is_taken(work, &pending.base) || self.link_into(&pending.path, &dir, &name)?;
+            let taken = names.is_taken(&pending.base) || self.link_into(&pending.path, &dir, &name)?;
             if taken {
                 fields = uidlist::with_field(&fields, b'G', &pending.base);
-                name = full(&sized_name(&self.shared, pending.size, pending.virtual_size));
+                name = full(&sized_name(maildir, pending.size, pending.virtual_size));
                 self.rename_into(&pending.path, &dir, &name)?;
             }
         } else {
@@ -154,20 +159,16 @@ impl Batch {
         if let Some(order) = pending.meta.pop3_order {
             fields = uidlist::with_field(&fields, b'O', order.to_string().as_bytes());
         }
-        Ok(Placed { path: join(&dir, &name), name, fields, in_new })
-    }
-
-    fn is_taken(&self, work: &Work, base: &[u8]) -> bool {
-        let state = self.shared.state();
-        work.gone.contains(base) || state.entries.iter().any(|entry| filename::base(&entry.name) == base)
+        Ok(Placed { path: join(&dir, &name), name, fields, seen })
     }
 
     /// Like a rename that refuses to replace; `true` if the name is taken.
     fn link_into(&self, from: &Path, dir: &Path, name: &[u8]) -> Result<bool> {
         let to = join(dir, name);
-        match self.shared.fs.link(from, &to) {
+        let fs = &self.maildir().fs;
+        match fs.link(from, &to) {
             Ok(()) => {
-                let _ = self.shared.fs.unlink(from);
+                let _ = fs.unlink(from);
                 Ok(false)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
@@ -176,90 +177,78 @@ impl Batch {
     }
 
     fn rename_into(&self, from: &Path, dir: &Path, name: &[u8]) -> Result<()> {
-        self.shared.fs.rename(from, &join(dir, name)).map_err(|error| Error::io("rename", from, error))
+        let renamed = self.maildir().fs.rename(from, &join(dir, name));
+        renamed.map_err(|error| Error::io("rename", from, error))
     }
 
     fn sync_dirs(&self, placed: &[Placed]) -> Result<()> {
-        if !self.shared.syncs() {
+        let maildir = self.maildir();
+        if !maildir.syncs() {
             return Ok(());
         }
-        for (sub, used) in
-            [("new", placed.iter().any(|one| one.in_new)), ("cur", placed.iter().any(|one| !one.in_new))]
-        {
-            let path = self.shared.dir.join(sub);
-            if used {
-                self.shared.fs.sync_dir(&path).map_err(|error| Error::io("fsync", path, error))?;
+        for (sub, seen) in [("new", Seen::New), ("cur", Seen::Cur)] {
+            let path = maildir.dir.join(sub);
+            if placed.iter().any(|one| one.seen == seen) {
+                maildir.fs.sync_dir(&path).map_err(|error| Error::io("fsync", path, error))?;
             }
         }
         Ok(())
     }
 
     /// Makes sure that the next UID is known and that the uidlist may be appended to.
-    fn prepare(&self, work: &mut Work, lock: &Dotlock) -> Result<()> {
-        let shared = &self.shared;
-        if !work.loaded {
-            // A delivery need not read a large mailbox: the uidlist alone tells the next UID.
-            let preserved = self.done.iter().any(|one| one.preserved);
-            let read = shared.read_uidlist(work, true)?;
-            let usable = read.stamp.is_some() && !read.recreate && read.header.version == 3;
-            if usable && read.header.guid.is_some() && !preserved {
-                let highest = read.records.last().map_or(1, |(uid, ..)| uid.saturating_add(1));
-                work.header = read.header;
-                work.header.next_uid = work.header.next_uid.max(highest);
-                return work.letters.refresh(shared);
-            }
-            return shared.sync_under(work, lock, SyncMode::Full);
+    fn prepare(&self, index: &mut Locked<'_>, work: &mut Known, guard: &Dotlock) -> Result<()> {
+        let maildir = self.maildir();
+        let mut names = maildir.names();
+        names.refresh(maildir, true)?;
+        let agrees = names.header.uid_validity == index.header().uid_validity;
+        let usable = names.stamp.is_some() && names.header.guid.is_some() && names.header.version == 3;
+        // Files that the uidlist has and the index has not come first.
+        let behind = names.entries.last().is_some_and(|last| last.uid.get() >= index.header().next_uid);
+        drop(names);
+        if index.is_new() || !agrees || !usable || behind {
+            let none = UidSet::new();
+            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
+            self.shared.driver.sync_files(index, work, Some(guard), &sync)?;
         }
-        let stamp = shared.fs.stamp(&shared.control_file("dovecot-uidlist")).ok().flatten();
-        if stamp.is_none() || stamp != work.uidlist || work.recreate {
-            shared.sync_under(work, lock, SyncMode::Quick)?;
-        }
-        work.letters.refresh(shared)
+        work.letters.refresh(maildir)
     }
 
-    /// Enters the placed messages into uidlist and state.
-    fn enter(&self, work: &mut Work, placed: Vec<Placed>) -> Result<Saved> {
-        let shared = &self.shared;
-        let (mut lines, mut uids) = (Vec::new(), Vec::new());
-        let mut next = work.header.next_uid;
+    /// Enters the placed messages into uidlist and index.
+    fn enter(&self, index: &mut Locked<'_>, work: &mut Known, placed: Vec<Placed>) -> Result<Saved> {
+        let maildir = self.maildir();
+        let mut names = maildir.names();
+        let (mut added, mut uids) = (Vec::with_capacity(placed.len()), Vec::with_capacity(placed.len()));
+        let mut tx = Transaction::new();
+        let mut next = names.next_uid().max(index.header().next_uid);
         for (one, pending) in placed.iter().zip(&self.done) {
             next = pending.meta.uid.map_or(next, |wanted| wanted.get().max(next));
-            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
-            let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
-            uidlist::write_line(uid.get(), &one.fields, &one.name, &mut lines);
+            let Some(uid) = Uid::new(next).filter(|uid| uid.get() < u32::MAX) else {
+                self.take_back(&placed);
+                return Err(Error::Unsupported("UIDs exhausted".to_owned()));
+            };
+            let (name, fields) = (one.name.clone().into(), one.fields.clone().into());
+            added.push(Entry { uid, name, fields, seen: one.seen });
+            tx.append(uid, pending.meta.flags, pending.meta.keywords.iter().map(String::as_str));
+            if let Some(modseq) = pending.meta.modseq {
+                tx.update_modseq(uid, modseq);
+            }
             uids.push(uid);
             next += 1;
         }
-        if let Err(error) = shared.append_uidlist(&lines) {
-            placed.iter().for_each(|one| drop(shared.fs.unlink(&one.path)));
+        if let Err(error) = names.add(maildir, added) {
+            self.take_back(&placed);
             return Err(error);
         }
-        work.header.next_uid = next;
-        let uid_validity = UidValidity::new(work.header.uid_validity).unwrap_or(UidValidity::ONE);
-        if !work.loaded {
-            let mut state = shared.state();
-            let in_cur = placed.iter().zip(&uids).filter(|(one, _)| !one.in_new);
-            in_cur.for_each(|(_, &uid)| state.unclaimed.insert(uid));
-            drop(state);
-            return Ok(Saved { uid_validity, uids });
-        }
-        work.offset += lines.len();
-        work.lines += uids.len();
-        work.uidlist = shared.fs.stamp(&shared.control_file("dovecot-uidlist")).ok().flatten();
-        let mut state = shared.state();
-        let mut edit = state.view.edit();
-        for (one, &uid) in placed.into_iter().zip(&uids) {
-            let record = shared.record(work, &mut edit, uid, &one.name);
-            if edit.append(record) {
-                if !one.in_new {
-                    state.unclaimed.insert(uid);
-                }
-                let (name, fields) = (one.name.into_boxed_slice(), one.fields.into_boxed_slice());
-                state.entries.push(Entry { uid, name, fields, in_new: one.in_new });
-            }
-        }
-        finish_view(&mut state, edit, &work.header);
+        let uid_validity = UidValidity::new(names.header.uid_validity).unwrap_or(UidValidity::ONE);
+        drop(names);
+        work.dirs.write(index, &mut tx);
+        // The uidlist has them: what the index cannot take now the next look finds.
+        index.commit(&tx, Origin::External)?;
         Ok(Saved { uid_validity, uids })
+    }
+
+    fn maildir(&self) -> &Maildir {
+        &self.shared.driver
     }
 }
 
@@ -267,17 +256,17 @@ impl SaveBatch for Batch {
     fn begin(&mut self, meta: SaveMeta) -> Result<()> {
         self.check(&meta)?;
         self.current = None;
-        let permissions = self.shared.permissions();
+        let permissions = self.maildir().permissions;
         let (mut path, mut name) = self.temp();
-        let mut made = self.shared.fs.create_new(&path, &permissions);
+        let mut made = self.maildir().fs.create_new(&path, &permissions);
         for _ in 0..CREATE_RETRIES {
             match &made {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.shared.make_directories()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.maildir().make_directories()?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 _ => break,
             }
             (path, name) = self.temp();
-            made = self.shared.fs.create_new(&path, &permissions);
+            made = self.maildir().fs.create_new(&path, &permissions);
         }
         let file = made.map_err(|error| Error::io("open", path.clone(), error))?;
         self.current = Some(Writer {
@@ -324,7 +313,7 @@ impl SaveBatch for Batch {
         else {
             return self.copy_bytes(source, uid, meta);
         };
-        self.done.push(Pending::new(&self.shared, path, meta, size, virtual_size));
+        self.done.push(Pending::new(self.maildir(), path, meta, size, virtual_size));
         Ok(())
     }
 
@@ -332,17 +321,22 @@ impl SaveBatch for Batch {
         self.current = None;
         let shared = self.shared.clone();
         let mut work = shared.work();
-        let lock = shared.lock_uidlist()?;
-        self.prepare(&mut work, &lock)?;
-        let placed = self.place_all(&mut work)?;
-        let saved = self.enter(&mut work, placed);
-        drop(lock);
-        drop(work);
-        // What was moved out of tmp/ is not there any more to be cleaned up.
+        let work = &mut *work;
+        let guard = shared.driver.lock_uidlist()?;
+        let mut index = work.index.lock()?;
+        self.prepare(&mut index, &mut work.driver, &guard)?;
+        let placed = {
+            let names = shared.driver.names();
+            self.place_all(&mut work.driver, &names)?
+        };
+        let saved = self.enter(&mut index, &mut work.driver, placed);
         if saved.is_ok() {
+            // What was moved out of tmp/ is not there any more to be cleaned up.
             self.done.clear();
         }
-        shared.channel.wake();
+        shared.end_save(index)?;
+        drop(guard);
+        shared.publish(&work.index);
         saved
     }
 }
@@ -350,13 +344,13 @@ impl SaveBatch for Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         for pending in &self.done {
-            let _ = self.shared.fs.unlink(&pending.path);
+            let _ = self.maildir().fs.unlink(&pending.path);
         }
     }
 }
 
 impl Pending {
-    fn new(shared: &Shared, path: PathBuf, meta: SaveMeta, size: u64, virtual_size: u64) -> Self {
+    fn new(place: &Place, path: PathBuf, meta: SaveMeta, size: u64, virtual_size: u64) -> Self {
         // A GUID that is a file name with the right sizes becomes the name again, as in 2.3.
         let usable = |guid: &&String| {
             let name = guid.as_bytes();
@@ -372,20 +366,20 @@ impl Pending {
                 Self { path, base, meta, preserved: true, size, virtual_size }
             }
             None => {
-                let base = sized_name(shared, size, virtual_size);
+                let base = sized_name(place, size, virtual_size);
                 Self { path, base, meta, preserved: false, size, virtual_size }
             }
         }
     }
 }
 
-fn sized_name(shared: &Shared, size: u64, virtual_size: u64) -> Vec<u8> {
-    format!("{},S={size},W={virtual_size}", filename::generate(&shared.settings.hostname)).into_bytes()
+fn sized_name(place: &Place, size: u64, virtual_size: u64) -> Vec<u8> {
+    format!("{},S={size},W={virtual_size}", filename::generate(&place.settings.hostname)).into_bytes()
 }
 
 /// A message being written to tmp/. Dropped unfinished, it removes its file.
 struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Maildir>>,
     file: File,
     path: Option<PathBuf>,
     name: String,
@@ -422,7 +416,7 @@ impl Writer {
                     match rest.first() {
                         Some(b'\r') => self.after_cr = true,
                         _ => {
-                            let crlf = self.shared.settings.mail_save_crlf;
+                            let crlf = self.shared.driver.settings.mail_save_crlf;
                             // A CR that stays before a bare LF is read back as part of the line's end.
                             self.virtual_size += if !crlf && self.ends_in_cr { 1 } else { 2 };
                             self.put(if crlf { b"\r\n" } else { b"\n" })?;
@@ -444,25 +438,24 @@ impl Writer {
 
     fn flush(&mut self) -> Result<()> {
         let path = self.path.clone().unwrap_or_default();
-        let result = self.shared.fs.write(&self.file, &path, &self.buffer);
+        let result = self.shared.driver.fs.write(&self.file, &path, &self.buffer);
         self.buffer.clear();
         result.map_err(|error| Error::io("write", path, error))
     }
 
     fn finish(mut self) -> Result<Pending> {
         // As in 2.3: half a line end at the end of a message is none.
-        if self.after_cr && self.shared.settings.mail_save_crlf {
+        if self.after_cr && self.shared.driver.settings.mail_save_crlf {
             self.put(b"\r")?;
             self.virtual_size += 1;
         }
         self.flush()?;
         let path = self.path.clone().unwrap_or_default();
         if let Some(date) = self.meta.internal_date {
-            self.shared.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
+            self.shared.driver.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
         }
-        if self.shared.syncs() {
-            self.shared
-                .fs
+        if self.shared.driver.syncs() {
+            self.shared.driver.fs
                 .sync(&self.file, &path)
                 .map_err(|error| Error::io("fsync", path.clone(), error))?;
         }
@@ -473,14 +466,14 @@ impl Writer {
             let (size, virtual_size) = (self.size, self.virtual_size);
             return Ok(Pending { path, base, meta, preserved: false, size, virtual_size });
         }
-        Ok(Pending::new(&self.shared, path, meta, self.size, self.virtual_size))
+        Ok(Pending::new(&self.shared.driver, path, meta, self.size, self.virtual_size))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            let _ = self.shared.fs.unlink(path);
+            let _ = self.shared.driver.fs.unlink(path);
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::fs::join;
 
 use super::filename;
-use super::shared::{DirSeen, Shared};
+use super::driver::Place;
+use super::state::DirSeen;
 
 /// The message files that were found. Names lie in one buffer: there may be a million.
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl Listing {
     }
 }
 
-impl Shared {
+impl Place {
     /// Reads new/, and cur/ if `cur`. With `empty_new`, which needs the uidlist's lock, files are moved
     /// from new/ to cur/ first.
     pub(super) fn scan(&self, cur: bool, empty_new: bool) -> Result<Listing> {

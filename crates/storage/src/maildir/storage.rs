@@ -10,14 +10,14 @@ use base::Logger;
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
+use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
 use crate::location::{Layout, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
 
-use super::mailbox::MaildirMailbox;
-use super::shared::{Place, Shared};
+use super::driver::{Maildir, Place};
 
 /// See [`Storage`].
 pub struct MaildirStorage {
@@ -98,6 +98,16 @@ impl MaildirStorage {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("open", path, error)),
             _ => Ok(()),
         }
+    }
+
+    /// Where a mailbox's index is, which is made if it is apart from the mail.
+    fn index_dir(&self, name: &str) -> Result<Option<PathBuf>> {
+        let Some(dir) = self.tree.index(name) else { return Ok(None) };
+        if self.tree.location.index.is_some() {
+            let made = self.fs.mkdir_all(&dir, &self.permissions());
+            made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
+        }
+        Ok(Some(dir))
     }
 
     /// Removes files that lie in tmp/ since long, at most once per `mail_temp_scan_interval`.
@@ -252,15 +262,21 @@ impl Storage for MaildirStorage {
             };
         }
         self.clean_tmp(&dir);
-        let shared = Shared::get(Place {
+        let context = Context {
             fs: self.fs.clone(),
             logger: self.logger.clone(),
             settings: self.settings.clone(),
-            dir,
-            control: self.tree.control(name),
-            control_root: self.tree.control_root().to_path_buf(),
-        })?;
-        Ok(Box::new(MaildirMailbox::new(name, shared, mode)))
+            index_dir: self.index_dir(name)?,
+        };
+        let permissions = Permissions::of_dir(&dir);
+        let (control, control_root) = (self.tree.control(name), self.tree.control_root().to_path_buf());
+        // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
+        let cur = dir.join("cur");
+        let writable =
+            rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
+        let place = Place { context, dir, control, control_root, permissions };
+        let shared = Shared::get(Maildir::new(place))?;
+        Ok(Box::new(Handle::new(name, shared, mode, writable)))
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {

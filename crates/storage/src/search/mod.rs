@@ -2,6 +2,10 @@
 //! a message only where nothing else can tell.
 
 mod date;
+mod in_thread;
+mod one;
+mod plan;
+mod pool;
 pub mod query;
 mod run;
 

@@ -2,6 +2,7 @@
 
 use base::{ModSeq, UidSet};
 
+use crate::thread::Algorithm;
 use crate::view::Flags;
 
 /// A condition on a message. Protocols resolve sequence numbers to UIDs before they build one.
@@ -37,8 +38,10 @@ pub enum Query {
     Since(DateKind, Day),
     /// `OLDER` (RFC 5032): the internal date lies at least so many seconds back.
     Older(u32),
-    /// `YOUNGER` (RFC 5032): the internal date lies less than so many seconds back.
+    /// `YOUNGER` (RFC 5032): the internal date lies at most so many seconds back.
     Younger(u32),
+    /// `SAVEDATESUPPORTED` (RFC 8514): a save date is known.
+    SaveDateSupported,
     /// `HEADER name text`, `SUBJECT`, `FROM` …; an empty text asks whether the field is there.
     Header {
         /// Field name, any case.
@@ -54,6 +57,8 @@ pub enum Query {
     ModSeq(ModSeq),
     /// `X-GUID`.
     Guid(String),
+    /// `INTHREAD`: some message of its thread fits.
+    InThread(Algorithm, Box<Query>),
 }
 
 /// Which of a message's dates.

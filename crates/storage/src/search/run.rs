@@ -1,18 +1,19 @@
 //! Answers a query: conditions on flags and sizes first, then dates, then headers, then bodies, and
-//! each message is opened at most once.
+//! each message is opened at most once, by one of a few threads.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use base::{Uid, UidSet};
-use message::search::{Needle, Scope, in_field, in_message};
 
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Wanted};
-use crate::view::{Record, View};
+use crate::view::View;
 
-use super::query::{DateKind, Day, Query};
+use super::in_thread::Threads;
+use super::one::Message;
+use super::plan::{Needs, Plan, Residue};
+use super::pool::{Pool, Task};
+use super::query::Query;
 
 /// The UIDs of the messages in `view` that fit, in order. Messages that have gone meanwhile do not.
 pub fn run(mailbox: &mut dyn Mailbox, view: &View, query: &Query) -> Result<Vec<Uid>> {
@@ -24,55 +25,92 @@ pub fn run(mailbox: &mut dyn Mailbox, view: &View, query: &Query) -> Result<Vec<
 /// A search that goes on piece by piece, so that a long one does not keep others waiting.
 pub struct Search {
     query: Plan,
+    needs: Needs,
     candidates: std::vec::IntoIter<Uid>,
-    recent: UidSet,
     now: SystemTime,
     found: Vec<Uid>,
     total: usize,
+    threads: Threads,
+    expunged: bool,
 }
 
 impl Search {
     /// Prepares a search of the messages in `view`; `recent` are those of the session.
     pub fn new(view: &View, query: &Query, recent: UidSet) -> Self {
-        let query = Plan::of(query);
+        let mut needs = Needs { recent, ..Needs::default() };
+        let query = Plan::of(query, view, &mut needs);
         let candidates: Vec<Uid> = match query.uids() {
             Some(uids) => view.records_in(uids).map(|(_, record)| record.uid).collect(),
             None => view.records().map(|record| record.uid).collect(),
         };
         let total = candidates.len();
         let now = SystemTime::now();
-        Self { query, candidates: candidates.into_iter(), recent, now, found: Vec::new(), total }
+        Self {
+            query,
+            needs,
+            candidates: candidates.into_iter(),
+            now,
+            found: Vec::new(),
+            total,
+            threads: Threads::default(),
+            expunged: false,
+        }
     }
 
     /// Goes on for about so long; `true` when done.
     pub fn advance(&mut self, mailbox: &mut dyn Mailbox, view: &View, time: Duration) -> Result<bool> {
-        let start = Instant::now();
-        for uid in self.candidates.by_ref() {
-            let Some(record) = view.record(uid) else { continue };
-            let mut message = Message {
-                mailbox,
-                view,
-                record,
-                recent: &self.recent,
-                now: self.now,
-                facts: None,
-                header: None,
-            };
-            match self.query.matches(&mut message) {
-                Ok(true) => self.found.push(uid),
-                Ok(false) | Err(Error::Expunged(_)) => {}
-                Err(error) => return Err(error),
-            }
-            if start.elapsed() >= time {
+        let mut threads = std::mem::take(&mut self.threads);
+        let result = self.advance_to(mailbox, view, Instant::now().checked_add(time), &mut threads);
+        self.threads = threads;
+        result
+    }
+
+    /// The same until a moment; `None` is none.
+    pub(super) fn advance_to(
+        &mut self,
+        mailbox: &mut dyn Mailbox,
+        view: &View,
+        deadline: Option<Instant>,
+        threads: &mut Threads,
+    ) -> Result<bool> {
+        while let Some(open) = self.query.open_thread() {
+            open.advance(mailbox, view, deadline, threads)?;
+            if is_over(deadline) {
                 return Ok(false);
             }
         }
-        Ok(true)
+        let pool = Pool::new(&self.needs.texts);
+        let before = self.found.len();
+        let mut looker = Looker {
+            query: &self.query,
+            needs: &self.needs,
+            now: self.now,
+            found: &mut self.found,
+            expunged: &mut self.expunged,
+        };
+        let candidates = &mut self.candidates;
+        let mut permits = Vec::new();
+        let result = std::thread::scope(|scope| {
+            let result = looker.look(mailbox, view, candidates, deadline, &mut |task| {
+                pool.add(task, &mut permits, scope);
+            });
+            pool.close();
+            result
+        });
+        let is_done = result?;
+        self.found.extend(pool.into_found()?);
+        self.found.get_mut(before..).unwrap_or_default().sort_unstable();
+        Ok(is_done)
     }
 
     /// What was found so far, in order.
     pub fn found(&self) -> &[Uid] {
         &self.found
+    }
+
+    /// Whether a message had gone before it could be looked at: what was found may lack it.
+    pub fn has_lost_messages(&self) -> bool {
+        self.expunged
     }
 
     /// How many of how many messages have been looked at.
@@ -81,170 +119,59 @@ impl Search {
     }
 }
 
-/// The query with its texts prepared and its cheap conditions in front.
-enum Plan {
-    Simple(Query),
-    Not(Box<Plan>),
-    And(Vec<Plan>),
-    Or(Vec<Plan>),
-    Header(String, Needle),
-    Body(Needle),
-    Text(Needle),
+pub(super) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
-impl Plan {
-    fn of(query: &Query) -> Self {
-        let sorted = |queries: &[Query]| {
-            let mut plans: Vec<Self> = queries.iter().map(Self::of).collect();
-            plans.sort_by_key(Self::cost);
-            plans
-        };
-        match query {
-            Query::Not(inner) => Self::Not(Box::new(Self::of(inner))),
-            Query::And(all) => Self::And(sorted(all)),
-            Query::Or(any) => Self::Or(sorted(any)),
-            Query::Header { name, text } => Self::Header(name.clone(), Needle::new(text)),
-            Query::Body(text) => Self::Body(Needle::new(text)),
-            Query::Text(text) => Self::Text(Needle::new(text)),
-            simple => Self::Simple(simple.clone()),
-        }
-    }
-
-    fn cost(&self) -> u32 {
-        match self {
-            Self::Simple(Query::Larger(_) | Query::Smaller(_) | Query::Guid(_)) => 1,
-            Self::Simple(Query::Before(kind, _) | Query::On(kind, _) | Query::Since(kind, _)) => match kind {
-                DateKind::Sent => 4,
-                _ => 2,
-            },
-            Self::Simple(Query::Older(_) | Query::Younger(_)) => 2,
-            Self::Simple(_) => 0,
-            Self::Not(inner) => inner.cost(),
-            Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(0),
-            Self::Header(..) => 4,
-            Self::Body(_) | Self::Text(_) => 8,
-        }
-    }
-
-    /// A set that holds everything that can match, where the query tells one at once.
-    fn uids(&self) -> Option<&UidSet> {
-        match self {
-            Self::Simple(Query::Uids(uids)) => Some(uids),
-            Self::And(all) => all.iter().find_map(Self::uids),
-            _ => None,
-        }
-    }
-
-    fn matches(&self, message: &mut Message<'_>) -> Result<bool> {
-        Ok(match self {
-            Self::Simple(query) => message.matches(query)?,
-            Self::Not(inner) => !inner.matches(message)?,
-            Self::And(all) => {
-                for plan in all {
-                    if !plan.matches(message)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            Self::Or(any) => {
-                for plan in any {
-                    if plan.matches(message)? {
-                        return Ok(true);
-                    }
-                }
-                false
-            }
-            Self::Header(name, needle) => in_field(&message.header()?, name.as_bytes(), needle),
-            Self::Body(needle) => message.contains(needle, Scope::Body)?,
-            Self::Text(needle) => message.contains(needle, Scope::Text)?,
-        })
-    }
+pub(super) fn time_left(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
-/// A message being looked at, with what is known of it so far.
-struct Message<'a> {
-    mailbox: &'a mut dyn Mailbox,
-    view: &'a View,
-    record: &'a Record,
-    recent: &'a UidSet,
+/// Goes through the messages on the session's own thread.
+struct Looker<'a> {
+    query: &'a Plan,
+    needs: &'a Needs,
     now: SystemTime,
-    facts: Option<(Wanted, Facts)>,
-    header: Option<Arc<[u8]>>,
+    found: &'a mut Vec<Uid>,
+    expunged: &'a mut bool,
 }
 
-impl Message<'_> {
-    fn matches(&mut self, query: &Query) -> Result<bool> {
-        let record = self.record;
-        Ok(match query {
-            Query::All => true,
-            Query::Uids(uids) => uids.contains(record.uid),
-            Query::Flags(flags) => record.flags.has(*flags),
-            Query::Keyword(name) => {
-                self.view.keyword_index(name).is_some_and(|index| record.keywords.contains(index))
+impl Looker<'_> {
+    /// Messages whose bodies decide go to `hand_over`. `true` when all have been looked at.
+    fn look(
+        &mut self,
+        mailbox: &mut dyn Mailbox,
+        view: &View,
+        candidates: &mut std::vec::IntoIter<Uid>,
+        deadline: Option<Instant>,
+        hand_over: &mut dyn FnMut(Task),
+    ) -> Result<bool> {
+        for uid in candidates.by_ref() {
+            match self.decide(mailbox, view, uid) {
+                Ok(Some(task)) => hand_over(task),
+                Ok(None) => {}
+                Err(Error::Expunged(_)) => *self.expunged = true,
+                Err(error) => return Err(error),
             }
-            Query::Recent => self.recent.contains(record.uid),
-            Query::Larger(size) => {
-                self.facts(Wanted::SIZE_VIRTUAL)?.size_virtual.is_some_and(|own| own > *size)
+            if is_over(deadline) {
+                return Ok(candidates.as_slice().is_empty());
             }
-            Query::Smaller(size) => {
-                self.facts(Wanted::SIZE_VIRTUAL)?.size_virtual.is_some_and(|own| own < *size)
-            }
-            Query::Before(kind, day) => self.day(*kind)?.is_some_and(|own| own < *day),
-            Query::On(kind, day) => self.day(*kind)?.is_some_and(|own| own == *day),
-            Query::Since(kind, day) => self.day(*kind)?.is_some_and(|own| own >= *day),
-            Query::Older(secs) => self.age()?.is_some_and(|age| age >= u64::from(*secs)),
-            Query::Younger(secs) => self.age()?.is_some_and(|age| age < u64::from(*secs)),
-            Query::ModSeq(modseq) => record.modseq >= *modseq,
-            Query::Guid(guid) => self.facts(Wanted::GUID)?.guid.as_deref() == Some(guid.as_str()),
-            // The others have plans of their own.
-            _ => false,
-        })
-    }
-
-    fn facts(&mut self, wanted: Wanted) -> Result<&Facts> {
-        if self.facts.as_ref().is_none_or(|(have, _)| !have.has(wanted)) {
-            let facts = self.mailbox.fetch_facts(self.record.uid, wanted)?;
-            self.facts = Some((wanted, facts));
         }
-        self.facts.as_ref().map(|(_, facts)| facts).ok_or(Error::Expunged(self.record.uid))
+        Ok(true)
     }
 
-    fn header(&mut self) -> Result<Arc<[u8]>> {
-        if let Some(header) = &self.header {
-            return Ok(header.clone());
-        }
-        let header = self.facts(Wanted::HEADER)?.header.clone().unwrap_or_default();
-        self.header = Some(header.clone());
-        Ok(header)
-    }
-
-    fn contains(&mut self, needle: &Needle, scope: Scope) -> Result<bool> {
-        let reader = self.mailbox.open_message(self.record.uid)?;
-        in_message(reader, needle, scope).map_err(|error| self.failed(error))
-    }
-
-    fn day(&mut self, kind: DateKind) -> Result<Option<Day>> {
-        let time = match kind {
-            DateKind::Received => self.facts(Wanted::INTERNAL_DATE)?.internal_date,
-            DateKind::Saved => self.facts(Wanted::SAVE_DATE)?.save_date,
-            DateKind::Sent => {
-                let header = self.header()?;
-                let sent = message::header::first(&header, b"Date");
-                let day = sent.and_then(|field| super::date::sent_day(&field.value_oneline()));
-                // As in 2.3, a message without a date that can be read is older than all others.
-                return Ok(Some(day.unwrap_or(Day(0))));
+    fn decide(&mut self, mailbox: &mut dyn Mailbox, view: &View, uid: Uid) -> Result<Option<Task>> {
+        let Some(record) = view.record(uid) else { return Ok(None) };
+        let mut message =
+            Message { mailbox, record, now: self.now, needs: self.needs, known: Vec::new(), fields: None };
+        match self.query.decide(&mut message)? {
+            Residue::Known(true) => self.found.push(uid),
+            Residue::Known(false) => {}
+            residue => {
+                let reader = message.mailbox.open_message(uid)?;
+                return Ok(Some(Task { uid, reader, residue }));
             }
-        };
-        Ok(time.and_then(super::date::local_day))
-    }
-
-    fn age(&mut self) -> Result<Option<u64>> {
-        let date = self.facts(Wanted::INTERNAL_DATE)?.internal_date;
-        Ok(date.map(|date| self.now.duration_since(date).map_or(0, |age| age.as_secs())))
-    }
-
-    fn failed(&self, error: std::io::Error) -> Error {
-        Error::io("read", format!("UID {}", self.record.uid), error)
+        }
+        Ok(None)
     }
 }

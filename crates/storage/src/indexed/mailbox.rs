@@ -1,4 +1,4 @@
-//! A session's handle on a Maildir.
+//! A session's handle on an indexed mailbox.
 
 use std::sync::Arc;
 
@@ -12,25 +12,21 @@ use crate::facts::{Facts, Wanted};
 use crate::notify::{Callback, Subscription};
 use crate::view::{Flags, View};
 
-use super::save::Batch;
-use super::shared::Shared;
+use super::{Driver, Shared};
 
 /// See [`Mailbox`].
-pub(crate) struct MaildirMailbox {
+pub(crate) struct Handle<D: Driver> {
     name: String,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<D>>,
     mode: OpenMode,
     readonly: bool,
     view: Arc<View>,
     recent: UidSet,
 }
 
-impl MaildirMailbox {
-    pub(super) fn new(name: &str, shared: Arc<Shared>, mode: OpenMode) -> Self {
-        // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
-        let cur = shared.dir.join("cur");
-        let writable =
-            rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
+impl<D: Driver> Handle<D> {
+    /// A handle; `writable` says whether the mail store allows changes.
+    pub(crate) fn new(name: &str, shared: Arc<Shared<D>>, mode: OpenMode, writable: bool) -> Self {
         let readonly = mode == OpenMode::ReadOnly || !writable;
         let view = shared.view();
         Self { name: name.to_owned(), shared, mode, readonly, view, recent: UidSet::new() }
@@ -47,9 +43,26 @@ impl MaildirMailbox {
         self.view = view.clone();
         view
     }
+
+    fn waiting(&self, view: &View) -> UidSet {
+        let first_recent = self.shared.work().index.header().first_recent_uid;
+        self.shared.waiting(view, first_recent)
+    }
+
+    fn size(&self, view: &View) -> Result<u64> {
+        let mut total = 0u64;
+        for uid in view.records().map(|record| record.uid) {
+            match self.shared.fetch(view, uid, Wanted::SIZE_VIRTUAL, &[]) {
+                Ok(facts) => total = total.saturating_add(facts.size_virtual.unwrap_or(0)),
+                Err(Error::Expunged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
 }
 
-impl Mailbox for MaildirMailbox {
+impl<D: Driver> Mailbox for Handle<D> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -59,12 +72,7 @@ impl Mailbox for MaildirMailbox {
     }
 
     fn guid(&mut self) -> Result<Guid> {
-        if let Some(guid) = self.shared.work().header.guid {
-            return Ok(guid);
-        }
-        self.shared.sync(SyncMode::Full, false)?;
-        let guid = self.shared.work().header.guid;
-        guid.ok_or_else(|| Error::NoPermission(format!("{} has no GUID and cannot get one", self.name)))
+        self.shared.mailbox_guid()
     }
 
     fn view(&self) -> Arc<View> {
@@ -72,20 +80,15 @@ impl Mailbox for MaildirMailbox {
     }
 
     fn sync(&mut self, mode: SyncMode) -> Result<Arc<View>> {
+        self.shared.flush_cache()?;
         let claims = self.mode == OpenMode::ReadWrite && !self.readonly;
         let claimed = self.shared.sync(mode, claims)?;
-        claimed.iter().for_each(|uid| self.recent.insert(uid));
-        let state = self.shared.state();
-        let view = state.view.clone();
-        if !claims {
-            let waiting = state.entries.iter().filter(|entry| entry.in_new).map(|entry| entry.uid);
-            self.recent = waiting
-                .chain(state.unclaimed.iter())
-                .collect::<std::collections::BTreeSet<_>>()
-                .into_iter()
-                .collect();
+        let view = self.shared.view();
+        if claims {
+            claimed.iter().for_each(|uid| self.recent.insert(uid));
+        } else {
+            self.recent = self.waiting(&view);
         }
-        drop(state);
         if !self.recent.is_empty() {
             self.recent = view.records_in(&self.recent).map(|(_, record)| record.uid).collect();
         }
@@ -97,7 +100,7 @@ impl Mailbox for MaildirMailbox {
     }
 
     fn allows_new_keywords(&self) -> bool {
-        !self.readonly && self.shared.work().letters.has_room()
+        !self.readonly
     }
 
     fn store_flags(&mut self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>> {
@@ -114,39 +117,28 @@ impl Mailbox for MaildirMailbox {
 
     fn begin_save(&mut self) -> Result<Box<dyn SaveBatch>> {
         self.check_writable()?;
-        Ok(Box::new(Batch::new(self.shared.clone())))
+        Ok(D::begin_save(&self.shared))
     }
 
     fn open_message(&mut self, uid: Uid) -> Result<Box<dyn MessageReader>> {
-        self.shared.open_message(uid)
+        Ok(self.shared.driver.open(&self.shared, &self.view, uid)?.reader)
     }
 
     fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts> {
-        self.shared.fetch_facts(uid, wanted)
+        self.shared.fetch(&self.view, uid, wanted, &[])
+    }
+
+    fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
+        self.shared.fetch(&self.view, uid, wanted, names)
     }
 
     fn status(&mut self, items: StatusItems) -> Result<Status> {
         self.shared.sync(SyncMode::Quick, false)?;
-        let (view, recent) = {
-            let state = self.shared.state();
-            let waiting = state.entries.iter().filter(|entry| entry.in_new).count();
-            (state.view.clone(), waiting as u32 + state.unclaimed.len() as u32)
-        };
-        let mut size = None;
-        if items.has(StatusItems::SIZE) {
-            let mut total = 0u64;
-            for uid in view.records().map(|record| record.uid) {
-                match self.shared.fetch_facts(uid, Wanted::SIZE_VIRTUAL) {
-                    Ok(facts) => total = total.saturating_add(facts.size_virtual.unwrap_or(0)),
-                    Err(Error::Expunged(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            size = Some(total);
-        }
+        let view = self.shared.view();
+        let size = if items.has(StatusItems::SIZE) { Some(self.size(&view)?) } else { None };
         Ok(Status {
             messages: view.len(),
-            recent,
+            recent: self.waiting(&view).len() as u32,
             unseen: view.count(Flags::NONE, Flags::SEEN),
             deleted: view.count(Flags::DELETED, Flags::NONE),
             uid_next: view.uid_next(),
@@ -167,6 +159,13 @@ impl Mailbox for MaildirMailbox {
     }
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
-        self.shared.message_file(uid)
+        self.shared.driver.message_file(&self.shared, &self.view, uid)
+    }
+}
+
+impl<D: Driver> Drop for Handle<D> {
+    fn drop(&mut self) {
+        // What was found out is of use to the next session; without it only time is lost.
+        let _ = self.shared.flush_cache();
     }
 }

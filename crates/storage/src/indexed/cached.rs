@@ -1,0 +1,481 @@
+//! The cache of one mailbox between the sessions and `index::cache`: facts become fields and back.
+//! What was found out waits until there is enough for one write.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use base::{Uid, UidSet};
+use index::cache::value::{self, RecordFlags};
+use index::cache::{
+    Added, Addition, Cache, CachePlace, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged,
+};
+use index::{ExtSpec, Index, Locked, Origin, Transaction};
+use message::header::Fields;
+use message::Parts;
+
+use crate::error::Result;
+use crate::facts::{Facts, Wanted};
+use crate::view::View;
+
+use super::{Context, content};
+
+/// See the module.
+pub(crate) struct Cached {
+    // `None` where there is no index on disk, or the settings want no cache.
+    inner: Option<Mutex<Inner>>,
+}
+
+struct Inner {
+    cache: Cache,
+    found: Found,
+    index: IndexFacts,
+    waiting: Vec<(Uid, Vec<(FieldId, Vec<u8>)>)>,
+    waiting_bytes: usize,
+    /// Somebody looked for something: decisions may have changed.
+    asked: bool,
+}
+
+/// What the cache would like to know of a message that is about to be read.
+#[derive(Default)]
+pub(super) struct Asked {
+    fields: Vec<(FieldId, Option<String>)>,
+    found: Vec<(FieldId, Vec<u8>)>,
+}
+
+impl Asked {
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
+    /// Takes what the facts have of it.
+    pub(super) fn keep(&mut self, facts: &Facts, parts: Option<&Parts>) {
+        let header = facts.header.as_deref();
+        let plain = parts.is_some_and(message::bodystructure::is_plain);
+        for (id, name) in std::mem::take(&mut self.fields) {
+            let value = match name {
+                Some(name) => header.map(|header| header_value(header, &name)),
+                None => value_of(id, facts, parts, plain),
+            };
+            if let Some(value) = value {
+                self.found.push((id, value));
+            }
+        }
+    }
+}
+
+impl Cached {
+    pub(super) fn new(context: &Context) -> Self {
+        let settings = context.settings.cache_settings();
+        let Some(dir) = context.index_dir.as_ref().filter(|_| !settings.is_disabled()) else {
+            return Self { inner: None };
+        };
+        let place = CachePlace {
+            path: dir.join("dovecot.index.cache"),
+            permissions: index::fs::Permissions::of_dir(dir),
+            readonly: false,
+        };
+        let cache = Cache::new(context.fs.clone(), place, settings, context.logger.clone());
+        let (found, index, waiting) = (Found::default(), IndexFacts::default(), Vec::new());
+        let inner = Inner { cache, found, index, waiting, waiting_bytes: 0, asked: false };
+        Self { inner: Some(Mutex::new(inner)) }
+    }
+
+    fn inner(&self) -> Option<MutexGuard<'_, Inner>> {
+        let inner = self.inner.as_ref()?;
+        Some(inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Notes how the index is now.
+    pub(super) fn note(&self, index: &Index) {
+        if let Some(mut inner) = self.inner() {
+            inner.index = facts_of(index);
+        }
+    }
+
+    /// Fills in what the cache has, and says what it would like to be told.
+    pub(super) fn lookup(
+        &self,
+        view: &View,
+        uid: Uid,
+        wanted: Wanted,
+        names: &[&str],
+        facts: &mut Facts,
+    ) -> Asked {
+        let Some(mut inner) = self.inner() else { return Asked::default() };
+        inner.lookup(view, uid, wanted, names, facts)
+    }
+
+    /// Keeps what is to be written; `true` if it is time to.
+    pub(super) fn add(&self, uid: Uid, asked: Asked) -> bool {
+        let Some(mut inner) = self.inner() else { return false };
+        let inner = &mut *inner;
+        let bytes: usize = asked.found.iter().map(|(_, value)| value.len() + 16).sum();
+        if bytes == 0 {
+            return false;
+        }
+        match inner.waiting.iter_mut().rev().take(RECENT).find(|(known, _)| *known == uid) {
+            Some((_, fields)) => {
+                for (id, value) in asked.found {
+                    if !fields.iter().any(|(known, _)| *known == id) {
+                        fields.push((id, value));
+                    }
+                }
+            }
+            None => inner.waiting.push((uid, asked.found)),
+        }
+        inner.waiting_bytes += bytes;
+        inner.waiting.len() >= WAITING_MAX || inner.waiting_bytes >= WAITING_BYTES_MAX
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.inner().is_some_and(|inner| !inner.waiting.is_empty() || inner.asked)
+    }
+
+    /// Messages with cached facts are gone.
+    pub(super) fn note_expunged(&self, view: &View, uids: &UidSet) {
+        let Some(mut inner) = self.inner() else { return };
+        let Some(column) = view.columns().named("cache").map(|column| column.id) else { return };
+        let cached = |uid: &Uid| view.ext(*uid, column).is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0));
+        let count = uids.iter().filter(cached).count();
+        let index = inner.index;
+        let _ = inner.cache.note_expunged(u32::try_from(count).unwrap_or(u32::MAX), &index);
+    }
+
+    /// Writes what waits, and decisions.
+    pub(super) fn flush(&self, index: &mut Index) -> Result<()> {
+        let Some(mut inner) = self.inner() else { return Ok(()) };
+        inner.asked = false;
+        if inner.waiting.is_empty() {
+            let facts = facts_of(index);
+            return Ok(inner.cache.flush_decisions(&facts)?);
+        }
+        let mut locked = index.lock()?;
+        if locked.is_in_memory() {
+            inner.waiting.clear();
+            inner.waiting_bytes = 0;
+            return Ok(());
+        }
+        inner.write(&mut locked)
+    }
+
+    /// Writes the file anew if that is due, or `always`.
+    pub(super) fn purge(&self, index: &mut Index, always: bool) -> Result<()> {
+        let Some(mut inner) = self.inner() else { return Ok(()) };
+        let due = inner.cache.purge_due().map(|(condition, reason)| (condition, reason.to_owned()));
+        let forced = always.then(|| (PurgeIf::Always, "doveadm".to_owned()));
+        let Some((condition, reason)) = forced.or(due) else { return Ok(()) };
+        let mut locked = index.lock()?;
+        if locked.is_in_memory() { Ok(()) } else { inner.purge(&mut locked, condition, &reason) }
+    }
+}
+
+impl Inner {
+    fn lookup(
+        &mut self,
+        view: &View,
+        uid: Uid,
+        wanted: Wanted,
+        names: &[&str],
+        facts: &mut Facts,
+    ) -> Asked {
+        let column = view.columns().named("cache");
+        let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
+        let mut index = self.index;
+        index.reset_id = column.map(|column| column.reset_id);
+        let headers: Vec<(FieldId, String)> = self.header_ids(wanted, names);
+        let mut ids: Vec<FieldId> = fields_of(wanted).collect();
+        ids.extend(headers.iter().map(|(id, _)| *id));
+        self.asked = true;
+        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, &ids, &index, &mut self.found);
+        if done.is_err() {
+            return Asked::default();
+        }
+        self.fill(wanted, names, facts);
+        self.asked_of(uid, wanted, &headers, &index)
+    }
+
+    /// The header fields that are looked for.
+    fn header_ids(&mut self, wanted: Wanted, names: &[&str]) -> Vec<(FieldId, String)> {
+        let envelope = if wanted.has(Wanted::ENVELOPE) { &ENVELOPE_FIELDS[..] } else { &[] };
+        let all = envelope.iter().chain(names);
+        all.filter_map(|name| Some((self.cache.header_field(name)?, (*name).to_owned()))).collect()
+    }
+
+    /// Facts from fields.
+    fn fill(&mut self, wanted: Wanted, names: &[&str], facts: &mut Facts) {
+        let found = &self.found;
+        if found.is_empty() {
+            return;
+        }
+        let get = |bit, id| if wanted.has(bit) { found.get(id) } else { None };
+        let text = |bytes: &[u8]| std::sync::Arc::<str>::from(String::from_utf8_lossy(trim_nul(bytes)));
+        let date = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(secs));
+        facts.size_virtual = get(Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL).and_then(value::decode_size);
+        facts.size_physical =
+            get(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL).and_then(value::decode_size);
+        facts.internal_date =
+            get(Wanted::INTERNAL_DATE, FieldId::DATE_RECEIVED).and_then(value::decode_u32).map(date);
+        facts.save_date = get(Wanted::SAVE_DATE, FieldId::DATE_SAVE).and_then(value::decode_u32).map(date);
+        facts.guid = get(Wanted::GUID, FieldId::GUID).map(text);
+        facts.sent_date = get(Wanted::SENT_DATE, FieldId::DATE_SENT)
+            .and_then(value::SentDate::decode)
+            .map(|date| message::date::SentDate { unix_secs: date.time.into(), zone_minutes: date.zone_minutes });
+        facts.body = get(Wanted::BODY, FieldId::IMAP_BODY).map(|bytes| trim_nul(bytes).into());
+        facts.bodystructure =
+            get(Wanted::BODYSTRUCTURE, FieldId::IMAP_BODYSTRUCTURE).map(|bytes| trim_nul(bytes).into());
+        facts.envelope = get(Wanted::ENVELOPE, FieldId::IMAP_ENVELOPE).map(|bytes| trim_nul(bytes).into());
+        self.fill_plain(wanted, facts);
+        if wanted.has(Wanted::ENVELOPE) && facts.envelope.is_none() {
+            facts.envelope = self.join(&ENVELOPE_FIELDS).map(|header| content::envelope(&header));
+        }
+        if !names.is_empty() {
+            facts.fields = self.join(names).map(Into::into);
+        }
+    }
+
+    /// BODY and BODYSTRUCTURE of a message of which the cache says that it is plain text.
+    fn fill_plain(&self, wanted: Wanted, facts: &mut Facts) {
+        let bits = self.found.bits(FieldId::FLAGS).map(RecordFlags);
+        if !bits.is_some_and(|bits| bits.contains(RecordFlags::TEXT_PLAIN_7BIT_ASCII)) {
+            return;
+        }
+        let missing = content::missing(facts, wanted);
+        let parts = self.found.get(FieldId::MIME_PARTS).and_then(|bytes| Parts::restore(bytes).ok());
+        if let Some(parts) = parts
+            && message::bodystructure::is_plain(&parts)
+        {
+            content::set_structure(&parts, missing, facts);
+        }
+    }
+
+    /// Header fields from the cache, if it knows all of these.
+    fn join(&mut self, names: &[&str]) -> Option<Vec<u8>> {
+        let mut headers = Vec::with_capacity(names.len());
+        for name in names {
+            let id = self.cache.header_field(name)?;
+            headers.push(value::Header::decode(self.found.get(id)?)?);
+        }
+        Some(value::join_headers(&headers))
+    }
+
+    /// What is worth keeping of this message, once it has been read.
+    fn asked_of(
+        &self,
+        uid: Uid,
+        wanted: Wanted,
+        headers: &[(FieldId, String)],
+        index: &IndexFacts,
+    ) -> Asked {
+        let mut asked = Asked::default();
+        let mut add = |id: FieldId, name: Option<String>, asks: bool| {
+            let worth = if asks { self.cache.may_add(id, index) } else { self.cache.wants(id, uid, index) };
+            if worth && self.found.get(id).is_none() && !asked.fields.iter().any(|(known, _)| *known == id) {
+                asked.fields.push((id, name));
+            }
+        };
+        headers.iter().for_each(|(id, name)| add(*id, Some(name.clone()), true));
+        fields_of(wanted).for_each(|id| add(id, None, true));
+        for (id, field) in self.cache.registry().iter() {
+            let name = field.name.strip_prefix("hdr.").map(str::to_owned);
+            if name.is_some() || KEPT.contains(&id) {
+                add(id, name, false);
+            }
+        }
+        asked
+    }
+
+    /// Adds what waits to the file, making one if there is none, and notes where it is.
+    fn write(&mut self, index: &mut Locked<'_>) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        for round in 0..ROUNDS {
+            let facts = facts_of(index);
+            let additions = additions(&waiting, index.view());
+            match self.cache.add(&additions, Occasion::Client, &facts)? {
+                Added::Written(offsets) => return enter(index, &additions, &offsets, &facts),
+                Added::Missing => self.purge(index, PurgeIf::Missing, "creating cache")?,
+                Added::Full if round == 0 => self.purge(index, PurgeIf::Always, "cache is full")?,
+                Added::Stale => self.cache.discard_mismatched(facts.reset_id.unwrap_or(0)),
+                Added::Full | Added::Busy => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, index: &mut Locked<'_>, condition: PurgeIf, reason: &str) -> Result<()> {
+        let messages = offsets_of(index.view());
+        let facts = facts_of(index);
+        let Purged::Written { file_seq, offsets } =
+            self.cache.purge(&messages, condition, reason, &facts)?
+        else {
+            return Ok(());
+        };
+        let mut tx = Transaction::new();
+        tx.ext(&ext(), 0);
+        tx.ext_reset(EXT, file_seq, false);
+        for (&(uid, _), offset) in messages.iter().zip(offsets).filter(|(_, offset)| *offset != 0) {
+            tx.ext_record(EXT, uid, &offset.to_le_bytes());
+        }
+        Ok(index.commit(&tx, Origin::External)?)
+    }
+}
+
+fn enter(
+    index: &mut Locked<'_>,
+    additions: &[Addition<'_>],
+    offsets: &[u32],
+    facts: &IndexFacts,
+) -> Result<()> {
+    let mut tx = Transaction::new();
+    tx.ext(&ext(), facts.reset_id.unwrap_or(0));
+    for (addition, &offset) in additions.iter().zip(offsets).filter(|(_, offset)| **offset != 0) {
+        tx.ext_record(EXT, addition.uid, &offset.to_le_bytes());
+    }
+    if tx.is_empty() { Ok(()) } else { Ok(index.commit(&tx, Origin::External)?) }
+}
+
+fn additions<'a>(waiting: &'a [(Uid, Vec<(FieldId, Vec<u8>)>)], view: &View) -> Vec<Addition<'a>> {
+    let column = view.columns().named(EXT).map(|column| column.id);
+    let alive = waiting.iter().filter(|(uid, _)| view.record(*uid).is_some());
+    let offset = |uid| column.and_then(|column| view.ext(uid, column)).and_then(value::decode_u32);
+    alive
+        .map(|(uid, fields)| Addition {
+            uid: *uid,
+            previous: offset(*uid).unwrap_or(0),
+            fields: fields.iter().map(|(id, value)| (*id, Cow::Borrowed(value.as_slice()))).collect(),
+        })
+        .collect()
+}
+
+fn offsets_of(view: &View) -> Vec<(Uid, u32)> {
+    match view.columns().named(EXT).map(|column| column.id) {
+        Some(column) => view
+            .records_with(column)
+            .map(|(record, bytes)| (record.uid, value::decode_u32(bytes).unwrap_or(0)))
+            .collect(),
+        None => view.records().map(|record| (record.uid, 0)).collect(),
+    }
+}
+
+fn facts_of(index: &Index) -> IndexFacts {
+    let header = index.header();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    IndexFacts {
+        indexid: header.index_id,
+        reset_id: index.ext_reset_id(EXT),
+        messages: index.view().len(),
+        day_stamp: header.day_stamp,
+        week_first_uid: header.day_first_uid[7],
+        now: u32::try_from(now).unwrap_or(u32::MAX),
+    }
+}
+
+/// The fields that answer a wish without header fields.
+fn fields_of(wanted: Wanted) -> impl Iterator<Item = FieldId> {
+    const PAIRS: [(Wanted, FieldId); 9] = [
+        (Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL),
+        (Wanted::INTERNAL_DATE, FieldId::DATE_RECEIVED),
+        (Wanted::SAVE_DATE, FieldId::DATE_SAVE),
+        (Wanted::SENT_DATE, FieldId::DATE_SENT),
+        (Wanted::BODY, FieldId::IMAP_BODY),
+        (Wanted::BODYSTRUCTURE, FieldId::IMAP_BODYSTRUCTURE),
+        (Wanted::ENVELOPE, FieldId::IMAP_ENVELOPE),
+        (Wanted(Wanted::BODY.0 | Wanted::BODYSTRUCTURE.0), FieldId::MIME_PARTS),
+        (Wanted(Wanted::BODY.0 | Wanted::BODYSTRUCTURE.0), FieldId::FLAGS),
+    ];
+    PAIRS.into_iter().filter(move |(bits, _)| wanted.0 & bits.0 != 0).map(|(_, id)| id)
+}
+
+/// The bytes of a field, as far as the facts have them.
+fn value_of(id: FieldId, facts: &Facts, parts: Option<&Parts>, plain: bool) -> Option<Vec<u8>> {
+    let secs = |moment: SystemTime| {
+        let secs = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        value::encode_u32(u32::try_from(secs).unwrap_or(u32::MAX)).to_vec()
+    };
+    match id {
+        FieldId::SIZE_VIRTUAL => facts.size_virtual.map(|size| value::encode_size(size).to_vec()),
+        FieldId::SIZE_PHYSICAL => facts.size_physical.map(|size| value::encode_size(size).to_vec()),
+        FieldId::DATE_RECEIVED => facts.internal_date.map(secs),
+        FieldId::DATE_SAVE => facts.save_date.map(secs),
+        FieldId::DATE_SENT => facts.sent_date.map(|date| {
+            let time = u32::try_from(date.unix_secs).unwrap_or(0);
+            value::SentDate { time, zone_minutes: date.zone_minutes }.encode().to_vec()
+        }),
+        FieldId::IMAP_BODY => facts.body.as_deref().filter(|_| !plain).map(<[u8]>::to_vec),
+        FieldId::IMAP_BODYSTRUCTURE => facts.bodystructure.as_deref().filter(|_| !plain).map(<[u8]>::to_vec),
+        FieldId::IMAP_ENVELOPE => facts.envelope.as_deref().map(<[u8]>::to_vec),
+        FieldId::GUID => facts.guid.as_deref().map(|guid| guid.as_bytes().to_vec()),
+        FieldId::MIME_PARTS => parts.map(Parts::store),
+        FieldId::FLAGS => parts.map(|parts| flags_of(parts, plain).encode().to_vec()),
+        _ => None,
+    }
+}
+
+fn flags_of(parts: &Parts, plain: bool) -> RecordFlags {
+    let mut flags = RecordFlags::default();
+    let root = parts.root();
+    let has_nuls = parts.iter().any(|(_, part)| part.flags.nuls);
+    for (bit, set) in [
+        (RecordFlags::BINARY_HEADER, root.header.is_crlf()),
+        (RecordFlags::BINARY_BODY, root.body.is_crlf()),
+        (RecordFlags::HAS_NULS, has_nuls),
+        (RecordFlags::HAS_NO_NULS, !has_nuls),
+        (RecordFlags::TEXT_PLAIN_7BIT_ASCII, plain),
+    ] {
+        if set {
+            flags = flags | bit;
+        }
+    }
+    flags
+}
+
+/// All fields of one name as the cache keeps them.
+fn header_value(header: &[u8], name: &str) -> Vec<u8> {
+    let mut value = value::Header::default();
+    let mut line = 1;
+    for field in Fields::new(header) {
+        if field.is(name.as_bytes()) {
+            value.lines.push(line);
+            for piece in [field.name, field.middle] {
+                value.text.extend_from_slice(piece);
+            }
+            value.text.extend_from_slice(&field.value_lf());
+            value.text.push(b'\n');
+        }
+        line += 1 + memchr::memchr_iter(b'\n', field.raw_value).count() as u32;
+    }
+    value.encode()
+}
+
+/// 2.3 writes strings with their NUL.
+fn trim_nul(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\0").unwrap_or(bytes)
+}
+
+fn ext() -> ExtSpec {
+    ExtSpec::new(EXT, 0, 4, 4)
+}
+
+const EXT: &str = "cache";
+/// The header fields that ENVELOPE is made of.
+const ENVELOPE_FIELDS: [&str; 10] =
+    ["Date", "Subject", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "In-Reply-To", "Message-ID"];
+/// What is kept by the way where decisions want it.
+const KEPT: [FieldId; 8] = [
+    FieldId::SIZE_VIRTUAL,
+    FieldId::DATE_RECEIVED,
+    FieldId::DATE_SENT,
+    FieldId::IMAP_BODY,
+    FieldId::IMAP_BODYSTRUCTURE,
+    FieldId::MIME_PARTS,
+    FieldId::FLAGS,
+    FieldId::DATE_SAVE,
+];
+/// So many messages, or bytes, are written together.
+const WAITING_MAX: usize = 2000;
+const WAITING_BYTES_MAX: usize = 1024 * 1024;
+/// The same message is asked for again at once, if at all.
+const RECENT: usize = 8;
+/// One for a missing file, one for a mismatched one, one for a full one.
+const ROUNDS: usize = 4;

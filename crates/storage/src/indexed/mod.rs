@@ -1,0 +1,179 @@
+//! What all drivers with Dovecot's indexes have in common: one [`Shared`] for each mailbox that this
+//! process has open, with the index, the newest view and the cache; [`Handle`], a session's `Mailbox`
+//! on it; changes of flags as [`Delta`]s. A [`Driver`] knows the mail format and nothing of sessions.
+//!
+//! Locks are always taken in this order: the work mutex, the driver's guard (the uidlist's or the mbox's
+//! lock), the index's log.
+
+mod cached;
+mod content;
+mod delta;
+mod facts;
+mod mailbox;
+mod shared;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{Guid, Logger, Uid, UidSet};
+use index::{Index, Locked, Transaction};
+
+use crate::api::{MessageFile, MessageReader, SaveBatch, SyncMode};
+use crate::error::Result;
+use crate::facts::{Facts, Wanted};
+use crate::fs::Fs;
+use crate::settings::MailSettings;
+use crate::view::View;
+
+pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
+pub(crate) use mailbox::Handle;
+pub(crate) use shared::Shared;
+
+/// Where a mailbox lies and what applies to it.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub fs: Fs,
+    pub logger: Logger,
+    pub settings: Arc<MailSettings>,
+    /// `None` with `INDEX=MEMORY`.
+    pub index_dir: Option<PathBuf>,
+}
+
+/// A mail format under an index. All methods that take the index or `Work` are called by one thread
+/// at a time.
+pub(crate) trait Driver: Send + Sync + Sized + 'static {
+    /// What the driver remembers between two looks at the mail store.
+    type Work: Default + Send;
+    /// The mail store's own lock.
+    type Guard;
+
+    /// Where the mailbox is.
+    fn context(&self) -> &Context;
+
+    /// The directory, or file, that is the mailbox: its identity in this process, and for permissions.
+    fn path(&self) -> &Path;
+
+    /// What to watch for changes by others, besides the index.
+    fn watched(&self) -> Vec<PathBuf>;
+
+    /// Takes the mail store's lock. Without the right to, a mailbox can still be read.
+    fn guard(&self) -> Result<Self::Guard>;
+
+    /// Whether flags and expunges need the guard as well as the index's lock.
+    fn guards_changes(&self) -> bool;
+
+    /// Whether there may be anything in the mail store that the index does not know. `claim` says that
+    /// a session wants to make new messages its `\Recent`.
+    fn is_stale(&self, index: &Index, work: &mut Self::Work, mode: SyncMode, claim: bool) -> Result<bool>;
+
+    /// Brings the index up to date with the mail store. Flags of the messages in `unsettled` are newer
+    /// in the index than in the store.
+    fn sync(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Self::Work,
+        guard: Option<&Self::Guard>,
+        sync: &Resync<'_>,
+    ) -> Result<()>;
+
+    /// Changes flags in the mail store. Gives the messages that are not where they were known to be:
+    /// the store is then looked at again.
+    fn store_flags(&self, index: &Index, work: &mut Self::Work, deltas: &[Delta]) -> Result<Done>;
+
+    /// Removes messages from the mail store; see [`store_flags`](Self::store_flags).
+    fn expunge(&self, index: &Index, work: &mut Self::Work, uids: &UidSet) -> Result<Done>;
+
+    /// Adds to a transaction what the driver keeps in the index about the store's state, after a change
+    /// of our own.
+    fn note_change(&self, index: &Index, work: &mut Self::Work, tx: &mut Transaction);
+
+    /// Opens a message's bytes.
+    fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened>;
+
+    /// Fills in what is known without reading the message: names, sizes, dates.
+    fn facts(&self, shared: &Shared<Self>, view: &View, uid: Uid, wanted: Wanted, facts: &mut Facts)
+    -> Result<()>;
+
+    /// The mailbox's GUID.
+    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
+
+    /// Starts saving.
+    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch>;
+
+    /// See [`Mailbox::message_file`](crate::Mailbox::message_file).
+    fn message_file(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
+        let _ = (shared, view, uid);
+        None
+    }
+
+    /// See [`Mailbox::save_pop3_uidls`](crate::Mailbox::save_pop3_uidls).
+    fn save_pop3_uidls(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Self::Work,
+        guard: &Self::Guard,
+        uidls: &[(Uid, String)],
+    ) -> Result<()> {
+        let _ = (index, work, guard, uidls);
+        Err(crate::Error::Unsupported("pop3_save_uidl isn't supported by this storage".to_owned()))
+    }
+}
+
+/// How to look at the mail store.
+pub(crate) struct Resync<'a> {
+    pub mode: SyncMode,
+    /// New messages are to be taken out of new/.
+    pub claim: bool,
+    /// Their flags in the store do not count.
+    pub unsettled: &'a UidSet,
+}
+
+/// What came of a change in the mail store.
+#[derive(Default)]
+pub(crate) struct Done {
+    /// Not found where they were.
+    pub lost: UidSet,
+    /// The store refused: the change stays in the index only.
+    pub refused: UidSet,
+}
+
+/// A message's bytes.
+pub(crate) struct Opened {
+    /// To read from the beginning of the message.
+    pub reader: Box<dyn MessageReader>,
+    /// The file it lies in, for error messages.
+    pub path: PathBuf,
+}
+
+/// A reader over a file that is exactly one message.
+pub(crate) struct FileReader {
+    file: std::io::BufReader<File>,
+    size: u64,
+}
+
+impl FileReader {
+    pub(crate) fn new(file: File, size: u64) -> Self {
+        Self { file: std::io::BufReader::with_capacity(BUFFER, file), size }
+    }
+}
+
+impl std::io::Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl std::io::Seek for FileReader {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl MessageReader for FileReader {
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+const BUFFER: usize = 32 * 1024;

@@ -1,0 +1,356 @@
+//! One mailbox in this process: what its sessions share.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use base::{Uid, UidSet};
+use index::{Index, Locked, Origin, Pending, Place, Transaction};
+
+use crate::api::{FlagChange, SyncMode};
+use crate::error::{Error, Result};
+use crate::notify::Channel;
+use crate::view::{Record, View};
+
+use super::cached::Cached;
+use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords};
+
+/// See the module.
+pub(crate) struct Shared<D: Driver> {
+    pub driver: D,
+    /// Held by whoever looks at the mail store or changes it, also while waiting for locks.
+    work: Mutex<Work<D::Work>>,
+    /// The newest snapshot; held for moments.
+    view: Mutex<Arc<View>>,
+    pub(super) cached: Cached,
+    pub channel: Arc<Channel>,
+}
+
+/// What the holder of the work mutex may use.
+pub(crate) struct Work<W> {
+    pub index: Index,
+    pub driver: W,
+}
+
+impl<D: Driver> Shared<D> {
+    /// The mailbox of `driver`, shared with whoever has it open in this process.
+    pub(crate) fn get(driver: D) -> Result<Arc<Self>> {
+        let context = driver.context();
+        let path = driver.path();
+        let stamp = context.fs.stamp(path).map_err(|error| Error::io("stat", path, error))?;
+        let stamp = stamp.ok_or_else(|| Error::NotFound(path.display().to_string()))?;
+        let key = (stamp.dev, stamp.ino, path.to_owned(), context.index_dir.clone());
+        let mut registry = lock(registry());
+        let known = registry.get(&key).and_then(Weak::upgrade);
+        if let Some(shared) = known.and_then(|known| known.downcast::<Self>().ok()) {
+            return Ok(shared);
+        }
+        registry.retain(|_, old| old.strong_count() > 0);
+        let shared = Arc::new(Self::open(driver)?);
+        let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
+        registry.insert(key, weak);
+        Ok(shared)
+    }
+
+    fn open(driver: D) -> Result<Self> {
+        let context = driver.context().clone();
+        let settings = context.settings.index_settings();
+        let mut place = Place::new(context.index_dir.clone(), "dovecot.index");
+        place.permissions = index::fs::Permissions::of_dir(driver.path());
+        let index = Index::open(place, settings, context.fs.clone(), context.logger.clone())?;
+        let mut watched = driver.watched();
+        watched.extend(context.index_dir.clone());
+        let view = Mutex::new(index.view().clone());
+        let cached = Cached::new(&context);
+        cached.note(&index);
+        let work = Mutex::new(Work { index, driver: D::Work::default() });
+        Ok(Self { driver, work, view, cached, channel: Channel::new(watched) })
+    }
+
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work<D::Work>> {
+        lock(&self.work)
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        lock(&self.view).clone()
+    }
+
+    /// Makes the index's state what sessions see.
+    pub(crate) fn publish(&self, index: &Index) {
+        let new = index.view();
+        let mut view = lock(&self.view);
+        let changed = !Arc::ptr_eq(&view, new);
+        if changed {
+            *view = new.clone();
+        }
+        drop(view);
+        self.cached.note(index);
+        if changed {
+            self.channel.wake();
+        }
+    }
+
+    /// Ends a save: the index's file is written anew if that is due.
+    pub(crate) fn end_save(&self, mut index: Locked<'_>) -> Result<()> {
+        // Whoever has asked for something waits for one that carries it out.
+        if index.has_pending() { Ok(()) } else { Ok(index.synced()?) }
+    }
+
+    /// Looks for changes. With `claim` new messages become the `\Recent` of the session that asks:
+    /// their UIDs are returned.
+    pub(crate) fn sync(&self, mode: SyncMode, claim: bool) -> Result<UidSet> {
+        if mode == SyncMode::Memory {
+            return Ok(UidSet::new());
+        }
+        let mut work = self.work();
+        let work = &mut *work;
+        work.index.refresh()?;
+        let stale = self.driver.is_stale(&work.index, &mut work.driver, mode, claim)?;
+        let has_recent = work.index.header().first_recent_uid < work.index.header().next_uid;
+        let mut claimed = UidSet::new();
+        if stale || work.index.has_pending() || claim && has_recent {
+            claimed = self.sync_locked(work, mode, stale, claim)?;
+        }
+        self.publish(&work.index);
+        Ok(claimed)
+    }
+
+    fn sync_locked(
+        &self,
+        work: &mut Work<D::Work>,
+        mode: SyncMode,
+        stale: bool,
+        claim: bool,
+    ) -> Result<UidSet> {
+        let guard = self.guard_if(stale || self.driver.guards_changes())?;
+        let mut index = work.index.lock()?;
+        self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim)?;
+        let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
+        index.synced()?;
+        Ok(claimed)
+    }
+
+    /// The mail store's lock, if it is wanted and we may have it.
+    pub(crate) fn guard_if(&self, wanted: bool) -> Result<Option<D::Guard>> {
+        if !wanted {
+            return Ok(None);
+        }
+        match self.driver.guard() {
+            Ok(guard) => Ok(Some(guard)),
+            // Without the lock nothing new gets a UID, but what is known can be read and expunged.
+            Err(error @ (Error::NoPermission(_) | Error::NoSpace { .. })) => {
+                let path = self.driver.path().display();
+                self.driver.context().logger.error(format_args!("Mailbox {path}: {}", base::chain(&error)));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Carries out what other sessions have asked for, and brings the index up to date with the store
+    /// if that is needed.
+    pub(crate) fn settle(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut D::Work,
+        guard: Option<&D::Guard>,
+        mode: SyncMode,
+        stale: bool,
+        claim: bool,
+    ) -> Result<()> {
+        let pending = Changes::of(index.pending()?, index.view());
+        let lost = self.carry_out(index, work, pending.clone())?;
+        if !stale && lost.is_empty() {
+            return Ok(());
+        }
+        let mode = if lost.is_empty() { mode } else { SyncMode::Full };
+        self.driver.sync(index, work, guard, &Resync { mode, claim, unsettled: &lost })?;
+        if !lost.is_empty() {
+            self.carry_out(index, work, pending.only(&lost))?;
+        }
+        Ok(())
+    }
+
+    /// Changes the store as the index's log asks. Gives what was not found.
+    fn carry_out(&self, index: &mut Locked<'_>, work: &mut D::Work, changes: Changes) -> Result<UidSet> {
+        if changes.is_empty() {
+            return Ok(UidSet::new());
+        }
+        let mut tx = Transaction::new();
+        let stored = self.driver.store_flags(index, work, &changes.deltas)?;
+        tx.update_bits(&stored.refused, Record::DIRTY, 0);
+        let expunged = self.driver.expunge(index, work, &changes.expunges)?;
+        let not_done = |uid: &Uid| expunged.lost.contains(*uid) || expunged.refused.contains(*uid);
+        for uid in changes.expunges.iter().filter(|uid| !not_done(uid)) {
+            tx.expunge(uid, base::Guid::default());
+        }
+        self.driver.note_change(index, work, &mut tx);
+        index.commit(&tx, Origin::External)?;
+        let mut lost = stored.lost;
+        expunged.lost.iter().for_each(|uid| lost.insert(uid));
+        Ok(lost)
+    }
+
+    /// Takes the `\Recent` messages for one session.
+    fn claim(&self, index: &mut Locked<'_>) -> Result<UidSet> {
+        let (first, next) = (index.header().first_recent_uid.max(1), index.header().next_uid);
+        let (Some(from), Some(end)) = (Uid::new(first), Uid::new(next)) else { return Ok(UidSet::new()) };
+        if from >= end {
+            return Ok(UidSet::new());
+        }
+        let mut tx = Transaction::new();
+        tx.set_first_recent_uid(end);
+        index.commit(&tx, Origin::External)?;
+        let range = UidSet::from_range(from, end);
+        Ok(index.view().records_in(&range).map(|(_, record)| record.uid).collect())
+    }
+
+    /// The messages that the next session to claim them would see as `\Recent`.
+    pub(crate) fn waiting(&self, view: &View, first_recent: u32) -> UidSet {
+        let (Some(from), Some(last)) = (Uid::new(first_recent.max(1)), view.last_uid()) else {
+            return UidSet::new();
+        };
+        match from <= last {
+            true => view.records_in(&UidSet::from_range(from, last)).map(|(_, record)| record.uid).collect(),
+            false => UidSet::new(),
+        }
+    }
+
+    /// Changes the flags of those in `uids` that exist.
+    pub(crate) fn store_flags(&self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>> {
+        let settings = &self.driver.context().settings;
+        check_keywords(&change.keywords, settings.mail_max_keyword_length)?;
+        self.change(|index| {
+            let delta = Delta::of_change(index.view(), uids, change);
+            Changes { deltas: vec![delta], expunges: UidSet::new() }
+        })
+    }
+
+    /// Removes those in `uids` that exist.
+    pub(crate) fn expunge(&self, uids: &UidSet) -> Result<Arc<View>> {
+        self.change(|index| {
+            let expunges = index.view().records_in(uids).map(|(_, record)| record.uid).collect();
+            Changes { deltas: Vec::new(), expunges }
+        })
+    }
+
+    /// A change of ours, made in the store and the index in one go.
+    fn change(&self, make: impl Fn(&Index) -> Changes) -> Result<Arc<View>> {
+        let mut work = self.work();
+        let work = &mut *work;
+        work.index.refresh()?;
+        let stale = self.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
+        let guard = self.guard_if(stale || self.driver.guards_changes())?;
+        let mut index = work.index.lock()?;
+        self.settle(&mut index, &mut work.driver, guard.as_ref(), SyncMode::Quick, stale, false)?;
+        let changes = make(&index);
+        let mut result = self.apply(&mut index, &mut work.driver, &changes);
+        if let Ok(lost) = &result
+            && !lost.is_empty()
+        {
+            // Somebody else renamed or removed them: look again, once.
+            let (lost, none) = (lost.clone(), UidSet::new());
+            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
+            result = self.driver.sync(&mut index, &mut work.driver, guard.as_ref(), &sync).and_then(|()| {
+                let rest = make(&index).only(&lost);
+                self.apply(&mut index, &mut work.driver, &rest)
+            });
+        }
+        index.synced()?;
+        drop(index);
+        self.publish(&work.index);
+        result.map(|_| self.view())
+    }
+
+    fn apply(&self, index: &mut Locked<'_>, work: &mut D::Work, changes: &Changes) -> Result<UidSet> {
+        let mut updates = FlagUpdates::default();
+        updates.deltas(index.view(), &changes.deltas);
+        let differing = updates.uids();
+        let deltas: Vec<Delta> = changes.deltas.iter().map(|delta| delta.only(&differing)).collect();
+        let mut lost = UidSet::new();
+        let mut tx = Transaction::new();
+        if !differing.is_empty() {
+            let done = self.driver.store_flags(index, work, &deltas)?;
+            let mut kept = FlagUpdates::default();
+            let found: Vec<Delta> = deltas.iter().map(|delta| delta.without(&done.lost)).collect();
+            kept.deltas(index.view(), &found);
+            kept.write(&mut tx);
+            tx.update_bits(&done.refused, Record::DIRTY, 0);
+            lost = done.lost;
+        }
+        if !changes.expunges.is_empty() {
+            self.cached.note_expunged(index.view(), &changes.expunges);
+            let done: Done = self.driver.expunge(index, work, &changes.expunges)?;
+            let gone = changes.expunges.iter();
+            gone.filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid))
+                .for_each(|uid| tx.expunge(uid, base::Guid::default()));
+            done.lost.iter().for_each(|uid| lost.insert(uid));
+        }
+        if !tx.is_empty() {
+            self.driver.note_change(index, work, &mut tx);
+            index.commit(&tx, Origin::External)?;
+        }
+        Ok(lost)
+    }
+}
+
+/// Flags and expunges to be made in the mail store.
+#[derive(Clone, Debug, Default)]
+struct Changes {
+    deltas: Vec<Delta>,
+    expunges: UidSet,
+}
+
+impl Changes {
+    /// What stands in the log. Of what is not there any more nothing is left to do.
+    fn of(pending: Vec<Pending>, view: &View) -> Self {
+        let mut changes = Self::default();
+        for one in pending {
+            match one {
+                Pending::KeywordReset { uids } => {
+                    let remove_keywords = view.keywords().iter().map(|name| name.to_string()).collect();
+                    changes.deltas.push(Delta { uids, remove_keywords, ..Delta::default() });
+                }
+                Pending::Expunge { uid, .. } => {
+                    if view.record(uid).is_some() {
+                        changes.expunges.insert(uid);
+                    }
+                }
+                Pending::Flags { uids, add, remove } => {
+                    changes.deltas.push(Delta { uids, add, remove, ..Delta::default() });
+                }
+                Pending::Keyword { name, uids, add } => {
+                    let mut delta = Delta { uids, ..Delta::default() };
+                    let names = if add { &mut delta.add_keywords } else { &mut delta.remove_keywords };
+                    names.push(name.to_string());
+                    changes.deltas.push(delta);
+                }
+            }
+        }
+        changes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deltas.is_empty() && self.expunges.is_empty()
+    }
+
+    fn only(&self, uids: &UidSet) -> Self {
+        let deltas = self.deltas.iter().map(|delta| delta.only(uids)).collect();
+        Self { deltas, expunges: self.expunges.iter().filter(|uid| uids.contains(*uid)).collect() }
+    }
+}
+
+/// A panic in one session must not end the others: what a lock protects is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Device and inode of the mailbox, its path, and its index's directory.
+type Key = (u64, u64, PathBuf, Option<PathBuf>);
+type Registry = Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>;
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
