@@ -340,7 +340,8 @@ impl Cache {
         self.registry.forget_file();
         self.due = None;
         let same = matches!(self.fs.stamp(&self.place.path), Ok(Some(stamp)) if (stamp.dev, stamp.ino) == open.identity);
-        if same && !self.place.readonly
+        if same
+            && !self.place.readonly
             && let Err(error) = self.fs.unlink(&self.place.path)
             && !is_missing(&error)
         {
@@ -363,4 +364,3 @@ impl Cache {
         done.map_err(|error| Trouble::System("pwrite", error))
     }
 }
-

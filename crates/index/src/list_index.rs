@@ -279,7 +279,10 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        Names { refresh: false, names: vec![(1, b"INBOX".to_vec()), (4, "Entwürfe".into()), (9, b"".to_vec())] }
+        Names {
+            refresh: false,
+            names: vec![(1, b"INBOX".to_vec()), (4, "Entwürfe".into()), (9, b"".to_vec())],
+        }
     }
 
     #[test]

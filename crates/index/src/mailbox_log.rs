@@ -229,8 +229,7 @@ impl MailboxLog {
 
     fn remove_damaged(&self, path: &Path, offset: u64, number: u8) {
         let shown = path.display();
-        self.logger
-            .error(format_args!("Corrupted mailbox log {shown} at offset {offset}: type={number}"));
+        self.logger.error(format_args!("Corrupted mailbox log {shown} at offset {offset}: type={number}"));
         if let Err(error) = self.fs.unlink(path)
             && !is_missing(&error)
         {
@@ -257,10 +256,10 @@ pub struct Located {
 /// The records in a file's bytes, for reading and for `doveadm dump`. An end that is too short for one
 /// is left out.
 pub fn iter(bytes: &[u8]) -> impl Iterator<Item = Located> {
-    (0..).step_by(RECORD_BYTES).zip(bytes.as_chunks().0).map(|(offset, bytes)| Located {
-        offset,
-        record: Record::decode(bytes).ok_or(bytes[0]),
-    })
+    (0..)
+        .step_by(RECORD_BYTES)
+        .zip(bytes.as_chunks().0)
+        .map(|(offset, bytes)| Located { offset, record: Record::decode(bytes).ok_or(bytes[0]) })
 }
 
 #[cfg(test)]

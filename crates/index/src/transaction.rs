@@ -206,7 +206,8 @@ impl Transaction {
     fn update_flag_bytes(&mut self, uids: &UidSet, add: u8, remove: u8, modseq: bool) {
         let Some(lowest) = uids.first() else { return };
         // Readers want the ranges of a record to ascend: what goes back begins another record.
-        let fits = self.flags.last().and_then(|list| list.last()).is_some_and(|tail| tail.last < lowest.get());
+        let fits =
+            self.flags.last().and_then(|list| list.last()).is_some_and(|tail| tail.last < lowest.get());
         if !fits {
             self.flags.push(Vec::new());
         }

@@ -265,8 +265,7 @@ impl View {
 
     /// The chunk that has `uid`, or would.
     fn chunk_index(&self, uid: Uid) -> usize {
-        self.chunks
-            .partition_point(|chunk| chunk.records.last().is_some_and(|record| record.uid < uid))
+        self.chunks.partition_point(|chunk| chunk.records.last().is_some_and(|record| record.uid < uid))
     }
 
     fn records_from(&self, index: usize) -> impl Iterator<Item = (usize, &Record)> + '_ {

@@ -103,9 +103,7 @@ impl Restore<'_> {
             let id = self.part(parent, depth)?;
             let link = match (previous, parent) {
                 (Some(previous), _) => self.parts.get_mut(previous.index()).map(|part| &mut part.next),
-                (None, Some(parent)) => {
-                    self.parts.get_mut(parent.index()).map(|part| &mut part.first_child)
-                }
+                (None, Some(parent)) => self.parts.get_mut(parent.index()).map(|part| &mut part.first_child),
                 (None, None) => None,
             };
             if let Some(link) = link {
@@ -220,7 +218,10 @@ mod tests {
         for ((_, one), (_, other)) in parts.iter().zip(back.iter()) {
             let links = |part: &Part| (part.parent, part.first_child, part.next, part.flags, part.start);
             assert_eq!(links(one), links(other));
-            assert_eq!((one.header.virtual_, one.body.physical), (other.header.virtual_, other.body.physical));
+            assert_eq!(
+                (one.header.virtual_, one.body.physical),
+                (other.header.virtual_, other.body.physical)
+            );
         }
         assert_eq!(back.store(), parts.store());
     }
@@ -228,12 +229,10 @@ mod tests {
     /// What 2.3.19 stored for a message of one part.
     #[test]
     fn bytes_of_dovecot() {
-        let parts = parse(b"From: A <a@example.org>\nSubject: plain\n\nhello\n".as_slice(), Options::default());
+        let parts =
+            parse(b"From: A <a@example.org>\nSubject: plain\n\nhello\n".as_slice(), Options::default());
         let hex: String = parts.store().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            hex,
-            "0800000028000000000000002b000000000000000600000000000000070000000000000001000000"
-        );
+        assert_eq!(hex, "0800000028000000000000002b000000000000000600000000000000070000000000000001000000");
         assert_eq!(parts.dump(), "(pos=0 hdr.p=40 hdr.v=43 body.p=6 body.v=7 flags=8)");
     }
 

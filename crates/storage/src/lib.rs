@@ -27,9 +27,10 @@ pub mod thread;
 pub use index::{fs, view};
 
 pub use api::{
-    Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode, SaveBatch,
-    SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+    Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode,
+    SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
 };
+pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};
 pub use location::Location;

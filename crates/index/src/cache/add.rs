@@ -155,7 +155,8 @@ impl Cache {
 
     /// The fields of the additions that may be stored.
     fn fields_to_add(&self, additions: &[Addition<'_>]) -> Vec<FieldId> {
-        let mut used: Vec<FieldId> = additions.iter().flat_map(|one| &one.fields).map(|&(id, _)| id).collect();
+        let mut used: Vec<FieldId> =
+            additions.iter().flat_map(|one| &one.fields).map(|&(id, _)| id).collect();
         used.sort_unstable();
         used.dedup();
         let is_header = |id: FieldId| self.registry.field(id).kind == FieldType::Header;
@@ -198,7 +199,8 @@ impl Cache {
             if let Some(slot) = appendix.bytes.get_mut(start + 4..start + 8) {
                 slot.copy_from_slice(&(size as u32).to_ne_bytes());
             }
-            let counter = if previous == 0 { &mut appendix.new_records } else { &mut appendix.continued_records };
+            let counter =
+                if previous == 0 { &mut appendix.new_records } else { &mut appendix.continued_records };
             *counter += 1;
             newest.insert(addition.uid, offset);
             appendix.offsets.push(offset);

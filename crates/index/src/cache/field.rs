@@ -316,8 +316,7 @@ impl Registry {
                     id
                 }
                 (None, None) => {
-                    logger
-                        .error(format_args!("{setting}: Unknown cache field name '{name}', ignoring"));
+                    logger.error(format_args!("{setting}: Unknown cache field name '{name}', ignoring"));
                     continue;
                 }
             };

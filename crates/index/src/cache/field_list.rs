@@ -2,10 +2,7 @@
 //! it, adding one with new fields.
 
 use super::field::{FieldType, Want};
-use super::layout::{
-    FIELD_BYTES, FIELD_LIST_HEADER_BYTES, offset_to_packed, packed_to_offset, pad,
-    u32_at,
-};
+use super::layout::{FIELD_BYTES, FIELD_LIST_HEADER_BYTES, offset_to_packed, packed_to_offset, pad, u32_at};
 use super::limits::{FIELD_LIST_BYTES_MAX, FIELD_LISTS_MAX, FIELD_NAME_BYTES_MAX};
 use super::pieces::read_at_most;
 use super::{Cache, FieldId, IndexFacts, Registry, Trouble};
@@ -53,7 +50,11 @@ impl Cache {
 
     /// Writes a list that has the wanted fields besides those in the file, and links it. The file is
     /// locked.
-    pub(super) fn extend_field_list(&mut self, wanted: &[FieldId], index: &IndexFacts) -> Result<(), Trouble> {
+    pub(super) fn extend_field_list(
+        &mut self,
+        wanted: &[FieldId],
+        index: &IndexFacts,
+    ) -> Result<(), Trouble> {
         self.read_field_list(index)?;
         let mut order = self.registry.file_order.clone();
         for &id in wanted {
@@ -217,4 +218,3 @@ fn next_name(names: &[u8]) -> Option<(&str, &[u8])> {
     let sound = !name.is_empty() && name.len() <= FIELD_NAME_BYTES_MAX;
     sound.then_some((name, names.get(end + 1..)?))
 }
-

@@ -64,7 +64,11 @@ impl Cache {
     }
 
     /// Writes what is pending and unlocks. Errors are those of writing; the lock is gone either way.
-    pub(super) fn flush_and_unlock(&mut self, header_changed: bool, index: &IndexFacts) -> Result<(), Trouble> {
+    pub(super) fn flush_and_unlock(
+        &mut self,
+        header_changed: bool,
+        index: &IndexFacts,
+    ) -> Result<(), Trouble> {
         let done = self.flush(header_changed, index);
         self.unlock();
         done

@@ -134,7 +134,8 @@ mod tests {
         let file = numbered(words);
         let mut pieces = Pieces::default();
         let jumps = |step: u32| (0..words).map(move |index| index.wrapping_mul(step) % words);
-        for index in (0..words).step_by(7).chain((0..words).rev().step_by(11)).chain(jumps(77_777).take(5000)) {
+        for index in (0..words).step_by(7).chain((0..words).rev().step_by(11)).chain(jumps(77_777).take(5000))
+        {
             assert_eq!(word(&mut pieces, &file, index), Some(index));
         }
         assert_eq!(word(&mut pieces, &file, words), None);

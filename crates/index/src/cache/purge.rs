@@ -10,8 +10,8 @@ use base::Uid;
 
 use super::field::{FieldId, FieldType, Want};
 use super::layout::{
-    HEADER_BYTES, Header, MAJOR_VERSION, MINOR_VERSION, OFFSET_BYTES, RECORD_HEADER_BYTES,
-    offset_to_packed, pad,
+    HEADER_BYTES, Header, MAJOR_VERSION, MINOR_VERSION, OFFSET_BYTES, RECORD_HEADER_BYTES, offset_to_packed,
+    pad,
 };
 use super::limits::WRITE_BYTES;
 use super::lock::Locking;
@@ -137,7 +137,9 @@ impl Cache {
             }
             Err(Trouble::System(op, error)) => Err(Error::io(op, &self.place.path, error)),
             // Damage ends in a file with less in it; only a list of fields that broke just now is left.
-            Err(Trouble::Broken(what)) => Err(Error::Corrupt { path: self.place.path.clone(), offset: 0, what }),
+            Err(Trouble::Broken(what)) => {
+                Err(Error::Corrupt { path: self.place.path.clone(), offset: 0, what })
+            }
         }
     }
 

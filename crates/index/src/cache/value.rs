@@ -139,9 +139,7 @@ impl Header {
 /// Where the first field of a text ends: after a line that the next one does not go on.
 fn field_end(text: &[u8]) -> usize {
     let ends = memchr::memchr_iter(b'\n', text).map(|lf| lf + 1);
-    ends.into_iter()
-        .find(|&end| !matches!(text.get(end), Some(b' ' | b'\t')))
-        .unwrap_or(text.len())
+    ends.into_iter().find(|&end| !matches!(text.get(end), Some(b' ' | b'\t'))).unwrap_or(text.len())
 }
 
 /// Puts cached header fields of several names into the order of the message.

@@ -5,13 +5,22 @@
 //! one), [`mend`] (reading a damaged one), [`records`] (what stands in the indexes), [`names`]. The
 //! bytes are described in `docs/formats/dbox.md`.
 
+mod body;
 pub mod extref;
 pub mod file;
 pub mod header;
+mod mailbox;
 pub mod mend;
 pub mod metadata;
 pub mod names;
+mod places;
 pub mod records;
+mod repair;
+mod single;
+mod storage;
+mod write;
+
+pub use storage::DboxStorage;
 
 use std::io;
 

@@ -54,6 +54,14 @@ pub fn temporary(hostname: &str) -> String {
     format!("{TEMPORARY_PREFIX}{secs}.P{}Q{count}M{micros}.{hostname}", std::process::id())
 }
 
+/// A GUID for a new message or mailbox.
+pub fn new_guid() -> Guid {
+    let mut guid = Guid::default();
+    // The call cannot fail for so few bytes once the system has started.
+    let _ = rustix::rand::getrandom(&mut guid.0[..], rustix::rand::GetRandomFlags::empty());
+    guid
+}
+
 /// The 128 bits that stand for a message's GUID in indexes: the GUID itself where it is 32
 /// hexadecimal digits, else the end of its SHA-1.
 pub fn guid_bits(guid: &str) -> Guid {

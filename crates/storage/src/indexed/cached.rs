@@ -11,8 +11,8 @@ use index::cache::{
     Added, Addition, Cache, CachePlace, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged,
 };
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
-use message::header::Fields;
 use message::Parts;
+use message::header::Fields;
 
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
@@ -136,7 +136,8 @@ impl Cached {
     pub(super) fn note_expunged(&self, view: &View, uids: &UidSet) {
         let Some(mut inner) = self.inner() else { return };
         let Some(column) = view.columns().named("cache").map(|column| column.id) else { return };
-        let cached = |uid: &Uid| view.ext(*uid, column).is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0));
+        let cached =
+            |uid: &Uid| view.ext(*uid, column).is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0));
         let count = uids.iter().filter(cached).count();
         let index = inner.index;
         let _ = inner.cache.note_expunged(u32::try_from(count).unwrap_or(u32::MAX), &index);
@@ -171,14 +172,7 @@ impl Cached {
 }
 
 impl Inner {
-    fn lookup(
-        &mut self,
-        view: &View,
-        uid: Uid,
-        wanted: Wanted,
-        names: &[&str],
-        facts: &mut Facts,
-    ) -> Asked {
+    fn lookup(&mut self, view: &View, uid: Uid, wanted: Wanted, names: &[&str], facts: &mut Facts) -> Asked {
         let column = view.columns().named("cache");
         let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
         let mut index = self.index;
@@ -212,15 +206,15 @@ impl Inner {
         let text = |bytes: &[u8]| std::sync::Arc::<str>::from(String::from_utf8_lossy(trim_nul(bytes)));
         let date = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(secs));
         facts.size_virtual = get(Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL).and_then(value::decode_size);
-        facts.size_physical =
-            get(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL).and_then(value::decode_size);
+        facts.size_physical = get(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL).and_then(value::decode_size);
         facts.internal_date =
             get(Wanted::INTERNAL_DATE, FieldId::DATE_RECEIVED).and_then(value::decode_u32).map(date);
         facts.save_date = get(Wanted::SAVE_DATE, FieldId::DATE_SAVE).and_then(value::decode_u32).map(date);
         facts.guid = get(Wanted::GUID, FieldId::GUID).map(text);
-        facts.sent_date = get(Wanted::SENT_DATE, FieldId::DATE_SENT)
-            .and_then(value::SentDate::decode)
-            .map(|date| message::date::SentDate { unix_secs: date.time.into(), zone_minutes: date.zone_minutes });
+        facts.sent_date =
+            get(Wanted::SENT_DATE, FieldId::DATE_SENT).and_then(value::SentDate::decode).map(|date| {
+                message::date::SentDate { unix_secs: date.time.into(), zone_minutes: date.zone_minutes }
+            });
         facts.body = get(Wanted::BODY, FieldId::IMAP_BODY).map(|bytes| trim_nul(bytes).into());
         facts.bodystructure =
             get(Wanted::BODYSTRUCTURE, FieldId::IMAP_BODYSTRUCTURE).map(|bytes| trim_nul(bytes).into());
@@ -260,13 +254,7 @@ impl Inner {
     }
 
     /// What is worth keeping of this message, once it has been read.
-    fn asked_of(
-        &self,
-        uid: Uid,
-        wanted: Wanted,
-        headers: &[(FieldId, String)],
-        index: &IndexFacts,
-    ) -> Asked {
+    fn asked_of(&self, uid: Uid, wanted: Wanted, headers: &[(FieldId, String)], index: &IndexFacts) -> Asked {
         let mut asked = Asked::default();
         let mut add = |id: FieldId, name: Option<String>, asks: bool| {
             let worth = if asks { self.cache.may_add(id, index) } else { self.cache.wants(id, uid, index) };
@@ -306,8 +294,7 @@ impl Inner {
     fn purge(&mut self, index: &mut Locked<'_>, condition: PurgeIf, reason: &str) -> Result<()> {
         let messages = offsets_of(index.view());
         let facts = facts_of(index);
-        let Purged::Written { file_seq, offsets } =
-            self.cache.purge(&messages, condition, reason, &facts)?
+        let Purged::Written { file_seq, offsets } = self.cache.purge(&messages, condition, reason, &facts)?
         else {
             return Ok(());
         };

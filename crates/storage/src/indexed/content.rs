@@ -11,8 +11,7 @@ use crate::facts::{Facts, Wanted};
 use super::Opened;
 
 /// What is made from the header alone.
-pub(super) const HEADER_FACTS: Wanted =
-    Wanted(Wanted::HEADER.0 | Wanted::ENVELOPE.0 | Wanted::SENT_DATE.0);
+pub(super) const HEADER_FACTS: Wanted = Wanted(Wanted::HEADER.0 | Wanted::ENVELOPE.0 | Wanted::SENT_DATE.0);
 
 /// What has to be read from the message.
 pub(super) fn missing(facts: &Facts, wanted: Wanted) -> Wanted {

@@ -90,7 +90,8 @@ impl FlagUpdates {
 
     /// The messages that change.
     pub(crate) fn uids(&self) -> UidSet {
-        let mut all: Vec<Uid> = self.flags.values().chain(self.keywords.values()).flat_map(UidSet::iter).collect();
+        let mut all: Vec<Uid> =
+            self.flags.values().chain(self.keywords.values()).flat_map(UidSet::iter).collect();
         all.sort_unstable();
         all.dedup();
         all.into_iter().collect()

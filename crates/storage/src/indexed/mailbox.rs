@@ -158,6 +158,11 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.save_pop3_uidls(uidls)
     }
 
+    fn alt_move(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
+        self.check_writable()?;
+        self.shared.alt_move(uids, to_alt)
+    }
+
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.driver.message_file(&self.shared, &self.view, uid)
     }

@@ -44,7 +44,9 @@ impl Maildir {
             let (add, remove) = (letters(&delta.add_keywords), letters(&delta.remove_keywords));
             for uid in delta.uids.iter().filter(|uid| index.view().record(*uid).is_some()) {
                 let rename = |flags: Flags, bits: u32| (delta.flags(flags), bits & !remove | add);
-                self.one(index, work, &mut names, uid, &mut done, |candidate| self.rename(candidate, rename))?;
+                self.one(index, work, &mut names, uid, &mut done, |candidate| {
+                    self.rename(candidate, rename)
+                })?;
             }
         }
         drop(names);
@@ -66,7 +68,8 @@ impl Maildir {
                 self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone()))
             })?;
         }
-        let gone = uids.iter().filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid)).collect();
+        let gone =
+            uids.iter().filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid)).collect();
         names.remove(&gone);
         drop(names);
         work.dirs.own_change(self, known);

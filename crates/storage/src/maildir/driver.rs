@@ -14,7 +14,7 @@ use crate::api::{MessageFile, SaveBatch, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Permissions, Stamp, is_missing};
-use crate::indexed::{Context, Delta, Done, Driver, Opened, Shared, Resync};
+use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
 use crate::settings::FsyncMode;
 use crate::view::View;
 
@@ -270,7 +270,9 @@ impl Driver for Maildir {
         let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
         self.sync_files(index, work, Some(&guard), &sync)?;
         let guid = self.names().header.guid;
-        guid.ok_or_else(|| Error::NoPermission(format!("{} has no GUID and cannot get one", self.dir.display())))
+        guid.ok_or_else(|| {
+            Error::NoPermission(format!("{} has no GUID and cannot get one", self.dir.display()))
+        })
     }
 
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {

@@ -9,8 +9,8 @@ use crate::fs::Stamp;
 use crate::view::{KeywordSet, View};
 use index::dotlock::Dotlock;
 
-use super::filename::KEYWORDS_MAX;
 use super::driver::Place;
+use super::filename::KEYWORDS_MAX;
 
 /// The letters' names as the file has them.
 #[derive(Clone, Debug, Default)]

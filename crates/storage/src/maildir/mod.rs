@@ -16,3 +16,4 @@ mod uidlist;
 mod uidvalidity;
 
 pub use storage::MaildirStorage;
+pub(crate) use uidvalidity::next as next_uid_validity;

@@ -8,8 +8,8 @@ use rustix::fs::FileType;
 use crate::error::{Error, Result};
 use crate::fs::join;
 
-use super::filename;
 use super::driver::Place;
+use super::filename;
 use super::state::DirSeen;
 
 /// The message files that were found. Names lie in one buffer: there may be a million.

@@ -40,14 +40,8 @@ struct Pass<'a> {
 
 impl Maildir {
     /// What may have changed since the directories were read.
-    pub(super) fn look(
-        &self,
-        index: &Index,
-        work: &mut Known,
-        mode: SyncMode,
-        claim: bool,
-    ) -> Result<Look> {
-        if index.is_new() || mode == SyncMode::Full {
+    pub(super) fn look(&self, index: &Index, work: &mut Known, mode: SyncMode, claim: bool) -> Result<Look> {
+        if index.is_new() || mode.is_full() {
             return Ok(Look { any: true, cur: true });
         }
         work.dirs.refresh(index);
@@ -107,8 +101,7 @@ impl Maildir {
         let reset = header.uid_validity != 0 && header.uid_validity != uid_validity;
         if reset {
             let (dir, old) = (self.dir.display(), header.uid_validity);
-            self.logger
-                .warning(format_args!("Maildir {dir}: UIDVALIDITY changed ({old} -> {uid_validity})"));
+            self.logger.warning(format_args!("Maildir {dir}: UIDVALIDITY changed ({old} -> {uid_validity})"));
         } else {
             // The uidlist may have been removed or restored: UIDs are never given twice.
             names.header.next_uid = names.header.next_uid.max(header.next_uid).max(1);
