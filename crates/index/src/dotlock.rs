@@ -65,7 +65,22 @@ impl Dotlock {
         settings: &DotlockSettings,
         logger: &Logger,
     ) -> Result<Self> {
+        let mut path = target.as_os_str().to_owned();
+        path.push(".lock");
+        Self::open_as(fs, Path::new(&path), target, permissions, settings, logger)
+    }
+
+    /// The same with a name of its own for the lock file.
+    pub fn open_as(
+        fs: &Fs,
+        path: &Path,
+        target: &Path,
+        permissions: &Permissions,
+        settings: &DotlockSettings,
+        logger: &Logger,
+    ) -> Result<Self> {
         let mut waiter = Waiter::new(fs, target, settings, logger);
+        waiter.path = path.to_owned();
         loop {
             match waiter.try_create(permissions) {
                 Ok(file) => {

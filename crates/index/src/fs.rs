@@ -100,6 +100,11 @@ impl Fs {
         file.metadata().map(|meta| Stamp::of(&meta))
     }
 
+    /// The stamp of an open file, if there is one and it can be had.
+    pub(crate) fn stamp_of_file(&self, file: Option<&File>) -> Option<Stamp> {
+        file.and_then(|file| self.stamp_of(file).ok())
+    }
+
     /// Opens for reading.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         // A pipe behind a symbolic link must not keep us waiting.
@@ -178,7 +183,7 @@ impl Fs {
         }
     }
 
-    /// Writes all bytes at `offset`, wherever the file's position is.
+    /// Writes all bytes at an offset.
     pub fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
         let allowed = self.ask("pwrite", path, bytes.len())?;
         match bytes.get(..allowed) {
@@ -188,6 +193,20 @@ impl Fs {
             }
             _ => file.write_all_at(bytes, offset),
         }
+    }
+
+    /// Reads at an offset until `bytes` is full or the file ends, and says how much that was.
+    pub fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     /// Cuts a file.

@@ -1,52 +1,31 @@
 //! One mailbox's index: its file, its log and what both say. Sessions of a process share one in a
 //! mutex and work on the [`View`]s it hands out.
 
-use std::ops::Deref;
+mod commit;
+mod create;
+mod lock;
+mod memory;
+mod open;
+mod pending;
+mod refresh;
+mod rewrite;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{Guid, Logger, Uid, UidSet};
+use base::Logger;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::header::Header;
+use crate::log::file::LogFile;
+use crate::map::{Map, Names};
 use crate::settings::{Place, Settings};
 use crate::transaction::{Origin, Transaction};
-use crate::view::{ExtId, Flags, View};
+use crate::view::{ExtId, View};
 
-/// What a session asked for and nobody has carried out on the mail store yet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Pending {
-    /// To be expunged; the GUID is zero where the session gave none.
-    Expunge {
-        /// Which message.
-        uid: Uid,
-        /// It must have this GUID, unless that is zero.
-        guid: Guid,
-    },
-    /// Flags to be added and removed. The view has them already.
-    Flags {
-        /// Which messages; not all of them need to be there.
-        uids: UidSet,
-        /// To be added.
-        add: Flags,
-        /// To be removed.
-        remove: Flags,
-    },
-    /// A keyword to be added or removed. The view has it already.
-    Keyword {
-        /// Which messages.
-        uids: UidSet,
-        /// The keyword.
-        name: Arc<str>,
-        /// Added rather than removed.
-        add: bool,
-    },
-    /// All keywords are removed. The view has them no more.
-    KeywordReset {
-        /// Which messages.
-        uids: UidSet,
-    },
-}
+pub use lock::Locked;
+pub use pending::Pending;
 
 /// One index.
 pub struct Index {
@@ -54,26 +33,70 @@ pub struct Index {
     settings: Arc<Settings>,
     fs: Fs,
     logger: Logger,
-    header: Header,
-    view: Arc<View>,
+    /// The index file, or what stands for it in log lines.
+    path: PathBuf,
+    names: Names,
+    map: Map,
+    log: Option<Box<LogFile>>,
+    held: Option<lock::Held>,
+    on_disk: OnDisk,
+    /// More of the log had to be read than is good: the index file should be written anew soon.
+    read_much: bool,
+    /// Why the index file has to be written anew.
+    needs_rewrite: Option<String>,
+    /// The session has looked whether the older log is to be removed.
+    log2_checked: bool,
+    deleted: bool,
+    delete_requested: bool,
+    /// Counts what [`refresh`](Index::refresh) tells.
+    changes: u64,
 }
 
-/// An index whose log is locked: nobody else changes it. Dropping this unlocks.
-pub struct Locked<'a> {
-    index: &'a mut Index,
+/// What is known of the index file.
+#[derive(Clone, Copy, Debug, Default)]
+struct OnDisk {
+    /// Device and inode of the file that was read or written last.
+    id: Option<(u64, u64)>,
+    log_seq: u32,
+    tail: u32,
 }
 
 impl Index {
     /// Reads what is there. Creates nothing: where nothing is, the index is empty and
     /// [new](Self::is_new).
+    ///
+    /// # Errors
+    /// Those of the system. Damaged files are mended or left out, and logged.
     pub fn open(place: Place, settings: Arc<Settings>, fs: Fs, logger: Logger) -> Result<Self> {
-        let view = Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE));
-        Ok(Self { place, settings, fs, logger, header: Header::new(0), view })
+        let path = match &place.dir {
+            Some(dir) => dir.join(&place.prefix),
+            None => PathBuf::from(memory::NAME),
+        };
+        let mut index = Self {
+            place,
+            settings,
+            fs,
+            logger,
+            path,
+            names: Names::default(),
+            map: Map::new(0),
+            log: None,
+            held: None,
+            on_disk: OnDisk::default(),
+            read_much: false,
+            needs_rewrite: None,
+            log2_checked: false,
+            deleted: false,
+            delete_requested: false,
+            changes: 0,
+        };
+        index.reload()?;
+        Ok(index)
     }
 
     /// Whether UIDVALIDITY is 0: the driver has to initialise it, under the lock.
     pub fn is_new(&self) -> bool {
-        self.header.uid_validity == 0
+        self.map.header.uid_validity == 0
     }
 
     /// Whether nothing of it is on disk: because it was asked for, or the disk was full or read-only.
@@ -81,93 +104,95 @@ impl Index {
         self.place.dir.is_none()
     }
 
+    /// Whether somebody marked the index as deleted, or asked for that, because the mailbox is going
+    /// away; or whether its log disappeared while it was open.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted || self.delete_requested
+    }
+
+    /// The index file: for log lines, and as a name beside which others are. Not there while
+    /// everything is in memory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The newest snapshot.
     pub fn view(&self) -> &Arc<View> {
-        &self.view
+        &self.map.view
     }
 
     /// The base header; its counts are those of [`view`](Self::view).
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.map.header
+    }
+
+    /// What index, log and cache have in common; 0 while there is no log.
+    pub fn index_id(&self) -> u32 {
+        self.map.header.index_id
+    }
+
+    /// Where the log ends, as its number and an offset in bytes. Zeros while there is none.
+    pub fn log_position(&self) -> (u32, u64) {
+        self.log.as_ref().map_or((0, 0), |log| (log.header.file_seq, log.sync_offset))
     }
 
     /// An extension's header, if the index has the extension.
-    pub fn ext_header(&self, _name: &str) -> Option<&[u8]> {
-        None
+    pub fn ext_header(&self, name: &str) -> Option<&[u8]> {
+        self.map.ext(name).map(|ext| ext.header.as_slice())
     }
 
     /// An extension's reset id, if the index has the extension.
-    pub fn ext_reset_id(&self, _name: &str) -> Option<u32> {
-        None
+    pub fn ext_reset_id(&self, name: &str) -> Option<u32> {
+        self.map.ext(name).map(|ext| ext.reset_id)
     }
 
     /// What identifies an extension in views of this index, now and later. `None` while the index does
     /// not have it.
-    pub fn ext(&self, _name: &str) -> Option<ExtId> {
-        None
+    pub fn ext(&self, name: &str) -> Option<ExtId> {
+        self.map.ext(name).map(|ext| ext.id)
     }
 
-    /// Reads what others did. Says whether view, header or an extension changed. Costs one stat(2)
-    /// where nothing happened.
-    pub fn refresh(&mut self) -> Result<bool> {
-        Ok(false)
+    /// Whether the index tracks when each message last changed (the extension `modseq`).
+    pub fn tracks_modseqs(&self) -> bool {
+        self.map.tracks_modseqs()
     }
 
-    /// Whether anything may be pending; see [`Locked::pending`].
-    pub fn has_pending(&self) -> bool {
-        false
-    }
-
-    /// Locks the log, which is created if it is missing, and [refreshes](Self::refresh).
-    pub fn lock(&mut self) -> Result<Locked<'_>> {
-        let _ = (&self.settings, &self.fs, &self.logger);
-        Ok(Locked { index: self })
+    /// Begins to track when each message last changes, from now on and for good: what CONDSTORE needs
+    /// (RFC 7162).
+    pub fn enable_modseqs(&mut self) -> Result<()> {
+        if self.tracks_modseqs() {
+            return Ok(());
+        }
+        let mut locked = self.lock()?;
+        if locked.tracks_modseqs() {
+            return Ok(());
+        }
+        let mut header = [0; crate::map::MODSEQ_HEADER_SIZE];
+        let highest = locked.view().highest_modseq().0.max(1);
+        header[..8].copy_from_slice(&highest.to_le_bytes());
+        let mut transaction = Transaction::new();
+        transaction.ext(&crate::transaction::ExtSpec::new(crate::map::MODSEQ, 16, 8, 8), 0);
+        transaction.ext_header(crate::map::MODSEQ, 0, &header);
+        locked.commit(&transaction, Origin::Internal)
     }
 
     /// Locks, commits and unlocks.
     pub fn commit(&mut self, transaction: &Transaction, origin: Origin) -> Result<()> {
+        if transaction.is_empty() {
+            return Ok(());
+        }
         self.lock()?.commit(transaction, origin)
     }
-}
 
-impl Locked<'_> {
-    /// What sessions, ours and Dovecot's, asked for and nobody has carried out yet, in the order in
-    /// which they asked.
-    pub fn pending(&self) -> Result<Vec<Pending>> {
-        Ok(Vec::new())
+    /// Whether anything may be pending; see [`Locked::pending`].
+    pub fn has_pending(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.has_requests)
     }
 
-    /// Writes changes to the log and applies them.
-    pub fn commit(&mut self, _transaction: &Transaction, _origin: Origin) -> Result<()> {
-        Err(Error::Busy("the index is not there yet".to_owned()))
-    }
-
-    /// All that is [pending](Self::pending) has been carried out. Writes the index file anew and
-    /// rotates the log where 2.3 would.
-    pub fn synced(&mut self) -> Result<()> {
-        self.synced_with(&Transaction::new())
-    }
-
-    /// [`commit`](Self::commit) from outside and [`synced`](Self::synced) with one write.
-    pub fn synced_with(&mut self, _transaction: &Transaction) -> Result<()> {
-        Ok(())
-    }
-
-    /// Writes the index file anew.
-    pub fn rewrite(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Begins a new log and writes the index file anew. Only where nothing is pending.
-    pub fn rotate(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = Index;
-
-    fn deref(&self) -> &Index {
-        self.index
+    /// The file beside the index file whose name goes on with `suffix`.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(suffix);
+        name.into()
     }
 }

@@ -14,6 +14,8 @@ pub mod index;
 pub mod limits;
 pub mod list_index;
 pub mod mailbox_log;
+pub mod log;
+mod map;
 pub mod settings;
 pub mod transaction;
 pub mod view;

@@ -122,13 +122,6 @@ impl HeaderChange {
     pub(crate) fn is_empty(&self) -> bool {
         !self.mask.contains(&true)
     }
-
-    /// The four bytes at `offset`, if they are set.
-    pub(crate) fn number(&self, offset: usize) -> Option<u32> {
-        let set = self.mask.get(offset..offset + 4)?.iter().all(|&set| set);
-        let bytes = self.bytes.get(offset..offset + 4)?;
-        set.then(|| u32::from_le_bytes(bytes.try_into().unwrap_or_default()))
-    }
 }
 
 impl Transaction {

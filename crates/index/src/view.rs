@@ -248,6 +248,21 @@ impl View {
         Edit::new(self)
     }
 
+    /// The messages of `uids` that are there; valid while the view is being edited, too.
+    pub(crate) fn records_among<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = &'a Record> + 'a {
+        let from = uids.first().map_or(0, |first| self.chunk_index(first));
+        let last = uids.last();
+        let chunks = self.chunks.get(from..).unwrap_or_default().iter();
+        chunks
+            .take_while(move |chunk| chunk.records.first().is_some_and(|record| Some(record.uid) <= last))
+            .flat_map(|chunk| chunk.records.iter())
+            .filter(|record| uids.contains(record.uid))
+    }
+
+    pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+
     /// The position of `uid`, or where it would be.
     fn locate(&self, uid: Uid) -> Result<usize, usize> {
         let at = self.chunk_index(uid);

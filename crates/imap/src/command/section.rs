@@ -60,7 +60,10 @@ pub(super) fn open(
     match (&section.text, section.part.is_empty()) {
         (SectionText::Header, true) => Ok(of_bytes(to_crlf(&header(mailbox, uid, cache)?), range)),
         (SectionText::HeaderFields { is_not, names }, true) => {
-            let header = header(mailbox, uid, cache)?;
+            let header = match is_not {
+                true => header(mailbox, uid, cache)?,
+                false => header_fields(mailbox, uid, names, cache)?,
+            };
             let mut out = Vec::new();
             filter_header(&*header, &field_names(names), *is_not, &mut out)?;
             Ok(of_bytes(out, range))
@@ -144,6 +147,20 @@ fn header(
     let header = mailbox.fetch_facts(uid, Wanted::HEADER)?.header.unwrap_or_default();
     cache.header = Some(header.clone());
     Ok(header)
+}
+
+/// At least the fields of these names, which the mailbox may know without opening the message.
+fn header_fields(
+    mailbox: &mut dyn Mailbox,
+    uid: Uid,
+    names: &[(Box<str>, bool)],
+    cache: &MessageCache,
+) -> Result<std::sync::Arc<[u8]>, SectionError> {
+    if let Some(header) = &cache.header {
+        return Ok(header.clone());
+    }
+    let names: Vec<&str> = names.iter().map(|(name, _)| &**name).collect();
+    Ok(mailbox.fetch_fields(uid, Wanted::NONE, &names)?.fields.unwrap_or_default())
 }
 
 fn size_virtual(mailbox: &mut dyn Mailbox, uid: Uid, cache: &mut MessageCache) -> Result<u64, SectionError> {

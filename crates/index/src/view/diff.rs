@@ -34,7 +34,7 @@ impl Changes {
 pub(super) fn diff(old: &View, new: &View) -> Changes {
     let mut changes = Changes {
         uid_validity: old.uid_validity != new.uid_validity,
-        keywords_added: old.keywords.len() != new.keywords.len(),
+        keywords_added: old.keywords != new.keywords,
         ..Changes::default()
     };
     merge(old, new, |step| match step {
