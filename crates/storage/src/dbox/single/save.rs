@@ -61,11 +61,19 @@ impl Batch {
     fn link(&mut self, source: &mut dyn Mailbox, uid: Uid) -> Option<(PathBuf, bool)> {
         let file = source.message_file(uid).filter(|file| file.format == FileFormat::Sdbox)?;
         let place = &self.sdbox().place;
-        let dirs = [(Some(&place.dir), false), (place.alt.as_ref(), true)];
-        // A link cannot leave its file system: a message in the alternative place stays there.
+        let fs = &place.context.fs;
+        let mut dirs = vec![(&place.dir, false)];
+        if let Some(alt) = &place.alt {
+            dirs.push((alt, true));
+            // What lies in the alternative place stays there.
+            if place.alt_root.as_ref().is_some_and(|root| file.path.starts_with(root)) {
+                let _ = fs.mkdir_all(alt, &place.permissions);
+                dirs.reverse();
+            }
+        }
         dirs.into_iter().find_map(|(dir, in_alt)| {
-            let path = place.temporary(dir?);
-            self.sdbox().context().fs.link(&file.path, &path).is_ok().then_some((path, in_alt))
+            let path = place.temporary(dir);
+            fs.link(&file.path, &path).is_ok().then_some((path, in_alt))
         })
     }
 
