@@ -12,6 +12,7 @@ pub mod header;
 mod mailbox;
 pub mod mend;
 pub mod metadata;
+mod multi;
 pub mod names;
 mod places;
 pub mod records;

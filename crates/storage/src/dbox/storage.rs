@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use base::Logger;
 
-use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage};
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
-use crate::indexed::{Context, Driver, Handle, Shared};
+use crate::indexed::{Context, Handle, Shared};
 use crate::location::Location;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
 
 use super::mailbox::MailboxPlace;
+use super::multi::{Mdbox, Store};
 use super::names::ALT_LINK;
 use super::places::Places;
 use super::single::Sdbox;
@@ -27,12 +28,13 @@ pub struct DboxStorage {
     settings: Arc<MailSettings>,
     logger: Logger,
     has_inbox: bool,
-    driver: &'static str,
+    /// With mdbox.
+    store: Option<Arc<Store>>,
 }
 
 impl DboxStorage {
-    /// A storage at `location`, which must be an sdbox's. `has_inbox` says that the user's INBOX is
-    /// there.
+    /// A storage at `location`, which must be an sdbox's or mdbox's. `has_inbox` says that the user's
+    /// INBOX is there.
     ///
     /// # Errors
     /// A location that dbox cannot have.
@@ -56,8 +58,11 @@ impl DboxStorage {
         logger: Logger,
         fs: Fs,
     ) -> Result<Self> {
-        let places = Places::new(location, settings.mail_full_filesystem_access, false)?;
-        let storage = Self { places, fs, settings, logger, has_inbox, driver: "sdbox" };
+        let is_multi = location.driver == "mdbox";
+        let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
+        let store =
+            is_multi.then(|| Store::get(places.clone(), fs.clone(), settings.clone(), logger.clone()));
+        let storage = Self { places, fs, settings, logger, has_inbox, store };
         storage.note_alt();
         Ok(storage)
     }
@@ -121,7 +126,10 @@ impl DboxStorage {
         self.mkdir_all(&self.places.dir(name))?;
         self.mkdir_all(&self.places.index(name))?;
         // UIDVALIDITY and the GUID are there from the beginning.
-        self.shared(name)?.sync(crate::api::SyncMode::Quick, false).map(drop)
+        match &self.store {
+            Some(store) => self.shared_multi(store, name)?.sync(SyncMode::Quick, false).map(drop),
+            None => self.shared_single(name)?.sync(SyncMode::Quick, false).map(drop),
+        }
     }
 
     fn mailbox_place(&self, name: &str) -> Result<MailboxPlace> {
@@ -145,19 +153,31 @@ impl DboxStorage {
         })
     }
 
-    fn shared(&self, name: &str) -> Result<Arc<Shared<Sdbox>>> {
+    fn shared_single(&self, name: &str) -> Result<Arc<Shared<Sdbox>>> {
         Shared::get(Sdbox::new(self.mailbox_place(name)?))
     }
 
+    fn shared_multi(&self, store: &Arc<Store>, name: &str) -> Result<Arc<Shared<Mdbox>>> {
+        Shared::get(Mdbox::new(self.mailbox_place(name)?, store.clone(), self.places.encode(name)))
+    }
+
     fn handle(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
-        let shared = self.shared(name)?;
-        let access = rustix::fs::access(shared.driver.path(), rustix::fs::Access::WRITE_OK);
+        let access = rustix::fs::access(self.places.dir(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
-        Ok(Box::new(Handle::new(name, shared, mode, writable)))
+        Ok(match &self.store {
+            Some(store) => Box::new(Handle::new(name, self.shared_multi(store, name)?, mode, writable)),
+            None => Box::new(Handle::new(name, self.shared_single(name)?, mode, writable)),
+        })
     }
 
     /// Removes a mailbox: gone at once for everybody by one rename, then the files at leisure.
     fn remove(&self, name: &str) -> Result<()> {
+        if let Some(store) = &self.store {
+            // The messages are elsewhere, and go with their last reference.
+            let shared = self.shared_multi(store, name)?;
+            shared.sync(SyncMode::Quick, false)?;
+            shared.expunge(&shared.view().uids())?;
+        }
         let (dir, trash) = (self.places.dir(name), self.location().root.join(TRASH));
         self.remove_tree(&trash)?;
         self.fs.rename(&dir, &trash).map_err(|error| Error::io("rename", dir.clone(), error))?;
@@ -239,7 +259,7 @@ impl DboxStorage {
 
 impl Storage for DboxStorage {
     fn driver(&self) -> &'static str {
-        self.driver
+        if self.store.is_some() { "mdbox" } else { "sdbox" }
     }
 
     fn separator(&self) -> char {
@@ -356,6 +376,10 @@ impl Storage for DboxStorage {
         let name = if is_inbox { "INBOX".to_owned() } else { self.places.encode(name) };
         let (path, separator) = (self.subscriptions_file(), self.separator());
         subscriptions::change(&self.fs, &path, separator, &name, subscribed, &self.settings, &self.logger)
+    }
+
+    fn purge(&self) -> Result<()> {
+        self.store.as_ref().map_or(Ok(()), Store::purge)
     }
 
     fn lock_session(&self) -> Result<Option<SessionLock>> {
