@@ -472,9 +472,9 @@ fn mdbox_alternative_place() {
     assert_eq!(map(&place), ["1 m.2 x1", "2 m.2 x1", "3 m.3 x1", "4 m.3 x1"]);
     assert_eq!(agree(&real, &mut *inbox), before);
     real.run(&["altmove", "mailbox", "INBOX", "uid", "3"], b"");
-    real.run(&["altmove", "-r", "mailbox", "INBOX", "uid", "1"], b"");
     assert_eq!(agree(&real, &mut *inbox), before);
-    inbox.alt_move(&uids(&[2, 3]), false).unwrap();
+    // `altmove -r` of 2.3's mdbox leaves them there.
+    inbox.alt_move(&uids(&[1, 2, 3]), false).unwrap();
     storage.purge().unwrap();
     assert_eq!(files().1, [""; 0]);
     assert_eq!(agree(&real, &mut *inbox), before);

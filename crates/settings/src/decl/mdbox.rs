@@ -1,6 +1,5 @@
 //! The mdbox driver.
 
-use super::flags::*;
 use super::roots::*;
 use crate::key::{Size, Time};
 

@@ -62,11 +62,6 @@ impl Appender {
         Self { store, files: Vec::new(), messages: Vec::new() }
     }
 
-    /// How many whole messages there are.
-    pub(crate) fn len(&self) -> usize {
-        self.messages.len()
-    }
-
     /// A place for a message of about `size` bytes.
     pub(crate) fn next(&mut self, size: u64, in_alt: bool) -> Result<Slot> {
         let at = match self.find_open(size, in_alt) {

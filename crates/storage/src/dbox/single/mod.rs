@@ -58,10 +58,6 @@ impl Sdbox {
         Self { place, is_corrupted: AtomicBool::new(false) }
     }
 
-    pub(super) fn place(&self) -> &MailboxPlace {
-        &self.place
-    }
-
     fn context(&self) -> &Context {
         &self.place.context
     }
