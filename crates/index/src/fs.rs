@@ -254,6 +254,12 @@ impl Fs {
         fs::hard_link(from, to)
     }
 
+    /// symlink(2): `link` will lead to `to`.
+    pub fn symlink(&self, to: &Path, link: &Path) -> io::Result<()> {
+        self.ask("symlink", link, 0)?;
+        std::os::unix::fs::symlink(to, link)
+    }
+
     /// unlink(2)
     pub fn unlink(&self, path: &Path) -> io::Result<()> {
         self.ask("unlink", path, 0)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use storage::{Error, MailSettings, MaildirStorage, Result, Storage};
+use storage::{DboxStorage, Error, MailSettings, MaildirStorage, Result, Storage};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType};
 
@@ -167,7 +167,10 @@ fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<A
     let mail: Arc<MailSettings> = Arc::new(input.settings.mail.clone());
     match location.driver.as_str() {
         "maildir" => Ok(Arc::new(MaildirStorage::new(location, mail, settings.inbox, input.logger.clone()))),
-        driver @ ("mbox" | "sdbox" | "mdbox" | "dbox" | "imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
+        "sdbox" | "dbox" | "mdbox" => {
+            Ok(Arc::new(DboxStorage::new(location, mail, settings.inbox, input.logger.clone())?))
+        }
+        driver @ ("mbox" | "imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
             Err(Error::Unsupported(format!("Mail storage driver {driver} isn't available yet: {text}")))
         }
         driver => Err(Error::Unsupported(format!("Unknown mail storage driver {driver}"))),

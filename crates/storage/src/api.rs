@@ -123,8 +123,18 @@ pub enum SyncMode {
     Memory,
     /// Also at the disk, cheaply: directories are read only if their time stamps changed.
     Quick,
-    /// Reads everything again (CHECK, `doveadm force-resync`).
+    /// Reads everything again (CHECK).
     Full,
+    /// Also makes the index anew from the mail, where the format keeps no other list of it
+    /// (`doveadm force-resync`).
+    Rebuild,
+}
+
+impl SyncMode {
+    /// Whether time stamps do not count.
+    pub fn is_full(self) -> bool {
+        matches!(self, Self::Full | Self::Rebuild)
+    }
 }
 
 /// An open mailbox, owned by one session. Sessions of one process share what is behind it.
@@ -194,8 +204,8 @@ pub trait Mailbox: Send {
         Err(Error::Unsupported("pop3_save_uidl isn't supported by this storage".to_owned()))
     }
 
-    /// A file that holds exactly the stored bytes of a message and may be hard-linked, for
-    /// [`SaveBatch::copy`]. Layers that change bytes return `None`.
+    /// Where a message is stored, for [`SaveBatch::copy`] without copying bytes. Layers that change
+    /// bytes return `None`.
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         let _ = uid;
         None
@@ -322,6 +332,24 @@ pub struct MessageFile {
     pub size_physical: Option<u64>,
     /// RFC822.SIZE, where the file name tells.
     pub size_virtual: Option<u64>,
+    /// What is in it.
+    pub format: FileFormat,
+}
+
+/// What is in a [`MessageFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Exactly the bytes of the message.
+    Plain,
+    /// One message with its metadata (`u.N`).
+    Sdbox,
+    /// The path is that of mdbox's storage directory; the message is one of its map.
+    Mdbox {
+        /// Its UID in the map.
+        map_uid: Uid,
+        /// The message's GUID as indexes have it.
+        guid: Guid,
+    },
 }
 
 /// Reads a message's stored bytes. Stays readable after an expunge by others.

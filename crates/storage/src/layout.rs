@@ -29,6 +29,15 @@ impl Tree {
 
     /// Refuses what can never be a mailbox, in 2.3's words.
     pub(crate) fn check(&self, name: &str) -> Result<()> {
+        self.check_with(name, &|part| {
+            matches!(part, "cur" | "new" | "tmp" | "subscriptions" | "maildirfolder")
+                // A directory in the place of such a file would make its mailbox unusable.
+                || OWN_FILES.iter().any(|own| part.starts_with(own))
+        })
+    }
+
+    /// The same for a driver that needs other names for itself.
+    pub(crate) fn check_with(&self, name: &str, is_reserved: &dyn Fn(&str) -> bool) -> Result<()> {
         let invalid = |why: &str| Err(Error::InvalidName { name: name.to_owned(), why: why.to_owned() });
         if name.is_empty() {
             return invalid("Name is empty");
@@ -63,13 +72,7 @@ impl Tree {
                     match part {
                         "." => return invalid("Contains '.' part"),
                         ".." => return invalid("Contains '..' part"),
-                        "cur" | "new" | "tmp" | "subscriptions" | "maildirfolder" => {
-                            return invalid("Contains reserved name");
-                        }
-                        // A directory in the place of such a file would make its mailbox unusable.
-                        part if OWN_FILES.iter().any(|own| part.starts_with(own)) => {
-                            return invalid("Contains reserved name");
-                        }
+                        part if is_reserved(part) => return invalid("Contains reserved name"),
                         _ => {}
                     }
                 }

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod attachment;
 pub mod compress;
+pub mod dbox;
 pub mod error;
 pub mod facts;
 mod indexed;
@@ -15,21 +16,26 @@ mod layout;
 pub mod limits;
 pub mod location;
 pub mod maildir;
+pub mod mbox;
 pub mod notify;
 pub mod search;
 mod session_lock;
 pub mod settings;
 pub mod sort;
+pub mod source;
+pub mod stored;
 mod subscriptions;
 pub mod thread;
 
 pub use index::{fs, view};
 
 pub use api::{
-    CacheDecision, CacheField, Copied, CopyMode, FlagChange, FlagMode, Mailbox, MailboxState, MailboxUpdate,
-    MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+    CacheDecision, CacheField, Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState,
+    MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage,
+    SyncMode,
 };
 pub use compress::Compression;
+pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};
 pub use location::Location;

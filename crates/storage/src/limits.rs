@@ -1,4 +1,32 @@
-//! How much work one search may take at a time, and why.
+//! How much is taken, kept or done at once, with the reason for each number.
+
+/// Bytes read at once from a mail file.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Bytes of a dbox file's first line. 2.3 writes 20; other versions of the format have a few fields
+/// more.
+pub const DBOX_FILE_HEADER_BYTES_MAX: usize = 4096;
+
+/// Bytes of a dbox message header. 30 are used; the rest is reserved for versions to come.
+pub const DBOX_MESSAGE_HEADER_BYTES_MAX: u32 = 4096;
+
+/// Bytes of one message's dbox metadata. Hundreds are usual; a message with thousands of attachments
+/// outside has a line of some hundred kilobytes.
+pub const DBOX_METADATA_BYTES_MAX: usize = 4 << 20;
+
+/// Fewer bytes than this between two dbox messages are garbage, not a message without a header. 2.3's
+/// number.
+pub const DBOX_GARBAGE_BYTES_MAX: u64 = 256;
+
+/// Bytes of an mbox message's header that are looked at for flags and UIDs and that can be rewritten.
+/// A longer one is shown to clients but keeps its flags in the index only.
+pub const MBOX_HEADER_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of an mbox `From ` line that count.
+pub const MBOX_FROM_BYTES_MAX: usize = 8192;
+
+/// Keywords taken from one mbox header. Dovecot's index has room for more, but no client uses so many.
+pub const MBOX_KEYWORDS_MAX: usize = 10_000;
 
 /// Threads of one process that read messages for searches, all sessions together, besides the threads
 /// of the sessions themselves. There are never more than the machine has cores.
@@ -13,3 +41,43 @@ pub const SEARCH_WAITING_PER_THREAD: usize = 4;
 
 /// Stack of such a thread. Queries nest no deeper than protocols let them, and nothing else recurses.
 pub const SEARCH_STACK_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    /// Numbers that look random and are the same in every run.
+    pub(crate) struct Random(u64);
+
+    impl Random {
+        pub(crate) fn new(seed: u64) -> Self {
+            Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        }
+
+        pub(crate) fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) as usize % limit.max(1)
+        }
+
+        /// A copy with bytes changed, cut out, put in or doubled.
+        pub(crate) fn damage(&mut self, whole: &[u8]) -> Vec<u8> {
+            let mut bytes = whole.to_vec();
+            for _ in 0..=self.below(4) {
+                let at = self.below(bytes.len());
+                let end = (at + self.below(40)).min(bytes.len());
+                match self.below(5) {
+                    0 => bytes.truncate(at),
+                    1 => drop(bytes.drain(at..end)),
+                    2 => drop(bytes.splice(at..at, whole[..self.below(whole.len())].to_vec())),
+                    3 => bytes.insert(at, b"\n\x01\x02\x03 0NFX\r"[self.below(10)]),
+                    _ => {
+                        if let Some(byte) = bytes.get_mut(at) {
+                            *byte = b"\n\x01\x02\x03 0NFX\xff"[self.below(10)];
+                        }
+                    }
+                }
+            }
+            bytes
+        }
+    }
+}

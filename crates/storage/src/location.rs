@@ -17,6 +17,8 @@ pub struct Location {
     pub control: Option<PathBuf>,
     /// `INDEX=`; `MEMORY` and an empty value mean that there is none on disk.
     pub index: Option<IndexPlace>,
+    /// `ALT=`: a second, usually slower place for dbox message files.
+    pub alt: Option<PathBuf>,
     /// `LAYOUT=`
     pub layout: Layout,
     /// `DIRNAME=`: a subdirectory of each mailbox that holds its messages.
@@ -98,16 +100,18 @@ impl Location {
 
     fn of_driver(driver: &str) -> Self {
         let maildir = matches!(driver, "maildir" | "auto");
+        let dbox = matches!(driver, "sdbox" | "mdbox" | "dbox");
         Self {
             driver: driver.to_owned(),
             root: PathBuf::new(),
             inbox: None,
             control: None,
             index: None,
+            alt: None,
             layout: if maildir { Layout::MaildirPlusPlus } else { Layout::Fs },
-            dir_name: String::new(),
-            mailbox_dir: String::new(),
-            subscriptions: "subscriptions".to_owned(),
+            dir_name: if dbox { "dbox-Mails".to_owned() } else { String::new() },
+            mailbox_dir: if dbox { "mailboxes".to_owned() } else { String::new() },
+            subscriptions: if driver == "mbox" { ".subscriptions" } else { "subscriptions" }.to_owned(),
             utf8: false,
         }
     }
@@ -119,6 +123,7 @@ impl Location {
             "CONTROL" => self.control = Some(expand(value, home)?),
             "INDEX" if value == "MEMORY" || value.is_empty() => self.index = Some(IndexPlace::Memory),
             "INDEX" => self.index = Some(IndexPlace::Dir(expand(value, home)?)),
+            "ALT" => self.alt = Some(expand(value, home)?),
             "LAYOUT" => {
                 self.layout = match value.to_ascii_lowercase().as_str() {
                     "maildir++" => Layout::MaildirPlusPlus,
@@ -135,7 +140,7 @@ impl Location {
             "SUBSCRIPTIONS" => self.subscriptions = value.to_owned(),
             "UTF-8" => self.utf8 = true,
             // They say where files go that only other drivers, or the index, have: nothing differs without.
-            "VOLATILEDIR" | "INDEXCACHE" | "LISTINDEX" | "ITERINDEX" | "ALT" => {}
+            "VOLATILEDIR" | "INDEXCACHE" | "LISTINDEX" | "ITERINDEX" => {}
             "FULLDIRNAME" | "BROKENCHAR" | "STORAGENAMEESCAPECHAR" | "INDEXPVT" | "NO-NOSELECT" => {
                 return Err(Error::Unsupported(format!("{key} isn't supported yet in: {text}")));
             }

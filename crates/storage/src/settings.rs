@@ -48,6 +48,12 @@ pub struct MailSettings {
     pub maildir_empty_new: bool,
     /// `mail_plugins = zlib` and its settings.
     pub compression: Compression,
+    /// `mdbox_rotate_size`, in bytes: no message is added to a file that would become larger.
+    pub mdbox_rotate_size: u64,
+    /// `mdbox_rotate_interval`: nor to one that is older; zero for no limit.
+    pub mdbox_rotate_interval: Duration,
+    /// `mdbox_preallocate_space`
+    pub mdbox_preallocate_space: bool,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
 }
@@ -93,6 +99,9 @@ impl Default for MailSettings {
             maildir_broken_filename_sizes: false,
             maildir_empty_new: false,
             compression: Compression::default(),
+            mdbox_rotate_size: 10 << 20,
+            mdbox_rotate_interval: Duration::ZERO,
+            mdbox_preallocate_space: false,
             hostname: String::new(),
         }
     }

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use base::Logger;
 use mail_user::MailUser;
-use storage::{Error, ErrorKind, Mailbox, OpenMode, SaveMeta, SyncMode};
+use storage::{Error, ErrorKind, FileFormat, Mailbox, OpenMode, SaveMeta, SyncMode};
 
 pub use address::Address;
 pub use environment::Environment;
@@ -227,7 +227,7 @@ fn save(mailbox: &mut dyn Mailbox, message: &mut Message) -> Result<base::Uid, S
 /// The name of a saved message in its storage: for Maildir, the file's without flags.
 fn storage_id(mailbox: &mut dyn Mailbox, uid: base::Uid) -> Option<String> {
     mailbox.sync(SyncMode::Quick).ok()?;
-    let file = mailbox.message_file(uid)?;
+    let file = mailbox.message_file(uid).filter(|file| file.format == FileFormat::Plain)?;
     let name = file.path.file_name()?.to_string_lossy().into_owned();
     Some(name.split(':').next().unwrap_or_default().to_owned())
 }

@@ -1,14 +1,13 @@
 //! The mdbox driver.
 
-use super::flags::*;
 use super::roots::*;
 use crate::key::{Size, Time};
 
 settings! { Root from super::mbox::END;
     /// Preallocates storage files.
-    MDBOX_PREALLOCATE_SPACE: bool = "no", MDBOX, NO_EFFECT_YET;
+    MDBOX_PREALLOCATE_SPACE: bool = "no", MDBOX;
     /// Largest storage file.
-    MDBOX_ROTATE_SIZE: Size = "10 M", MDBOX, NO_EFFECT_YET;
+    MDBOX_ROTATE_SIZE: Size = "10 M", MDBOX;
     /// Oldest storage file that is appended to.
-    MDBOX_ROTATE_INTERVAL: Time = "0", MDBOX, NO_EFFECT_YET;
+    MDBOX_ROTATE_INTERVAL: Time = "0", MDBOX;
 }

@@ -197,6 +197,11 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.cache_purge()
     }
 
+    fn move_to_alt(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
+        self.check_writable()?;
+        self.shared.move_to_alt(uids, to_alt)
+    }
+
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.driver.message_file(&self.shared, &self.view, uid)
     }

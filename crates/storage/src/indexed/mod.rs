@@ -85,6 +85,28 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Removes messages from the mail store; see [`store_flags`](Self::store_flags).
     fn expunge(&self, index: &Index, work: &mut Self::Work, uids: &UidSet) -> Result<Done>;
 
+    /// Called when the index has been changed and unlocked: what only then can be removed.
+    fn unlocked(&self, index: &Index, work: &mut Self::Work) {
+        let _ = (index, work);
+    }
+
+    /// What is particular about the driver's index.
+    fn index_place(&self, place: index::Place) -> index::Place {
+        place
+    }
+
+    /// See [`Mailbox::move_to_alt`](crate::Mailbox::move_to_alt).
+    fn move_to_alt(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Self::Work,
+        uids: &UidSet,
+        to_alt: bool,
+    ) -> Result<()> {
+        let _ = (index, work, uids, to_alt);
+        Ok(())
+    }
+
     /// Adds to a transaction what the driver keeps in the index about the store's state, after a change
     /// of our own.
     fn note_change(&self, index: &Index, work: &mut Self::Work, tx: &mut Transaction);

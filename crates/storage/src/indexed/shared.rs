@@ -58,6 +58,7 @@ impl<D: Driver> Shared<D> {
         let settings = context.settings.index_settings();
         let mut place = Place::new(context.index_dir.clone(), "dovecot.index");
         place.permissions = index::fs::Permissions::of_dir(driver.path());
+        let place = driver.index_place(place);
         let index = Index::open(place, settings, context.fs.clone(), context.logger.clone())?;
         let mut watched = driver.watched();
         watched.extend(context.index_dir.clone());
@@ -128,6 +129,8 @@ impl<D: Driver> Shared<D> {
         self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim)?;
         let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
         index.synced()?;
+        drop(index);
+        self.driver.unlocked(&work.index, &mut work.driver);
         Ok(claimed)
     }
 
@@ -235,6 +238,17 @@ impl<D: Driver> Shared<D> {
         })
     }
 
+    /// See [`Mailbox::move_to_alt`](crate::Mailbox::move_to_alt).
+    pub(crate) fn move_to_alt(&self, uids: &UidSet, to_alt: bool) -> Result<()> {
+        let mut work = self.work();
+        let work = &mut *work;
+        let mut index = work.index.lock()?;
+        let moved = self.driver.move_to_alt(&mut index, &mut work.driver, uids, to_alt);
+        self.end_save(index)?;
+        self.publish(&work.index);
+        moved
+    }
+
     /// A change of ours, made in the store and the index in one go.
     fn change(&self, make: impl Fn(&Index) -> Changes) -> Result<Arc<View>> {
         let mut work = self.work();
@@ -259,6 +273,7 @@ impl<D: Driver> Shared<D> {
         }
         index.synced()?;
         drop(index);
+        self.driver.unlocked(&work.index, &mut work.driver);
         self.publish(&work.index);
         result.map(|_| self.view())
     }

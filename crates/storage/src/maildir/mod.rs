@@ -17,3 +17,4 @@ mod uidvalidity;
 mod update;
 
 pub use storage::MaildirStorage;
+pub(crate) use uidvalidity::next as next_uid_validity;

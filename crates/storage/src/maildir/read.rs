@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base::Uid;
 
-use crate::api::{MessageFile, SyncMode};
+use crate::api::{FileFormat, MessageFile, SyncMode};
 use crate::compress;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -35,7 +35,7 @@ impl Maildir {
         let (path, _) = self.find(shared, view, uid, |path| std::fs::metadata(path)).ok()?;
         let entry = self.entry(uid).ok()?;
         let (size_physical, size_virtual) = self.sizes(&entry);
-        Some(MessageFile { path, size_physical, size_virtual })
+        Some(MessageFile { path, size_physical, size_virtual, format: FileFormat::Plain })
     }
 
     pub(super) fn file_facts(

@@ -10,7 +10,7 @@ use base::{Uid, UidSet, UidValidity};
 use index::dotlock::Dotlock;
 use index::{Locked, Origin, Transaction};
 
-use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
@@ -69,7 +69,8 @@ impl Batch {
             return Ok(None);
         }
         for _ in 0..LINK_RETRIES {
-            let Some(file) = source.message_file(uid) else { return Ok(None) };
+            let file = source.message_file(uid).filter(|file| file.format == FileFormat::Plain);
+            let Some(file) = file else { return Ok(None) };
             let (path, name) = self.temp();
             match self.maildir().fs.link(&file.path, &path) {
                 Ok(()) => return Ok(Some((path, name))),

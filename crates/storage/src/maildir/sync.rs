@@ -41,7 +41,7 @@ struct Pass<'a> {
 impl Maildir {
     /// What may have changed since the directories were read.
     pub(super) fn look(&self, index: &Index, work: &mut Known, mode: SyncMode, claim: bool) -> Result<Look> {
-        if index.is_new() || mode == SyncMode::Full {
+        if index.is_new() || mode.is_full() {
             return Ok(Look { any: true, cur: true });
         }
         work.dirs.refresh(index);

@@ -151,6 +151,7 @@ fn save_one(source: &mut Open, uid: Uid, batch: &mut dyn SaveBatch) -> Result<()
         guid: facts.guid.map(|guid| guid.to_string()),
         pop3_uidl: facts.pop3_uidl.map(|uidl| uidl.to_string()),
         pop3_order: facts.pop3_order,
+        modseq: Some(source.view.modseq(record)),
         uid: Some(uid),
         size_hint: Some(reader.size()),
     })?;

@@ -1,0 +1,345 @@
+//! Adding messages to `m.N` files: to one that has room, young enough and not in use, or to a new one.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Seq;
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+
+use crate::error::{Error, Result};
+use crate::fs::is_missing;
+use crate::view::View;
+
+use super::map;
+use super::store::Store;
+use crate::dbox::file::DboxFile;
+use crate::dbox::header::FileHeader;
+use crate::dbox::names;
+use crate::dbox::records::MapRecord;
+use crate::dbox::write::unix_secs;
+
+/// Files that are being added to. Dropped without [`commit`](Self::commit), all is taken back.
+pub(crate) struct Appender {
+    store: Arc<Store>,
+    files: Vec<AppendFile>,
+    messages: Vec<Appended>,
+}
+
+/// A file with our lock on it, if it was there before.
+struct AppendFile {
+    /// `None` while it has a temporary name.
+    id: Option<u32>,
+    path: PathBuf,
+    file: Arc<File>,
+    in_alt: bool,
+    /// Bytes that were there before.
+    start: u64,
+    /// Behind the last whole message.
+    end: u64,
+    /// A message was given up in it: nothing more goes there.
+    is_closed: bool,
+}
+
+/// A whole message.
+struct Appended {
+    file: usize,
+    offset: u64,
+    size: u64,
+}
+
+/// Where the next message goes.
+pub(crate) struct Slot {
+    file: usize,
+    pub offset: u64,
+    pub handle: Arc<File>,
+    pub path: PathBuf,
+}
+
+impl Appender {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, files: Vec::new(), messages: Vec::new() }
+    }
+
+    /// A place for a message of about `size` bytes.
+    pub(crate) fn next(&mut self, size: u64, in_alt: bool) -> Result<Slot> {
+        let at = match self.find_open(size, in_alt) {
+            Some(at) => at,
+            None => {
+                let found = self.find_existing(size, in_alt)?;
+                let file = found.map_or_else(|| self.create(in_alt), Ok)?;
+                self.files.push(file);
+                self.files.len() - 1
+            }
+        };
+        let file =
+            self.files.get(at).ok_or_else(|| Error::InUse("mdbox: no file to append to".to_owned()))?;
+        // The map has 32 bits for offsets.
+        Ok(Slot { file: at, offset: file.end, handle: file.file.clone(), path: file.path.clone() })
+    }
+
+    /// A file that this batch has open already.
+    fn find_open(&self, size: u64, in_alt: bool) -> Option<usize> {
+        let limit = self.store.settings.mdbox_rotate_size;
+        self.files.iter().rposition(|file| {
+            !file.is_closed && file.in_alt == in_alt && file.end.saturating_add(size) <= limit
+        })
+    }
+
+    /// A file of the map.
+    fn find_existing(&self, size: u64, in_alt: bool) -> Result<Option<AppendFile>> {
+        let store = &self.store;
+        let limit = store.settings.mdbox_rotate_size;
+        if size >= limit {
+            return Ok(None);
+        }
+        let view = self.refresh()?;
+        let stamp = oldest(store.settings.mdbox_rotate_interval.as_secs());
+        let mut seen: HashSet<u32> = self.files.iter().filter_map(|file| file.id).collect();
+        if in_alt {
+            // The others are known to be in the alternative place without looking there.
+            seen.extend(store.file_ids(&store.dir)?.keys());
+        }
+        let mut tries = 0;
+        for at in (0..view.len() as usize).rev() {
+            let uid = Seq::from_index(at).and_then(|seq| view.uid(seq));
+            let Some(entry) = uid.and_then(|uid| map::entry(&view, uid)) else { continue };
+            if !seen.insert(entry.place.file_id) {
+                continue;
+            }
+            tries += 1;
+            if tries > BACKWARDS_MAX {
+                break;
+            }
+            if entry.place.end().saturating_add(size) >= limit {
+                continue;
+            }
+            match self.try_file(&entry.place, size, in_alt, stamp)? {
+                Try::Takes(file) => return Ok(Some(file)),
+                Try::Not => {}
+                // So are the files before it.
+                Try::TooOld => break,
+            }
+        }
+        Ok(None)
+    }
+
+    fn refresh(&self) -> Result<Arc<View>> {
+        let mut map = self.store.map()?;
+        let index = map.index()?;
+        index.refresh()?;
+        self.store.publish(index);
+        Ok(index.view().clone())
+    }
+
+    fn try_file(&self, last: &MapRecord, size: u64, in_alt: bool, stamp: u64) -> Result<Try> {
+        let store = &self.store;
+        let dir = if in_alt { store.alt_dir.as_ref() } else { Some(&store.dir) };
+        let Some(path) = dir.map(|dir| dir.join(names::multi(last.file_id))) else { return Ok(Try::Not) };
+        let file = match store.fs.open_write(&path) {
+            Ok(file) => Arc::new(file),
+            Err(error) if is_missing(&error) => return Ok(Try::Not),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Try::Not),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let Ok(dbox) = DboxFile::open(file.clone()) else { return Ok(Try::Not) };
+        if dbox.header().created < stamp {
+            return Ok(Try::TooOld);
+        }
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Try::Not),
+            Err(error) => return Err(Error::io("file_try_lock", path, error.into())),
+        }
+        // It may have been purged, or mended, between opening and locking.
+        let failed = |error| Error::io("stat", path.clone(), error);
+        let (now, ours) = (store.fs.stamp(&path).map_err(failed)?, store.fs.stamp_of(&file).map_err(failed)?);
+        if now.map(|now| (now.dev, now.ino)) != Some((ours.dev, ours.ino)) {
+            return Ok(Try::Not);
+        }
+        let end = ours.size;
+        let sound = dbox.is_sound_from(last.end()).map_err(|error| store.damaged(&path, error))?;
+        if !sound {
+            let (path, at) = (path.display(), last.end());
+            store
+                .logger
+                .error(format_args!("Corrupted dbox file {path} (around offset={at}): garbage at the end"));
+            store.set_corrupted();
+            return Ok(Try::Not);
+        }
+        let fits = end.saturating_add(size) <= store.settings.mdbox_rotate_size;
+        if !dbox.header().is_appendable() || !fits {
+            return Ok(Try::Not);
+        }
+        let id = Some(last.file_id);
+        Ok(Try::Takes(AppendFile { id, path, file, in_alt, start: end, end, is_closed: false }))
+    }
+
+    fn create(&self, in_alt: bool) -> Result<AppendFile> {
+        let store = &self.store;
+        let dir = match &store.alt_dir {
+            Some(alt) if in_alt => alt,
+            _ => &store.dir,
+        };
+        let permissions = store.permissions();
+        let path = dir.join(names::temporary(&store.settings.hostname));
+        let made = match store.fs.create_new(&path, &permissions) {
+            Err(error) if is_missing(&error) => {
+                let made = store.fs.mkdir_all(dir, &permissions);
+                made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
+                store.fs.create_new(&path, &permissions)
+            }
+            made => made,
+        };
+        let file = Arc::new(made.map_err(|error| Error::io("open", path.clone(), error))?);
+        let now = u64::try_from(unix_secs(std::time::SystemTime::now())).unwrap_or(0);
+        let header = FileHeader::new(now);
+        if store.settings.mdbox_preallocate_space {
+            // Where the file system cannot, nothing is lost.
+            let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, store.settings.mdbox_rotate_size);
+        }
+        let mut new = AppendFile { id: None, path, file, in_alt, start: 0, end: 0, is_closed: false };
+        if let Err(error) = store.fs.write_at(&new.file, &new.path, &header.to_line(), 0) {
+            let _ = store.fs.unlink(&new.path);
+            return Err(Error::io("write", new.path, error));
+        }
+        new.end = header.bytes;
+        Ok(new)
+    }
+
+    /// The message in this place is whole and ends at `end`.
+    pub(crate) fn finish(&mut self, slot: &Slot, end: u64) -> Result<()> {
+        let offset_max = u64::from(u32::MAX);
+        if end > offset_max {
+            self.abort(slot);
+            return Err(Error::Unsupported("Message is too large for mdbox".to_owned()));
+        }
+        if let Some(file) = self.files.get_mut(slot.file) {
+            file.end = end;
+        }
+        self.messages.push(Appended { file: slot.file, offset: slot.offset, size: end - slot.offset });
+        Ok(())
+    }
+
+    /// The message in this place is given up.
+    pub(crate) fn abort(&mut self, slot: &Slot) {
+        if let Some(file) = self.files.get_mut(slot.file) {
+            file.is_closed = true;
+            let _ = self.store.fs.truncate(&file.file, &file.path, file.end);
+        }
+    }
+
+    /// Forces all to disk.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let store = &self.store;
+        for file in self.files.iter().filter(|file| file.end > file.start && store.syncs()) {
+            let synced = store.fs.sync(&file.file, &file.path);
+            synced.map_err(|error| Error::io("fdatasync", file.path.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives new files their ids, from `next` on, under the map's lock. Gives the highest id used, or
+    /// `None` if there was no new file.
+    pub(crate) fn assign_ids(&mut self, mut next: u32) -> Result<Option<u32>> {
+        let mut highest = None;
+        let used: HashSet<usize> = self.messages.iter().map(|message| message.file).collect();
+        for (at, file) in self.files.iter_mut().enumerate() {
+            if file.id.is_some() || !used.contains(&at) {
+                continue;
+            }
+            let dir = file.path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+            loop {
+                let path = dir.join(names::multi(next));
+                match self.store.fs.rename_new(&file.path, &path) {
+                    Ok(()) => {
+                        (file.id, file.path) = (Some(next), path);
+                        break;
+                    }
+                    // The map has lost sight of a file. It stays, and is found by a rebuild.
+                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                        let path = path.display();
+                        self.store.logger.error(format_args!("mdbox: {path} already exists"));
+                        next = next.saturating_add(1);
+                    }
+                    Err(error) => return Err(Error::io("rename", file.path.clone(), error)),
+                }
+            }
+            highest = Some(next);
+            next = next.saturating_add(1);
+        }
+        self.sync_dirs()?;
+        Ok(highest)
+    }
+
+    fn sync_dirs(&self) -> Result<()> {
+        let store = &self.store;
+        for (dir, in_alt) in [(Some(&store.dir), false), (store.alt_dir.as_ref(), true)] {
+            let used = self.files.iter().any(|file| file.start == 0 && file.in_alt == in_alt);
+            if let Some(dir) = dir.filter(|_| used && store.syncs()) {
+                store.fs.sync_dir(dir).map_err(|error| Error::io("fsync", dir.clone(), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the messages are, in order. Only once all files have ids.
+    pub(crate) fn places(&self) -> Vec<MapRecord> {
+        let place = |message: &Appended| MapRecord {
+            file_id: self.files.get(message.file).and_then(|file| file.id).unwrap_or(0),
+            // `finish` has seen to it that both fit.
+            offset: u32::try_from(message.offset).unwrap_or(0),
+            size: u32::try_from(message.size).unwrap_or(0),
+        };
+        self.messages.iter().map(place).collect()
+    }
+
+    /// The map has the messages: they stay.
+    pub(crate) fn commit(mut self) {
+        for file in std::mem::take(&mut self.files) {
+            if file.id.is_none() {
+                let _ = self.store.fs.unlink(&file.path);
+            }
+        }
+    }
+}
+
+enum Try {
+    Takes(AppendFile),
+    Not,
+    TooOld,
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        for file in std::mem::take(&mut self.files) {
+            let fs = &self.store.fs;
+            let _ = match file.start {
+                0 => fs.unlink(&file.path),
+                start => fs.truncate(&file.file, &file.path, start),
+            };
+        }
+    }
+}
+
+/// Files made before this, in seconds since 1970, are not appended to: the beginning of the local day,
+/// hour or minute, and as many before it as `mdbox_rotate_interval` has.
+fn oldest(interval: u64) -> u64 {
+    if interval == 0 {
+        return 0;
+    }
+    let now = jiff::Zoned::now();
+    let unit = [86_400, 3600, 60].into_iter().find(|&unit| interval >= unit).unwrap_or(1);
+    let start = match unit {
+        86_400 => now.start_of_day().ok(),
+        3600 => now.with().minute(0).second(0).build().ok(),
+        60 => now.with().second(0).build().ok(),
+        _ => None,
+    };
+    let start = u64::try_from(start.unwrap_or(now).timestamp().as_second()).unwrap_or(0);
+    start.saturating_sub(interval - unit)
+}
+
+/// 2.3's MAX_BACKWARDS_LOOKUPS.
+const BACKWARDS_MAX: usize = 10;

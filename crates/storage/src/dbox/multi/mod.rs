@@ -1,0 +1,334 @@
+//! mdbox: many messages in a file, and a map that knows where. A copy is one more reference to the same
+//! bytes; `doveadm purge` gives back the room of those without any.
+
+mod append;
+mod map;
+mod purge;
+mod rebuild;
+mod save;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use base::{Guid, Uid, UidSet, UidValidity};
+use index::{ExtSpec, Index, Locked, Origin, Transaction};
+
+use crate::api::{FileFormat, MailboxUpdate, MessageFile, SaveBatch, SyncMode};
+use crate::error::{Error, Result};
+use crate::facts::{Facts, Wanted};
+use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
+use crate::view::View;
+
+use super::body::BodyReader;
+use super::file::Message;
+use super::mailbox::{self, MailboxPlace};
+use super::names;
+use super::records::{GUID, MDBOX_HEADER, MDBOX_RECORD, MailboxHeader, MdboxRecord};
+use store::OpenFile;
+
+pub(crate) use store::Store;
+
+/// One mdbox mailbox in this process.
+pub(crate) struct Mdbox {
+    place: MailboxPlace,
+    store: Arc<Store>,
+    /// As the layout has it, for the messages' metadata.
+    name: String,
+    /// UIDVALIDITY of the map that the mailbox's records are about; 0 while that is not known.
+    map_validity: AtomicU32,
+}
+
+/// What is remembered between looks at the mailbox.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Messages that are being expunged, and what they are in the map: references that go when the
+    /// index says so.
+    gone: Vec<(Uid, Uid)>,
+    /// How often the storage had been rebuilt when that began.
+    rebuild_count: u32,
+}
+
+impl Mdbox {
+    pub(super) fn new(place: MailboxPlace, store: Arc<Store>, name: String) -> Self {
+        Self { place, store, name, map_validity: AtomicU32::new(0) }
+    }
+
+    /// What the index has of a message.
+    fn record(view: &View, uid: Uid) -> Option<MdboxRecord> {
+        let column = view.columns().named(MDBOX_RECORD)?.id;
+        MdboxRecord::parse(view.ext(uid, column)?).filter(|record| record.map_uid != 0)
+    }
+
+    /// The GUID that the index has of a message; `None` for one that it lost.
+    fn guid(view: &View, uid: Uid) -> Option<Guid> {
+        let column = view.columns().named(GUID)?.id;
+        let guid = Guid(view.ext(uid, column)?.try_into().ok()?);
+        (guid != Guid::default()).then_some(guid)
+    }
+
+    /// What a message is in the map.
+    fn map_uid(&self, view: &View, uid: Uid) -> Result<Uid> {
+        if view.record(uid).is_none() {
+            return Err(Error::Expunged(uid));
+        }
+        let found = Self::record(view, uid).and_then(|record| Uid::new(record.map_uid));
+        found.ok_or_else(|| self.broken(format_args!("mdbox: map uid lost for uid {uid}")))
+    }
+
+    fn broken(&self, what: std::fmt::Arguments<'_>) -> Error {
+        self.store.set_corrupted();
+        let dir = &self.place.dir;
+        self.place.context.logger.error(format_args!("Mailbox {}: {what}", dir.display()));
+        Error::Corrupt { path: dir.clone(), offset: 0, what: what.to_string() }
+    }
+
+    fn locate(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<(Arc<OpenFile>, Message)> {
+        let map_uid = self.map_uid(view, uid)?;
+        let (mine, now) = (self.map_validity.load(Ordering::Relaxed), self.store.uid_validity()?);
+        if mine != 0 && mine != now {
+            return Err(self.broken(format_args!("mdbox: map uidvalidity mismatch ({mine} vs {now})")));
+        }
+        match self.store.locate(map_uid)? {
+            Some(found) => Ok(found),
+            None => Err(self.lost(shared, uid, map_uid)),
+        }
+    }
+
+    /// A message's bytes are not there: it was expunged and purged, or something is wrong.
+    fn lost(&self, shared: &Shared<Self>, uid: Uid, map_uid: Uid) -> Error {
+        let is_gone = {
+            let mut work = shared.work();
+            work.index.refresh().is_err() || work.index.view().record(uid).is_none()
+        };
+        if !is_gone {
+            self.broken(format_args!("mdbox map corrupted: Unexpectedly lost uid={uid} map_uid={map_uid}"));
+        }
+        Error::Expunged(uid)
+    }
+
+    /// Whether the index lacks what it must have.
+    fn header(&self, index: &Index) -> Option<MailboxHeader> {
+        mailbox::read_header(index, MDBOX_HEADER)
+    }
+
+    /// Makes the index of a mailbox that is new, or gives it back what it lost.
+    fn create(&self, index: &mut Locked<'_>) -> Result<()> {
+        let mut tx = Transaction::new();
+        if index.is_new() {
+            let value = self.place.next_uid_validity();
+            tx.set_uid_validity(UidValidity::new(value).unwrap_or(UidValidity::ONE));
+            if self.place.is_inbox {
+                mailbox::write_pop3_uidl(&mut tx, 0);
+            }
+        }
+        let old = index.ext_header(MDBOX_HEADER).and_then(MailboxHeader::parse).unwrap_or_default();
+        let guid = if old.guid == Guid::default() { names::new_guid() } else { old.guid };
+        let number = self.map_validity.load(Ordering::Relaxed);
+        mailbox::write_header(&mut tx, MDBOX_HEADER, &MailboxHeader { number, guid, flags: old.flags });
+        Ok(index.commit(&tx, Origin::External)?)
+    }
+
+    /// Whether the storage must be rebuilt before anything else is done.
+    fn wants_rebuild(&self, index: &Index, mode: SyncMode) -> bool {
+        mode == SyncMode::Rebuild
+            || self.store.corrupted().is_some()
+            || index.header().flags & index::header::FLAG_FSCKD != 0
+            || index.is_new() && self.place.backup().is_some()
+    }
+}
+
+/// Declares the record extensions that a mailbox's transaction is to change.
+fn declare(tx: &mut Transaction) {
+    tx.ext(&ExtSpec::new(MDBOX_RECORD, 0, MdboxRecord::BYTES as u16, 4), 0);
+    tx.ext(&ExtSpec::new(GUID, 0, 16, 1), 0);
+}
+
+/// Sets what a mailbox's index has of a message.
+fn set_record(tx: &mut Transaction, uid: Uid, record: MdboxRecord, guid: Guid) {
+    tx.ext_record(MDBOX_RECORD, uid, &record.to_bytes());
+    tx.ext_record(GUID, uid, &guid.0);
+}
+
+impl Driver for Mdbox {
+    type Work = Known;
+    type Guard = ();
+
+    fn context(&self) -> &Context {
+        &self.place.context
+    }
+
+    fn path(&self) -> &Path {
+        &self.place.dir
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn guard(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn guards_changes(&self) -> bool {
+        false
+    }
+
+    fn index_place(&self, place: index::Place) -> index::Place {
+        index::Place { fsync_changes: true, keep_backups: true, never_in_memory: true, ..place }
+    }
+
+    fn is_stale(&self, index: &Index, _work: &mut Known, mode: SyncMode, _claim: bool) -> Result<bool> {
+        // The mailbox is not locked here: the map must be before it.
+        let header = self.header(index);
+        if self.map_validity.load(Ordering::Relaxed) == 0 {
+            // The first look: are the records about the map that is there?
+            let now = self.store.uid_validity()?;
+            if header.is_some_and(|header| header.number != now) {
+                self.store.set_corrupted();
+            }
+        }
+        let rebuilds = self.wants_rebuild(index, mode);
+        if rebuilds {
+            self.store.rebuild(mode == SyncMode::Rebuild)?;
+        }
+        match header.filter(|_| !rebuilds) {
+            Some(header) => self.map_validity.store(header.number, Ordering::Relaxed),
+            None => self.map_validity.store(self.store.uid_validity()?, Ordering::Relaxed),
+        }
+        Ok(rebuilds || index.is_new() || header.is_none() || self.place.is_scan_due(index))
+    }
+
+    fn sync(
+        &self,
+        index: &mut Locked<'_>,
+        _work: &mut Known,
+        _guard: Option<&()>,
+        _sync: &Resync<'_>,
+    ) -> Result<()> {
+        match self.header(index) {
+            Some(header) if !index.is_new() => self.map_validity.store(header.number, Ordering::Relaxed),
+            _ => self.create(index)?,
+        }
+        self.place.clean(index)
+    }
+
+    fn store_flags(&self, _index: &Index, _work: &mut Known, _deltas: &[Delta]) -> Result<Done> {
+        // They are in the index only.
+        Ok(Done::default())
+    }
+
+    fn expunge(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+        if work.gone.is_empty() {
+            work.rebuild_count = self.store.rebuild_count()?;
+        }
+        for uid in uids.iter() {
+            match self.map_uid(index.view(), uid) {
+                Ok(map_uid) => work.gone.push((uid, map_uid)),
+                // There is nothing to give back.
+                Err(Error::Corrupt { .. } | Error::Expunged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Done::default())
+    }
+
+    fn unlocked(&self, index: &Index, work: &mut Known) {
+        let gone = std::mem::take(&mut work.gone);
+        let is_gone = |uid: &Uid| index.view().record(*uid).is_none();
+        let uids: Vec<Uid> = gone.iter().filter(|(uid, _)| is_gone(uid)).map(|&(_, uid)| uid).collect();
+        if uids.is_empty() {
+            return;
+        }
+        // Without it room is lost until the next rebuild, but no mail.
+        if let Err(error) = self.store.unref(&uids, work.rebuild_count) {
+            self.place.context.logger.error(base::chain(&error));
+        }
+    }
+
+    fn move_to_alt(
+        &self,
+        index: &mut Locked<'_>,
+        _work: &mut Known,
+        uids: &UidSet,
+        to_alt: bool,
+    ) -> Result<()> {
+        let view = index.view();
+        for (_, record) in view.records_in(uids) {
+            let map_uid = self.map_uid(view, record.uid)?;
+            let mut moves = store::lock(&self.store.alt_moves);
+            if to_alt {
+                *moves.to_alt.entry(map_uid).or_default() += 1;
+            } else {
+                moves.from_alt.insert(map_uid, ());
+            }
+        }
+        Ok(())
+    }
+
+    fn note_change(&self, _index: &Index, _work: &mut Known, _tx: &mut Transaction) {}
+
+    fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
+        let (file, message) = self.locate(shared, view, uid)?;
+        let reader = BodyReader::new(file.file.clone(), message.body, message.size);
+        Ok(Opened { reader: Box::new(reader), path: file.path.clone() })
+    }
+
+    fn facts(
+        &self,
+        shared: &Shared<Self>,
+        view: &View,
+        uid: Uid,
+        wanted: Wanted,
+        facts: &mut Facts,
+    ) -> Result<()> {
+        if facts.save_date.is_none()
+            && let Some(record) = Self::record(view, uid)
+        {
+            facts.save_date = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(record.saved.into()));
+        }
+        let (file, message) = self.locate(shared, view, uid)?;
+        let metadata = file.dbox.metadata(&message);
+        let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
+        mailbox::fill(facts, &message, &metadata, wanted);
+        Ok(())
+    }
+
+    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
+        if index.is_new() || self.header(index).is_none() {
+            let none = UidSet::new();
+            let sync = Resync { mode: SyncMode::Quick, claim: false, unsettled: &none };
+            self.sync(index, work, None, &sync)?;
+        }
+        let header = self.header(index);
+        header.map(|header| header.guid).ok_or_else(|| Error::Corrupt {
+            path: self.place.dir.clone(),
+            offset: 0,
+            what: "mdbox: Invalid dbox header".to_owned(),
+        })
+    }
+
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        _guard: &(),
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()> {
+        mailbox::update(index, tx, MDBOX_HEADER, update);
+        Ok(())
+    }
+
+    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
+        Box::new(save::Batch::new(shared.clone()))
+    }
+
+    fn message_file(&self, _shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
+        let map_uid = Self::record(view, uid).and_then(|record| Uid::new(record.map_uid))?;
+        let guid = Self::guid(view, uid)?;
+        let (path, format) = (self.store.dir.clone(), FileFormat::Mdbox { map_uid, guid });
+        Some(MessageFile { path, size_physical: None, size_virtual: None, format })
+    }
+}

@@ -1,0 +1,270 @@
+//! Gives back the room of messages that nobody refers to, and moves messages between the two places:
+//! what stays of a file is appended to others, then the file goes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Uid;
+use index::{Locked, Transaction};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{Error, Result};
+use crate::fs::{Fs, is_missing};
+use crate::limits::READ_BYTES;
+use crate::source::ReadAt;
+
+use super::append::{Appender, Slot};
+use super::map::{self, Entry};
+use super::store::{AltMoves, Store, lock};
+use crate::dbox::file::{DboxFile, Message};
+use crate::dbox::records::MAP;
+
+/// What becomes of one file.
+struct FilePurge<'a> {
+    store: &'a Arc<Store>,
+    moves: &'a AltMoves,
+    id: u32,
+    path: PathBuf,
+    in_alt: bool,
+    file: Arc<std::fs::File>,
+}
+
+impl Store {
+    /// `doveadm purge`.
+    pub(crate) fn purge(self: &Arc<Self>) -> Result<()> {
+        let moves = std::mem::take(&mut *lock(&self.alt_moves));
+        let ids = self.purgeable(&moves)?;
+        let mut result = Ok(());
+        for id in ids {
+            match self.purge_file(id, &moves) {
+                Ok(()) => {}
+                Err(error) => {
+                    self.logger.error(base::chain(&error));
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if self.corrupted().is_some() {
+            self.rebuild(false)?;
+        }
+        result
+    }
+
+    /// The files with something to be done.
+    fn purgeable(&self, moves: &AltMoves) -> Result<BTreeSet<u32>> {
+        let view = {
+            let mut map = self.map()?;
+            let index = map.index()?;
+            index.refresh()?;
+            self.publish(index);
+            index.view().clone()
+        };
+        let unused = map::entries(&view).filter_map(|(_, entry)| entry).filter(|entry| entry.refcount == 0);
+        let mut ids: BTreeSet<u32> = unused.map(|entry| entry.place.file_id).collect();
+        if self.alt_dir.is_none() || moves.to_alt.is_empty() && moves.from_alt.is_empty() {
+            return Ok(ids);
+        }
+        let primary = self.file_ids(&self.dir)?;
+        let entries = |uid: &Uid| map::entry(&view, *uid);
+        ids.extend(
+            moves.to_alt.keys().filter_map(entries).filter(|entry| moves.goes_to_alt(entry)).filter_map(
+                |entry| primary.contains_key(&entry.place.file_id).then_some(entry.place.file_id),
+            ),
+        );
+        ids.extend(moves.from_alt.keys().filter_map(entries).filter_map(|entry| {
+            (!primary.contains_key(&entry.place.file_id)).then_some(entry.place.file_id)
+        }));
+        Ok(ids)
+    }
+
+    fn purge_file(self: &Arc<Self>, id: u32, moves: &AltMoves) -> Result<()> {
+        for path in self.paths(id) {
+            let file = match self.fs.open_write(&path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(Error::io("open", path, error)),
+            };
+            let in_alt = self.alt_dir.as_ref().is_some_and(|alt| path.starts_with(alt));
+            return FilePurge { store: self, moves, id, path, in_alt, file }.run();
+        }
+        self.forget_file(id)
+    }
+
+    /// Takes what the map still has of a file that is gone out of it.
+    fn forget_file(&self, id: u32) -> Result<()> {
+        let mut map = self.map()?;
+        let mut map = map.index()?.lock()?;
+        let mut tx = Transaction::new();
+        for (uid, entry) in map::entries(map.view()) {
+            if entry.is_some_and(|entry| entry.place.file_id == id) {
+                tx.expunge(uid, base::Guid::default());
+            }
+        }
+        if !tx.is_empty() {
+            map.synced_with(&tx)?;
+        }
+        self.publish(&map);
+        Ok(())
+    }
+}
+
+impl AltMoves {
+    /// Whether all of a message's references asked for it to be in the alternative place.
+    fn goes_to_alt(&self, entry: &Entry) -> bool {
+        self.to_alt.get(&entry.uid).is_some_and(|&count| count >= u32::from(entry.refcount))
+            && !self.from_alt.contains_key(&entry.uid)
+    }
+}
+
+impl FilePurge<'_> {
+    fn run(&self) -> Result<()> {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            // Somebody appends to it or purges it: another time.
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
+            Err(error) => return Err(Error::io("file_try_lock", self.path.clone(), error.into())),
+        }
+        if !self.is_current()? {
+            return Ok(());
+        }
+        let mut entries = self.entries()?;
+        entries.sort_by_key(|entry| entry.place.offset);
+        let mut appender = Appender::new(self.store.clone());
+        let kept = self.copy(&entries, &mut appender)?;
+        appender.flush()?;
+        let mut map = self.store.map()?;
+        let mut map = map.index()?.lock()?;
+        self.store.check(&map);
+        // A message that was of no use may have been copied to a mailbox meanwhile.
+        let unused = entries.iter().filter(|entry| entry.refcount == 0);
+        let is_used_now =
+            |entry: &&Entry| map::entry(map.view(), entry.uid).is_some_and(|now| now.refcount > 0);
+        if unused.clone().any(|entry| is_used_now(&entry)) {
+            return Ok(());
+        }
+        let expunged: Vec<Uid> = unused.map(|entry| entry.uid).collect();
+        self.enter(&mut map, &kept, &expunged, &mut appender)?;
+        self.store.publish(&map);
+        drop(map);
+        appender.commit();
+        // Only now, or readers would not find its messages in either place.
+        let unlinked = self.store.fs.unlink(&self.path);
+        unlinked.map_err(|error| Error::io("unlink", self.path.clone(), error))
+    }
+
+    fn is_current(&self) -> Result<bool> {
+        let failed = |error| Error::io("stat", self.path.clone(), error);
+        let fs = &self.store.fs;
+        let (now, ours) = (fs.stamp(&self.path).map_err(failed)?, fs.stamp_of(&self.file).map_err(failed)?);
+        Ok(now.map(|now| (now.dev, now.ino)) == Some((ours.dev, ours.ino)))
+    }
+
+    /// The map's messages in this file, looked up after it was locked.
+    fn entries(&self) -> Result<Vec<Entry>> {
+        let mut map = self.store.map()?;
+        let index = map.index()?;
+        index.refresh()?;
+        self.store.publish(index);
+        let all = map::entries(index.view()).filter_map(|(_, entry)| entry);
+        Ok(all.filter(|entry| entry.place.file_id == self.id).collect())
+    }
+
+    /// Copies what is of use, checking that the file is what the map says. Gives what was copied.
+    fn copy(&self, entries: &[Entry], appender: &mut Appender) -> Result<Vec<Uid>> {
+        let damaged = |error| self.store.damaged(&self.path, error);
+        let dbox = DboxFile::open(self.file.clone()).map_err(damaged)?;
+        let mut at = dbox.header().bytes;
+        let mut kept = Vec::new();
+        for entry in entries {
+            let message = dbox.message(at).map_err(damaged)?;
+            if u64::from(entry.place.offset) != at {
+                return Err(self.mismatch(at, "purging found mismatched offsets"));
+            }
+            let metadata = dbox.metadata(&message).map_err(damaged)?;
+            if entry.refcount > 0 {
+                self.copy_message(&message, metadata.end, entry, appender)?;
+                kept.push(entry.uid);
+            }
+            at = metadata.end;
+        }
+        let size = self.file.size().map_err(|error| Error::io("fstat", self.path.clone(), error))?;
+        if at != size {
+            return Err(self.mismatch(at, "more messages available than in map"));
+        }
+        Ok(kept)
+    }
+
+    fn mismatch(&self, offset: u64, what: &'static str) -> Error {
+        self.store.set_corrupted();
+        Error::Corrupt { path: self.path.clone(), offset, what: what.to_owned() }
+    }
+
+    fn copy_message(
+        &self,
+        message: &Message,
+        end: u64,
+        entry: &Entry,
+        appender: &mut Appender,
+    ) -> Result<()> {
+        let in_alt = match self.in_alt {
+            true => !self.moves.from_alt.contains_key(&entry.uid),
+            false => self.moves.goes_to_alt(entry),
+        };
+        let slot = appender.next(message.size, in_alt)?;
+        let count = end - message.offset;
+        match copy_bytes(&self.store.fs, &self.file, message.offset, count, &slot) {
+            Ok(()) => appender.finish(&slot, slot.offset + count),
+            Err(error) => {
+                appender.abort(&slot);
+                Err(Error::io("write", slot.path, error))
+            }
+        }
+    }
+
+    /// Has the map know where the messages are now.
+    fn enter(
+        &self,
+        map: &mut Locked<'_>,
+        kept: &[Uid],
+        expunged: &[Uid],
+        appender: &mut Appender,
+    ) -> Result<()> {
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        tx.fsync();
+        let next = map::header(map).highest_file_id.saturating_add(1);
+        if let Some(highest) = appender.assign_ids(next)? {
+            tx.ext_header(MAP, 0, &highest.to_le_bytes());
+        }
+        for (&uid, place) in kept.iter().zip(appender.places()) {
+            // One that is gone by now was expunged and purged by somebody else; its bytes are of no use
+            // and go with the next purge of their new file, which a rebuild has to find.
+            if map.view().record(uid).is_some() {
+                tx.ext_record(MAP, uid, &place.to_bytes());
+            } else if let Some(uid) = Uid::new(map.header().next_uid) {
+                map::append(&mut tx, uid, &place, 0);
+            }
+        }
+        for &uid in expunged {
+            tx.expunge(uid, base::Guid::default());
+        }
+        Ok(map.synced_with(&tx)?)
+    }
+}
+
+fn copy_bytes(fs: &Fs, from: &std::fs::File, offset: u64, count: u64, slot: &Slot) -> std::io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut done = 0;
+    while done < count {
+        let want = usize::try_from(count - done).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let read = from.read_at(buffer.get_mut(..want).unwrap_or_default(), offset + done)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        fs.write_at(&slot.handle, &slot.path, buffer.get(..read).unwrap_or_default(), slot.offset + done)?;
+        done += read as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! Saving to mdbox: messages are appended to `m.N` files; then, with the map and the mailbox locked,
+//! entered into both, all of one batch together. Copies within the storage only add references.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use base::{Guid, Uid, UidSet, UidValidity};
+use index::{Locked, Origin, Transaction};
+
+use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::error::{Error, Result};
+use crate::facts::Wanted;
+use crate::indexed::{Driver, Resync, Shared, check_keywords};
+use crate::limits::READ_BYTES;
+
+use super::append::{Appender, Slot};
+use super::{Known, Mdbox, declare, map, set_record};
+use crate::dbox::mailbox;
+use crate::dbox::names;
+use crate::dbox::records::{
+    HAVE_POP3_ORDERS, HAVE_POP3_UIDLS, MAP, MDBOX_HEADER, MailboxHeader, MdboxRecord, REF,
+};
+use crate::dbox::write::MessageWriter;
+
+/// A batch for one mailbox.
+pub(crate) struct Batch {
+    shared: Arc<Shared<Mdbox>>,
+    appender: Appender,
+    done: Vec<Pending>,
+    current: Option<Current>,
+}
+
+/// A message that is to be entered.
+struct Pending {
+    meta: SaveMeta,
+    guid: Guid,
+    /// What it is in the map, if it is there already.
+    copy_of: Option<Uid>,
+}
+
+/// A message being written.
+struct Current {
+    slot: Slot,
+    writer: MessageWriter,
+    meta: SaveMeta,
+}
+
+impl Batch {
+    pub(super) fn new(shared: Arc<Shared<Mdbox>>) -> Self {
+        let appender = Appender::new(shared.driver.store.clone());
+        Self { shared, appender, done: Vec::new(), current: None }
+    }
+
+    fn mdbox(&self) -> &Mdbox {
+        &self.shared.driver
+    }
+
+    fn check(&self, meta: &SaveMeta) -> Result<()> {
+        check_keywords(&meta.keywords, self.mdbox().place.context.settings.mail_max_keyword_length)
+    }
+
+    fn copy_bytes(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+        let mut reader = source.open_message(uid)?;
+        meta.size_hint = Some(reader.size());
+        self.begin(meta)?;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = reader.read(&mut buffer);
+            let count = read.map_err(|error| Error::io("read", self.mdbox().place.dir.clone(), error))?;
+            if count == 0 {
+                return self.end();
+            }
+            self.write(buffer.get(..count).unwrap_or_default())?;
+        }
+    }
+
+    /// Enters the messages into the map. Gives what each of the batch is there.
+    fn enter_map(&mut self, index: &mut Locked<'_>) -> Result<Vec<Uid>> {
+        self.mdbox().store.check(index);
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        let header = map::header(index);
+        let highest = self.appender.assign_ids(header.highest_file_id.saturating_add(1))?;
+        if let Some(highest) = highest {
+            tx.ext_header(MAP, 0, &highest.to_le_bytes());
+        }
+        let mut places = self.appender.places().into_iter();
+        let mut next = index.header().next_uid.max(1);
+        let mut uids = Vec::with_capacity(self.done.len());
+        for pending in &self.done {
+            let uid = match pending.copy_of {
+                Some(uid) => {
+                    check_refcount(index, uid)?;
+                    tx.ext_atomic_inc(REF, uid, 1);
+                    uid
+                }
+                None => {
+                    let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
+                    let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
+                    next += 1;
+                    let lost = || Error::InUse("mdbox: a message has no place".to_owned());
+                    map::append(&mut tx, uid, &places.next().ok_or_else(lost)?, 1);
+                    uid
+                }
+            };
+            uids.push(uid);
+        }
+        tx.fsync();
+        index.synced_with(&tx)?;
+        Ok(uids)
+    }
+
+    /// Takes back what was entered into the map: nothing refers to it.
+    fn leave_map(&self, index: &mut Locked<'_>, map_uids: &[Uid]) {
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        map_uids.iter().for_each(|&uid| tx.ext_atomic_inc(REF, uid, -1));
+        if let Err(error) = index.synced_with(&tx) {
+            self.mdbox().place.context.logger.error(base::chain(&error));
+        }
+    }
+
+    /// Enters the messages into the mailbox.
+    fn enter_mailbox(&self, index: &mut Locked<'_>, map_uids: &[Uid], validity: u32) -> Result<Saved> {
+        let mut tx = Transaction::new();
+        tx.fsync();
+        declare(&mut tx);
+        let (mut flags, mut with_uidl) = (0, None);
+        let mut next = index.header().next_uid.max(1);
+        let mut uids = Vec::with_capacity(self.done.len());
+        let saved = crate::dbox::single::now();
+        for (pending, map_uid) in self.done.iter().zip(map_uids) {
+            let meta = &pending.meta;
+            next = meta.uid.map_or(next, |wanted| wanted.get().max(next));
+            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
+            let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
+            next += 1;
+            tx.append(uid, meta.flags, meta.keywords.iter().map(String::as_str));
+            set_record(&mut tx, uid, MdboxRecord { map_uid: map_uid.get(), saved }, pending.guid);
+            if let Some(modseq) = meta.modseq {
+                tx.update_modseq(uid, modseq);
+            }
+            if meta.pop3_uidl.is_some() {
+                flags |= HAVE_POP3_UIDLS;
+                with_uidl = Some(uid);
+            }
+            if meta.pop3_order.is_some() {
+                flags |= HAVE_POP3_ORDERS;
+                with_uidl = Some(uid);
+            }
+            uids.push(uid);
+        }
+        if let Some(old) = mailbox::read_header(index, MDBOX_HEADER) {
+            let header = MailboxHeader { number: validity, flags: old.flags | flags, ..old };
+            if header != old {
+                mailbox::write_header(&mut tx, MDBOX_HEADER, &header);
+            }
+        }
+        if let Some(uid) = with_uidl.filter(|_| mailbox::pop3_uidl(index).is_some()) {
+            mailbox::write_pop3_uidl(&mut tx, uid.get());
+        }
+        index.commit(&tx, Origin::External)?;
+        let uid_validity = UidValidity::new(index.header().uid_validity).unwrap_or(UidValidity::ONE);
+        Ok(Saved { uid_validity, uids })
+    }
+
+    /// Makes sure that the mailbox's index is there.
+    fn prepare(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<()> {
+        if index.is_new() || self.mdbox().header(index).is_none() {
+            let none = UidSet::new();
+            let sync = Resync { mode: SyncMode::Quick, claim: false, unsettled: &none };
+            self.mdbox().sync(index, work, None, &sync)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_refcount(index: &Locked<'_>, uid: Uid) -> Result<()> {
+    match map::entry(index.view(), uid) {
+        // It was purged a moment ago.
+        None => Err(Error::Expunged(uid)),
+        Some(entry) if entry.refcount >= REFCOUNT_MAX => Err(Error::Unsupported(format!(
+            "Message has been copied too many times ({} + 1)",
+            entry.refcount
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+impl SaveBatch for Batch {
+    fn begin(&mut self, meta: SaveMeta) -> Result<()> {
+        self.check(&meta)?;
+        self.abort();
+        let slot = self.appender.next(meta.size_hint.unwrap_or(0), false)?;
+        let fs = &self.mdbox().store.fs;
+        let writer = MessageWriter::begin(fs, slot.handle.clone(), slot.path.clone(), slot.offset);
+        self.current = Some(Current { slot, writer, meta });
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.current {
+            Some(current) => current.writer.write(bytes),
+            None => Err(Error::BadRequest("No message is being saved".to_owned())),
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let current = self.current.take();
+        let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
+        let Current { slot, writer, meta } = current;
+        match writer.finish(&meta, Some(&self.mdbox().name)) {
+            Ok(written) => {
+                self.appender.finish(&slot, written.end)?;
+                self.done.push(Pending { meta, guid: names::guid_bits(&written.guid), copy_of: None });
+                Ok(())
+            }
+            Err(error) => {
+                self.appender.abort(&slot);
+                Err(error)
+            }
+        }
+    }
+
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+        self.check(&meta)?;
+        let wanted = Wanted::GUID | Wanted::POP3_UIDL | Wanted::POP3_ORDER | Wanted::INTERNAL_DATE;
+        let file = source.message_file(uid).filter(|file| file.path == self.mdbox().store.dir);
+        let asks = meta.guid.is_some()
+            || meta.internal_date.is_some()
+            || meta.pop3_uidl.is_some()
+            || meta.pop3_order.is_some();
+        if let Some(FileFormat::Mdbox { map_uid, guid }) = file.map(|file| file.format)
+            && !asks
+        {
+            self.abort();
+            self.done.push(Pending { meta, guid, copy_of: Some(map_uid) });
+            return Ok(());
+        }
+        let facts = source.fetch_facts(uid, wanted)?;
+        meta.guid = meta.guid.or_else(|| facts.guid.as_deref().map(str::to_owned));
+        meta.pop3_uidl = meta.pop3_uidl.or_else(|| facts.pop3_uidl.as_deref().map(str::to_owned));
+        meta.pop3_order = meta.pop3_order.or(facts.pop3_order);
+        meta.internal_date = meta.internal_date.or(facts.internal_date);
+        self.copy_bytes(source, uid, meta)
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Saved> {
+        self.abort();
+        self.appender.flush()?;
+        let shared = self.shared.clone();
+        let store = shared.driver.store.clone();
+        let mut work = shared.work();
+        let work = &mut *work;
+        work.index.refresh()?;
+        shared.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
+        let mut map = store.map()?;
+        let mut map = map.index()?.lock()?;
+        let mut index = work.index.lock()?;
+        self.prepare(&mut index, &mut work.driver)?;
+        let map_uids = self.enter_map(&mut map)?;
+        let validity = map.header().uid_validity;
+        let saved = self.enter_mailbox(&mut index, &map_uids, validity);
+        // The map has them, so the bytes stay, with or without a reference.
+        self.commit_files();
+        if saved.is_err() {
+            self.leave_map(&mut map, &map_uids);
+        }
+        store.publish(&map);
+        drop(map);
+        shared.end_save(index)?;
+        shared.publish(&work.index);
+        saved
+    }
+}
+
+impl Batch {
+    /// Gives up the message that is being written.
+    fn abort(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.appender.abort(&current.slot);
+        }
+    }
+
+    fn commit_files(&mut self) {
+        let store = self.mdbox().store.clone();
+        std::mem::replace(&mut self.appender, Appender::new(store)).commit();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// 2.3's: far from where the number would run over, whatever others do at the same moment.
+const REFCOUNT_MAX: u16 = 32768;

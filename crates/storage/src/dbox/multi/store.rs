@@ -1,0 +1,393 @@
+//! What all mdbox mailboxes of a root share: the map, the open `m.N` files, and whether all of it is to
+//! be made anew.
+//!
+//! Locks are taken in this order: a mailbox's work mutex, the map's mutex, the map's log, the `m.N`
+//! files (never waited for), a mailbox's log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use base::{Logger, Uid};
+use index::{Index, Locked, Transaction};
+
+use crate::error::{Error, Result};
+use crate::fs::{Fs, Permissions, is_missing, join};
+use crate::indexed::Context;
+use crate::settings::{FsyncMode, MailSettings};
+use crate::view::View;
+
+use super::map::{self, Entry};
+use crate::dbox::FileError;
+use crate::dbox::file::{DboxFile, Message};
+use crate::dbox::mailbox::MailboxPlace;
+use crate::dbox::names;
+use crate::dbox::places::Places;
+use crate::dbox::records::REF;
+use crate::dbox::repair::Repair;
+
+/// See the module.
+pub(crate) struct Store {
+    pub places: Places,
+    pub fs: Fs,
+    pub settings: Arc<MailSettings>,
+    pub logger: Logger,
+    /// With the `m.N` files.
+    pub dir: PathBuf,
+    /// The same in the alternative place.
+    pub alt_dir: Option<PathBuf>,
+    map: Mutex<Option<Index>>,
+    /// The map as it was seen last; held for moments.
+    view: Mutex<Arc<View>>,
+    /// Recently used files.
+    files: Mutex<Vec<(u32, Arc<OpenFile>)>>,
+    /// Something does not fit together; with how often the storage had been rebuilt by then.
+    corrupted: Mutex<Option<u32>>,
+    /// Messages of the map that are to be moved to the alternative place, with how many of their
+    /// references asked for it, and those that are to be moved back.
+    pub alt_moves: Mutex<AltMoves>,
+}
+
+/// See [`Store::alt_moves`].
+#[derive(Default)]
+pub(crate) struct AltMoves {
+    pub to_alt: BTreeMap<Uid, u32>,
+    pub from_alt: BTreeMap<Uid, ()>,
+}
+
+/// An `m.N` file.
+pub(crate) struct OpenFile {
+    pub path: PathBuf,
+    pub file: Arc<File>,
+    pub dbox: DboxFile<Arc<File>>,
+}
+
+/// The map, to be used by one thread at a time.
+pub(crate) struct MapGuard<'a> {
+    map: MutexGuard<'a, Option<Index>>,
+}
+
+impl MapGuard<'_> {
+    /// The map; it was opened when the guard was made.
+    pub(crate) fn index(&mut self) -> Result<&mut Index> {
+        self.map.as_mut().ok_or_else(|| Error::InUse("mdbox: the map is not open".to_owned()))
+    }
+}
+
+impl Store {
+    /// The store at these places, shared with whoever has it open in this process.
+    pub(crate) fn get(places: Places, fs: Fs, settings: Arc<MailSettings>, logger: Logger) -> Arc<Self> {
+        let key = (places.storage(), places.map_dir(), places.alt_storage());
+        let mut registry = lock(registry());
+        if let Some(store) = registry.get(&key).and_then(Weak::upgrade) {
+            return store;
+        }
+        registry.retain(|_, old| old.strong_count() > 0);
+        let store = Arc::new(Self {
+            dir: places.storage(),
+            alt_dir: places.alt_storage(),
+            places,
+            fs,
+            settings,
+            logger,
+            map: Mutex::default(),
+            view: Mutex::new(Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE))),
+            files: Mutex::default(),
+            corrupted: Mutex::default(),
+            alt_moves: Mutex::default(),
+        });
+        registry.insert(key, Arc::downgrade(&store));
+        store
+    }
+
+    pub(crate) fn syncs(&self) -> bool {
+        self.settings.mail_fsync != FsyncMode::Never
+    }
+
+    /// For everything below the root.
+    pub(crate) fn permissions(&self) -> Permissions {
+        Permissions::of_dir(&self.places.location().root)
+    }
+
+    pub(crate) fn mend(&self, path: &Path) -> Result<bool> {
+        let permissions = self.permissions();
+        let repair = Repair {
+            fs: &self.fs,
+            permissions: &permissions,
+            hostname: &self.settings.hostname,
+            logger: &self.logger,
+            syncs: self.syncs(),
+        };
+        repair.mend(path)
+    }
+
+    /// The map, opened, and made if there was none.
+    pub(crate) fn map(&self) -> Result<MapGuard<'_>> {
+        let mut map = lock(&self.map);
+        if map.is_none() {
+            *map = Some(self.open_map()?);
+        }
+        Ok(MapGuard { map })
+    }
+
+    fn open_map(&self) -> Result<Index> {
+        let (dir, permissions) = (self.places.map_dir(), self.permissions());
+        for dir in [&self.dir, &dir] {
+            self.fs.mkdir_all(dir, &permissions).map_err(|error| Error::io("mkdir", dir.clone(), error))?;
+        }
+        let mut index = map::open(&dir, permissions, &self.settings, &self.fs, &self.logger)?;
+        if index.is_new() {
+            let mut locked = index.lock()?;
+            if locked.is_new() {
+                map::create(&mut locked)?;
+            }
+            drop(locked);
+            if index.view().is_empty() && self.highest_file_id()? > 0 {
+                // There is mail, but the map that knew of it is lost.
+                *lock(&self.corrupted) = Some(map::header(&index).rebuild_count);
+            }
+        }
+        crate::dbox::mailbox::remove_leftovers(&self.fs, &self.dir);
+        self.publish(&index);
+        Ok(index)
+    }
+
+    /// Makes the map's state what lookups see.
+    pub(crate) fn publish(&self, index: &Index) {
+        *lock(&self.view) = index.view().clone();
+    }
+
+    /// UIDVALIDITY of the map.
+    pub(crate) fn uid_validity(&self) -> Result<u32> {
+        let mut map = self.map()?;
+        Ok(map.index()?.header().uid_validity)
+    }
+
+    /// How often the storage has been rebuilt.
+    pub(crate) fn rebuild_count(&self) -> Result<u32> {
+        let mut map = self.map()?;
+        let index = map.index()?;
+        index.refresh()?;
+        Ok(map::header(index).rebuild_count)
+    }
+
+    /// Ids of the `m.N` files in a directory.
+    pub(crate) fn file_ids(&self, dir: &Path) -> Result<BTreeMap<u32, PathBuf>> {
+        let mut found = BTreeMap::new();
+        let read = self.fs.read_dir(dir, |name, _| match names::number(name, b'm') {
+            Some(Some(id)) => drop(found.insert(id, join(dir, name))),
+            Some(None) if !name.ends_with(b".broken") && !name.ends_with(b".lock") => {
+                let (dir, name) = (dir.display(), String::from_utf8_lossy(name));
+                self.logger
+                    .warning(format_args!("mdbox rebuild: Skipping file with missing ID: {dir}/{name}"));
+            }
+            _ => {}
+        });
+        match read {
+            Err(error) if is_missing(&error) => Ok(found),
+            result => result.map(|()| found).map_err(|error| Error::io("opendir", dir, error)),
+        }
+    }
+
+    fn highest_file_id(&self) -> Result<u32> {
+        let mut highest = 0;
+        for dir in [Some(&self.dir), self.alt_dir.as_ref()].into_iter().flatten() {
+            highest = highest.max(self.file_ids(dir)?.keys().next_back().copied().unwrap_or(0));
+        }
+        Ok(highest)
+    }
+
+    /// Has the storage rebuilt at the next occasion.
+    pub(crate) fn set_corrupted(&self) {
+        let count = self.map().and_then(|mut map| Ok(map::header(map.index()?).rebuild_count));
+        lock(&self.corrupted).get_or_insert(count.unwrap_or(u32::MAX));
+    }
+
+    /// If the storage is to be rebuilt: how often it had been when that was noticed.
+    pub(crate) fn corrupted(&self) -> Option<u32> {
+        *lock(&self.corrupted)
+    }
+
+    pub(crate) fn set_rebuilt(&self) {
+        *lock(&self.corrupted) = None;
+        lock(&self.files).clear();
+    }
+
+    /// A message of the map, if need be after looking at the disk.
+    pub(crate) fn entry(&self, uid: Uid) -> Result<Option<Entry>> {
+        let seen = lock(&self.view).clone();
+        match map::entry(&seen, uid) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.entry_now(uid),
+        }
+    }
+
+    fn entry_now(&self, uid: Uid) -> Result<Option<Entry>> {
+        let mut map = self.map()?;
+        let index = map.index()?;
+        index.refresh()?;
+        self.publish(index);
+        Ok(map::entry(index.view(), uid))
+    }
+
+    /// Opens the file that a message of the map is in. `None` if the message is not there.
+    pub(crate) fn locate(&self, uid: Uid) -> Result<Option<(Arc<OpenFile>, Message)>> {
+        let mut entry = self.entry(uid)?;
+        for _ in 0..RETRIES {
+            let Some(place) = entry.map(|entry| entry.place) else { return Ok(None) };
+            if let Some(file) = self.file(place.file_id)? {
+                return match file.dbox.message(place.offset.into()) {
+                    Ok(message) => Ok(Some((file, message))),
+                    Err(error) => Err(self.damaged(&file.path, error)),
+                };
+            }
+            // Purged to another file meanwhile, or lost.
+            let now = self.entry_now(uid)?;
+            if now.map(|entry| entry.place) == Some(place) {
+                return Ok(None);
+            }
+            entry = now;
+        }
+        Ok(None)
+    }
+
+    /// An error that says where a file is damaged.
+    pub(crate) fn damaged(&self, path: &Path, error: FileError) -> Error {
+        match error {
+            FileError::Io(source) => Error::io("read", path, source),
+            FileError::Damaged { offset, what } => {
+                self.set_corrupted();
+                let error = Error::Corrupt { path: path.to_owned(), offset, what: what.to_owned() };
+                self.logger.error(base::chain(&error));
+                error
+            }
+        }
+    }
+
+    /// Where a mailbox of the storage is.
+    pub(crate) fn mailbox_place(&self, name: &str) -> MailboxPlace {
+        let places = &self.places;
+        let dir = places.dir(name);
+        MailboxPlace {
+            context: Context {
+                fs: self.fs.clone(),
+                logger: self.logger.clone(),
+                settings: self.settings.clone(),
+                index_dir: Some(places.index(name)),
+            },
+            alt: places.alt_dir(name),
+            alt_root: places.location().alt.clone(),
+            control_root: places.control_root().to_path_buf(),
+            permissions: if dir.is_dir() { Permissions::of_dir(&dir) } else { self.permissions() },
+            dir,
+            is_inbox: name == "INBOX",
+        }
+    }
+
+    /// Makes the directories of a mailbox.
+    pub(crate) fn make_mailbox(&self, place: &MailboxPlace) -> Result<()> {
+        for dir in [Some(&place.dir), place.context.index_dir.as_ref()].into_iter().flatten() {
+            let made = self.fs.mkdir_all(dir, &self.permissions());
+            made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Where an `m.N` file can be, the primary place first.
+    pub(crate) fn paths(&self, id: u32) -> impl Iterator<Item = PathBuf> + '_ {
+        let name = names::multi(id);
+        [Some(&self.dir), self.alt_dir.as_ref()].into_iter().flatten().map(move |dir| dir.join(&name))
+    }
+
+    /// An `m.N` file; `None` if there is none.
+    pub(crate) fn file(&self, id: u32) -> Result<Option<Arc<OpenFile>>> {
+        let known = lock(&self.files).iter().find(|(known, _)| *known == id).map(|(_, file)| file.clone());
+        if let Some(file) = known.filter(|file| self.is_current(file)) {
+            return Ok(Some(file));
+        }
+        for path in self.paths(id) {
+            let file = match self.fs.open(&path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(Error::io("open", path, error)),
+            };
+            let dbox = DboxFile::open(file.clone()).map_err(|error| self.damaged(&path, error))?;
+            let file = Arc::new(OpenFile { path, file, dbox });
+            let mut files = lock(&self.files);
+            files.retain(|(known, _)| *known != id);
+            files.insert(0, (id, file.clone()));
+            files.truncate(OPEN_FILES_MAX);
+            return Ok(Some(file));
+        }
+        Ok(None)
+    }
+
+    /// Whether a file is still the one of its name: mending puts another in its place.
+    fn is_current(&self, file: &OpenFile) -> bool {
+        let same = |now: crate::fs::Stamp, ours: crate::fs::Stamp| (now.dev, now.ino) == (ours.dev, ours.ino);
+        match (self.fs.stamp(&file.path), self.fs.stamp_of(&file.file)) {
+            (Ok(Some(now)), Ok(ours)) => same(now, ours),
+            _ => false,
+        }
+    }
+
+    /// Takes references back, unless the storage has been rebuilt since: then they were counted anew.
+    pub(crate) fn unref(&self, uids: &[Uid], rebuild_count: u32) -> Result<()> {
+        let mut map = self.map()?;
+        let mut map = map.index()?.lock()?;
+        if map::header(&map).rebuild_count != rebuild_count {
+            return Ok(());
+        }
+        let mut counts: BTreeMap<Uid, i32> = BTreeMap::new();
+        uids.iter().for_each(|&uid| *counts.entry(uid).or_default() += 1);
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        for (uid, count) in counts {
+            match map::entry(map.view(), uid) {
+                Some(entry) if i32::from(entry.refcount) >= count => tx.ext_atomic_inc(REF, uid, -count),
+                _ => {
+                    let path = map.path().display();
+                    self.logger.error(format_args!(
+                        "mdbox map {path} corrupted: refcount update lost map_uid={uid}"
+                    ));
+                    lock(&self.corrupted).get_or_insert(rebuild_count);
+                }
+            }
+        }
+        if !tx.is_empty() {
+            map.synced_with(&tx)?;
+        }
+        self.publish(&map);
+        Ok(())
+    }
+
+    /// Whether the map, which is locked, is as whoever changed it last left it.
+    pub(crate) fn check(&self, map: &Locked<'_>) {
+        if !map.is_new() && !map::is_sound(map) && !map.view().is_empty() {
+            let (dir, (seq, end)) = (self.dir.display(), map.log_position());
+            let tail = map.header().log_file_tail_offset;
+            self.logger.warning(format_args!(
+                "mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"
+            ));
+            lock(&self.corrupted).get_or_insert(map::header(map).rebuild_count);
+        }
+    }
+}
+
+/// A panic in one session must not end the others: what a lock protects is changed in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+type Key = (PathBuf, PathBuf, Option<PathBuf>);
+
+fn registry() -> &'static Mutex<HashMap<Key, Weak<Store>>> {
+    static REGISTRY: OnceLock<Mutex<HashMap<Key, Weak<Store>>>> = OnceLock::new();
+    REGISTRY.get_or_init(Mutex::default)
+}
+
+/// A message that is moved to another file again and again while it is looked for is given up.
+const RETRIES: usize = 5;
+/// `m.N` files that are kept open, for the messages of a mailbox are mostly in few of them.
+const OPEN_FILES_MAX: usize = 3;

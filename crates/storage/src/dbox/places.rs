@@ -1,0 +1,184 @@
+//! Where the files of a dbox location are: `mailboxes/<name>/dbox-Mails`, their twins in the alternative
+//! place, and `storage`.
+
+use std::path::{Path, PathBuf};
+
+use crate::api::Listed;
+use crate::error::{Error, Result};
+use crate::fs::{Fs, is_missing, join};
+use crate::layout::Tree;
+use crate::location::{IndexPlace, Layout, Location};
+
+use super::names::STORAGE_DIR;
+
+/// The names and paths of one location.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    tree: Tree,
+}
+
+impl Places {
+    /// Refuses what dbox cannot be, in 2.3's words where it has some.
+    pub(crate) fn new(location: Location, full_access: bool, multi: bool) -> Result<Self> {
+        let driver = &location.driver;
+        if location.layout != Layout::Fs {
+            return Err(Error::Unsupported(
+                "Mailbox list driver maildir++: maildir_name not supported by this driver".to_owned(),
+            ));
+        }
+        if multi && location.mailbox_dir.is_empty() {
+            return Err(Error::Unsupported("mdbox: MAILBOXDIR must not be empty".to_owned()));
+        }
+        if location.index == Some(IndexPlace::Memory) {
+            // The index is the only place where flags and UIDs are.
+            return Err(Error::Unsupported(format!(
+                "{driver}: INDEX=MEMORY isn't possible with this driver"
+            )));
+        }
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false } })
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.tree.location
+    }
+
+    pub(crate) fn separator(&self) -> char {
+        self.tree.separator()
+    }
+
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        let dir_name = self.location().dir_name.as_str();
+        self.tree.check_with(name, &|part| part == dir_name)
+    }
+
+    pub(crate) fn encode(&self, name: &str) -> String {
+        self.tree.encode(name)
+    }
+
+    pub(crate) fn decode(&self, raw: &[u8]) -> Option<String> {
+        self.tree.decode(raw)
+    }
+
+    /// The directory that stands for a name and holds its children.
+    pub(crate) fn node(&self, name: &str) -> PathBuf {
+        self.tree.node(name)
+    }
+
+    /// The directory with a mailbox's messages, or only its index.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        match &self.location().inbox {
+            Some(inbox) if name == "INBOX" => inbox.clone(),
+            _ => self.with_dir_name(self.node(name)),
+        }
+    }
+
+    fn with_dir_name(&self, mut path: PathBuf) -> PathBuf {
+        if !self.location().dir_name.is_empty() {
+            path.push(&self.location().dir_name);
+        }
+        path
+    }
+
+    /// The same in the alternative place, if there is one.
+    pub(crate) fn alt_dir(&self, name: &str) -> Option<PathBuf> {
+        self.alt_node(name).map(|node| self.with_dir_name(node))
+    }
+
+    pub(crate) fn alt_node(&self, name: &str) -> Option<PathBuf> {
+        let alt = self.location().alt.as_ref()?;
+        Some(self.below(alt, name))
+    }
+
+    /// The directory of a mailbox's index.
+    pub(crate) fn index(&self, name: &str) -> PathBuf {
+        match &self.location().index {
+            Some(IndexPlace::Dir(index)) => self.below(index, name),
+            _ => self.dir(name),
+        }
+    }
+
+    fn below(&self, root: &Path, name: &str) -> PathBuf {
+        root.join(&self.location().mailbox_dir).join(self.encode(name))
+    }
+
+    /// Where mdbox's messages are.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.location().root.join(STORAGE_DIR)
+    }
+
+    /// The same in the alternative place.
+    pub(crate) fn alt_storage(&self) -> Option<PathBuf> {
+        self.location().alt.as_ref().map(|alt| alt.join(STORAGE_DIR))
+    }
+
+    /// Where mdbox's map is.
+    pub(crate) fn map_dir(&self) -> PathBuf {
+        self.tree.index_root().join(STORAGE_DIR)
+    }
+
+    /// Where the subscriptions and `dovecot-uidvalidity` are.
+    pub(crate) fn control_root(&self) -> &Path {
+        self.tree.control_root()
+    }
+
+    pub(crate) fn index_root(&self) -> &Path {
+        self.tree.index_root()
+    }
+
+    /// The control directory of a mailbox.
+    pub(crate) fn control(&self, name: &str) -> PathBuf {
+        match &self.location().control {
+            Some(control) => self.below(control, name),
+            None => self.dir(name),
+        }
+    }
+
+    /// Every mailbox and node on disk, INBOX among them if it is there.
+    pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        let root = self.location().root.join(&self.location().mailbox_dir);
+        self.list_below(fs, &root, "", 0, &mut found)?;
+        Ok(found)
+    }
+
+    fn list_below(
+        &self,
+        fs: &Fs,
+        dir: &Path,
+        prefix: &str,
+        depth: usize,
+        found: &mut Vec<Listed>,
+    ) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Ok(());
+        }
+        let dir_name = self.location().dir_name.as_bytes();
+        let mut names = Vec::new();
+        let read = fs.read_dir(dir, |name, kind| {
+            use rustix::fs::FileType;
+            let may_be_dir = matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown);
+            if may_be_dir && name != dir_name && !name.starts_with(b".") {
+                names.push((name.to_vec(), kind == FileType::Directory));
+            }
+        });
+        match read {
+            Err(error) if is_missing(&error) => return Ok(()),
+            result => result.map_err(|error| Error::io("opendir", dir, error))?,
+        }
+        for (raw, is_dir) in names {
+            let path = join(dir, &raw);
+            let Some(part) = self.decode(&raw).filter(|_| is_dir || path.is_dir()) else { continue };
+            let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
+            if self.check(&name).is_err() {
+                continue;
+            }
+            let selectable = self.with_dir_name(path.clone()).is_dir();
+            found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
+            self.list_below(fs, &path, &name, depth + 1, found)?;
+        }
+        Ok(())
+    }
+}
+
+/// A loop of symbolic links ends here.
+const DEPTH_MAX: usize = 64;

@@ -1,0 +1,322 @@
+//! Saving to sdbox: messages are written to temporary files, then, under the index's lock, get their
+//! UIDs as names, all of one batch together.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{Uid, UidSet, UidValidity};
+use index::{Locked, Origin, Transaction};
+
+use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::error::{Error, Result};
+use crate::facts::Wanted;
+use crate::indexed::{Driver, Resync, Shared, check_keywords};
+use crate::limits::READ_BYTES;
+use crate::view::Record;
+
+use super::{Known, Sdbox, is_taken};
+use crate::dbox::header::FileHeader;
+use crate::dbox::mailbox;
+use crate::dbox::names;
+use crate::dbox::records::{HAVE_POP3_ORDERS, HAVE_POP3_UIDLS, SDBOX_HEADER};
+use crate::dbox::write::{MessageWriter, unix_secs};
+
+/// A batch for one mailbox.
+pub(crate) struct Batch {
+    shared: Arc<Shared<Sdbox>>,
+    done: Vec<Pending>,
+    current: Option<Current>,
+}
+
+/// A whole message under a temporary name, in the mailbox or its alternative place.
+struct Pending {
+    path: PathBuf,
+    in_alt: bool,
+    meta: SaveMeta,
+}
+
+/// A message being written.
+struct Current {
+    path: PathBuf,
+    file: Arc<std::fs::File>,
+    writer: MessageWriter,
+    meta: SaveMeta,
+}
+
+impl Batch {
+    pub(super) fn new(shared: Arc<Shared<Sdbox>>) -> Self {
+        Self { shared, done: Vec::new(), current: None }
+    }
+
+    fn sdbox(&self) -> &Sdbox {
+        &self.shared.driver
+    }
+
+    fn check(&self, meta: &SaveMeta) -> Result<()> {
+        check_keywords(&meta.keywords, self.sdbox().context().settings.mail_max_keyword_length)
+    }
+
+    /// A hard link to the message's file, if that is possible.
+    fn link(&mut self, source: &mut dyn Mailbox, uid: Uid) -> Option<(PathBuf, bool)> {
+        let file = source.message_file(uid).filter(|file| file.format == FileFormat::Sdbox)?;
+        let place = &self.sdbox().place;
+        let fs = &place.context.fs;
+        let mut dirs = vec![(&place.dir, false)];
+        if let Some(alt) = &place.alt {
+            dirs.push((alt, true));
+            // What lies in the alternative place stays there.
+            if place.alt_root.as_ref().is_some_and(|root| file.path.starts_with(root)) {
+                let _ = fs.mkdir_all(alt, &place.permissions);
+                dirs.reverse();
+            }
+        }
+        dirs.into_iter().find_map(|(dir, in_alt)| {
+            let path = place.temporary(dir);
+            fs.link(&file.path, &path).is_ok().then_some((path, in_alt))
+        })
+    }
+
+    fn copy_bytes(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()> {
+        let mut reader = source.open_message(uid)?;
+        self.begin(meta)?;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = reader.read(&mut buffer);
+            let count = read.map_err(|error| Error::io("read", self.sdbox().place.dir.clone(), error))?;
+            if count == 0 {
+                return self.end();
+            }
+            self.write(buffer.get(..count).unwrap_or_default())?;
+        }
+    }
+
+    /// Makes sure that the index is there and sound.
+    fn prepare(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<()> {
+        let sdbox = self.sdbox();
+        if sdbox.is_stale(index, work, SyncMode::Quick, false)? {
+            self.resync(index, work, SyncMode::Quick)?;
+        }
+        Ok(())
+    }
+
+    fn resync(&self, index: &mut Locked<'_>, work: &mut Known, mode: SyncMode) -> Result<()> {
+        let none = UidSet::new();
+        self.sdbox().sync(index, work, None, &Resync { mode, claim: false, unsettled: &none })
+    }
+
+    /// The UIDs that the messages get.
+    fn assign(&self, index: &Locked<'_>) -> Result<Vec<Uid>> {
+        let mut next = index.header().next_uid.max(1);
+        let mut uids = Vec::with_capacity(self.done.len());
+        for pending in &self.done {
+            next = pending.meta.uid.map_or(next, |wanted| wanted.get().max(next));
+            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
+            uids.push(uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?);
+            next += 1;
+        }
+        Ok(uids)
+    }
+
+    /// Gives the files their names. `None` if one is taken: the index has lost something.
+    fn place_all(&self, uids: &[Uid]) -> Result<Option<Vec<PathBuf>>> {
+        let (sdbox, mut placed) = (self.sdbox(), Vec::with_capacity(uids.len()));
+        for (pending, uid) in self.done.iter().zip(uids) {
+            let dir = pending.path.parent().unwrap_or(Path::new("."));
+            let path = dir.join(names::single(uid.get()));
+            match sdbox.context().fs.rename_new(&pending.path, &path) {
+                Ok(()) => placed.push(path),
+                Err(error) => {
+                    self.take_back(&placed);
+                    if is_taken(&error) {
+                        let path = path.display();
+                        let logger = &sdbox.context().logger;
+                        logger.error(format_args!("sdbox: {path} already exists, rebuilding index"));
+                        return Ok(None);
+                    }
+                    return Err(Error::io("rename", pending.path.clone(), error));
+                }
+            }
+        }
+        Ok(Some(placed))
+    }
+
+    /// Gives those already placed their temporary names again.
+    fn take_back(&self, placed: &[PathBuf]) {
+        for (path, pending) in placed.iter().zip(&self.done) {
+            let _ = self.sdbox().context().fs.rename(path, &pending.path);
+        }
+    }
+
+    fn sync_dirs(&self) -> Result<()> {
+        let place = &self.sdbox().place;
+        if !place.syncs() {
+            return Ok(());
+        }
+        for (dir, in_alt) in [(Some(&place.dir), false), (place.alt.as_ref(), true)] {
+            if let Some(dir) = dir.filter(|_| self.done.iter().any(|pending| pending.in_alt == in_alt)) {
+                let synced = self.sdbox().context().fs.sync_dir(dir);
+                synced.map_err(|error| Error::io("fsync", dir.clone(), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn transaction(&self, index: &Locked<'_>, uids: &[Uid]) -> Transaction {
+        let mut tx = Transaction::new();
+        tx.fsync();
+        let (mut flags, mut with_uidl) = (0, None);
+        for (pending, &uid) in self.done.iter().zip(uids) {
+            let meta = &pending.meta;
+            let bits = if pending.in_alt { Record::BACKEND } else { 0 };
+            tx.append_with_bits(uid, meta.flags, bits, meta.keywords.iter().map(String::as_str));
+            if let Some(modseq) = meta.modseq {
+                tx.update_modseq(uid, modseq);
+            }
+            if meta.pop3_uidl.is_some() {
+                flags |= HAVE_POP3_UIDLS;
+                with_uidl = Some(uid);
+            }
+            if meta.pop3_order.is_some() {
+                flags |= HAVE_POP3_ORDERS;
+                with_uidl = Some(uid);
+            }
+        }
+        if let Some(mut header) = mailbox::read_header(index, SDBOX_HEADER)
+            && header.flags | flags != header.flags
+        {
+            header.flags |= flags;
+            mailbox::write_header(&mut tx, SDBOX_HEADER, &header);
+        }
+        if let Some(uid) = with_uidl.filter(|_| mailbox::pop3_uidl(index).is_some()) {
+            mailbox::write_pop3_uidl(&mut tx, uid.get());
+        }
+        tx
+    }
+
+    fn save_all(&mut self, index: &mut Locked<'_>, work: &mut Known) -> Result<Saved> {
+        self.prepare(index, work)?;
+        let mut uids = self.assign(index)?;
+        let mut placed = self.place_all(&uids)?;
+        if placed.is_none() {
+            self.resync(index, work, SyncMode::Rebuild)?;
+            uids = self.assign(index)?;
+            placed = self.place_all(&uids)?;
+        }
+        let placed = placed.ok_or_else(|| Error::Corrupt {
+            path: self.sdbox().place.dir.clone(),
+            offset: 0,
+            what: "sdbox: Index keeps breaking".to_owned(),
+        })?;
+        let tx = self.transaction(index, &uids);
+        // The names are on disk before the index says that they are.
+        let entered = self.sync_dirs().and_then(|()| Ok(index.commit(&tx, Origin::External)?));
+        if let Err(error) = entered {
+            self.take_back(&placed);
+            return Err(error);
+        }
+        self.done.clear();
+        let uid_validity = UidValidity::new(index.header().uid_validity).unwrap_or(UidValidity::ONE);
+        Ok(Saved { uid_validity, uids })
+    }
+}
+
+impl SaveBatch for Batch {
+    fn begin(&mut self, meta: SaveMeta) -> Result<()> {
+        self.check(&meta)?;
+        self.abort();
+        let place = &self.sdbox().place;
+        let path = place.temporary(&place.dir);
+        let fs = &place.context.fs;
+        let failed = |error: io::Error| match crate::fs::is_missing(&error) {
+            true => Error::MailboxGone(place.dir.display().to_string()),
+            false => Error::io("open", path.clone(), error),
+        };
+        let file = Arc::new(fs.create_new(&path, &place.permissions).map_err(failed)?);
+        let now = u64::try_from(unix_secs(std::time::SystemTime::now())).unwrap_or(0);
+        let header = FileHeader::new(now);
+        let written = fs.write_at(&file, &path, &header.to_line(), 0);
+        let writer = MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes);
+        let failed = written.map_err(|error| Error::io("write", path.clone(), error));
+        self.current = Some(Current { path, file, writer, meta });
+        failed
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.current {
+            Some(current) => current.writer.write(bytes),
+            None => Err(Error::BadRequest("No message is being saved".to_owned())),
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let current = self.current.take();
+        let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
+        let Current { path, file, writer, meta } = current;
+        // Whatever becomes of it, the file is ours to remove.
+        let written = writer.finish(&meta, None);
+        self.done.push(Pending { path: path.clone(), in_alt: false, meta });
+        let place = &self.sdbox().place;
+        let done = written.and_then(|_| match place.syncs() {
+            true => place.context.fs.sync(&file, &path).map_err(|error| Error::io("fdatasync", path, error)),
+            false => Ok(()),
+        });
+        if done.is_err()
+            && let Some(pending) = self.done.pop()
+        {
+            let _ = self.sdbox().context().fs.unlink(&pending.path);
+        }
+        done
+    }
+
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+        self.check(&meta)?;
+        let wanted = Wanted::GUID | Wanted::POP3_UIDL | Wanted::POP3_ORDER | Wanted::INTERNAL_DATE;
+        let facts = source.fetch_facts(uid, wanted)?;
+        let differs = meta.guid.is_some() && meta.guid.as_deref() != facts.guid.as_deref()
+            || meta.internal_date.is_some() && meta.internal_date != facts.internal_date
+            || meta.pop3_uidl.is_some() && meta.pop3_uidl.as_deref() != facts.pop3_uidl.as_deref()
+            || meta.pop3_order.is_some() && meta.pop3_order != facts.pop3_order;
+        meta.guid = meta.guid.or_else(|| facts.guid.as_deref().map(str::to_owned));
+        meta.pop3_uidl = meta.pop3_uidl.or_else(|| facts.pop3_uidl.as_deref().map(str::to_owned));
+        meta.pop3_order = meta.pop3_order.or(facts.pop3_order);
+        meta.internal_date = meta.internal_date.or(facts.internal_date);
+        match if differs { None } else { self.link(source, uid) } {
+            Some((path, in_alt)) => {
+                self.done.push(Pending { path, in_alt, meta });
+                Ok(())
+            }
+            None => self.copy_bytes(source, uid, meta),
+        }
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Saved> {
+        self.abort();
+        let shared = self.shared.clone();
+        let mut work = shared.work();
+        let work = &mut *work;
+        let mut index = work.index.lock()?;
+        let saved = self.save_all(&mut index, &mut work.driver);
+        shared.end_save(index)?;
+        shared.publish(&work.index);
+        saved
+    }
+}
+
+impl Batch {
+    /// Gives up the message that is being written.
+    fn abort(&mut self) {
+        if let Some(current) = self.current.take() {
+            let _ = self.sdbox().context().fs.unlink(&current.path);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.abort();
+        for pending in std::mem::take(&mut self.done) {
+            let _ = self.sdbox().context().fs.unlink(&pending.path);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! A place with dbox mailboxes: opens, creates, deletes, renames and lists them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::Logger;
+
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage, SyncMode};
+use crate::error::{Error, Result};
+use crate::fs::{Fs, Permissions, is_missing};
+use crate::indexed::{Context, Handle, Shared};
+use crate::location::Location;
+use crate::session_lock::SessionLock;
+use crate::settings::MailSettings;
+use crate::subscriptions;
+
+use super::mailbox::MailboxPlace;
+use super::multi::{Mdbox, Store};
+use super::names::ALT_LINK;
+use super::places::Places;
+use super::single::Sdbox;
+
+/// See [`Storage`].
+pub struct DboxStorage {
+    places: Places,
+    fs: Fs,
+    settings: Arc<MailSettings>,
+    logger: Logger,
+    has_inbox: bool,
+    /// With mdbox.
+    store: Option<Arc<Store>>,
+}
+
+impl DboxStorage {
+    /// A storage at `location`, which must be an sdbox's or mdbox's. `has_inbox` says that the user's
+    /// INBOX is there.
+    ///
+    /// # Errors
+    /// A location that dbox cannot have.
+    pub fn new(
+        location: Location,
+        settings: Arc<MailSettings>,
+        has_inbox: bool,
+        logger: Logger,
+    ) -> Result<Self> {
+        Self::with_fs(location, settings, has_inbox, logger, Fs::default())
+    }
+
+    /// The same over a file system with a hook, for tests.
+    ///
+    /// # Errors
+    /// A location that dbox cannot have.
+    pub fn with_fs(
+        location: Location,
+        settings: Arc<MailSettings>,
+        has_inbox: bool,
+        logger: Logger,
+        fs: Fs,
+    ) -> Result<Self> {
+        let is_multi = location.driver == "mdbox";
+        let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
+        let store =
+            is_multi.then(|| Store::get(places.clone(), fs.clone(), settings.clone(), logger.clone()));
+        let storage = Self { places, fs, settings, logger, has_inbox, store };
+        storage.note_alt();
+        Ok(storage)
+    }
+
+    fn location(&self) -> &Location {
+        self.places.location()
+    }
+
+    fn check(&self, name: &str) -> Result<()> {
+        self.places.check(name)?;
+        match name == "INBOX" && !self.has_inbox {
+            true => Err(Error::NotFound(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Remembers `ALT=` in a symbolic link, and warns when it is not what it was: messages may be
+    /// there.
+    fn note_alt(&self) {
+        let root = &self.location().root;
+        let link = root.join(ALT_LINK);
+        let (old, new) = (std::fs::read_link(&link).ok(), self.location().alt.as_ref());
+        if old.as_ref() == new {
+            return;
+        }
+        if let Some(old) = old {
+            let now = match new {
+                Some(new) => format!("but currently ALT={}", new.display()),
+                None => "but currently no ALT path set".to_owned(),
+            };
+            let (root, old) = (root.display(), old.display());
+            self.logger.warning(format_args!("dbox {root}: Original ALT={old}, {now}"));
+            let _ = self.fs.unlink(&link);
+        }
+        if let Some(new) = new {
+            let made = match self.fs.symlink(new, &link) {
+                Err(error) if is_missing(&error) => {
+                    self.mkdir_all(root).and_then(|()| self.fs.symlink(new, &link).map_err(as_is(&link)))
+                }
+                result => result.map_err(as_is(&link)),
+            };
+            if let Err(error) = made {
+                self.logger.error(base::chain(&error));
+            }
+        }
+    }
+
+    fn permissions(&self) -> Permissions {
+        Permissions::of_dir(&self.location().root)
+    }
+
+    fn exists(&self, dir: &Path) -> Result<bool> {
+        self.fs.stamp(dir).map(|stamp| stamp.is_some()).map_err(|error| Error::io("stat", dir, error))
+    }
+
+    fn mkdir_all(&self, dir: &Path) -> Result<()> {
+        self.fs.mkdir_all(dir, &self.permissions()).map_err(|error| Error::io("mkdir", dir, error))
+    }
+
+    fn make(&self, name: &str) -> Result<()> {
+        self.mkdir_all(&self.places.dir(name))?;
+        self.mkdir_all(&self.places.index(name))?;
+        // UIDVALIDITY and the GUID are there from the beginning.
+        match &self.store {
+            Some(store) => self.shared_multi(store, name)?.sync(SyncMode::Quick, false).map(drop),
+            None => self.shared_single(name)?.sync(SyncMode::Quick, false).map(drop),
+        }
+    }
+
+    fn mailbox_place(&self, name: &str) -> Result<MailboxPlace> {
+        let index_dir = self.places.index(name);
+        if self.location().index.is_some() {
+            self.mkdir_all(&index_dir)?;
+        }
+        Ok(MailboxPlace {
+            context: Context {
+                fs: self.fs.clone(),
+                logger: self.logger.clone(),
+                settings: self.settings.clone(),
+                index_dir: Some(index_dir),
+            },
+            dir: self.places.dir(name),
+            alt: self.places.alt_dir(name),
+            alt_root: self.location().alt.clone(),
+            control_root: self.places.control_root().to_path_buf(),
+            permissions: Permissions::of_dir(&self.places.dir(name)),
+            is_inbox: name == "INBOX" && self.has_inbox,
+        })
+    }
+
+    fn shared_single(&self, name: &str) -> Result<Arc<Shared<Sdbox>>> {
+        Shared::get(Sdbox::new(self.mailbox_place(name)?))
+    }
+
+    fn shared_multi(&self, store: &Arc<Store>, name: &str) -> Result<Arc<Shared<Mdbox>>> {
+        Shared::get(Mdbox::new(self.mailbox_place(name)?, store.clone(), self.places.encode(name)))
+    }
+
+    fn handle(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        let access = rustix::fs::access(self.places.dir(name), rustix::fs::Access::WRITE_OK);
+        let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
+        Ok(match &self.store {
+            Some(store) => Box::new(Handle::new(name, self.shared_multi(store, name)?, mode, writable)),
+            None => Box::new(Handle::new(name, self.shared_single(name)?, mode, writable)),
+        })
+    }
+
+    /// Removes a mailbox: gone at once for everybody by one rename, then the files at leisure.
+    fn remove(&self, name: &str) -> Result<()> {
+        if let Some(store) = &self.store {
+            // The messages are elsewhere, and go with their last reference.
+            let shared = self.shared_multi(store, name)?;
+            shared.sync(SyncMode::Quick, false)?;
+            shared.expunge(&shared.view().uids())?;
+        }
+        let (dir, trash) = (self.places.dir(name), self.location().root.join(TRASH));
+        self.remove_tree(&trash)?;
+        self.fs.rename(&dir, &trash).map_err(|error| Error::io("rename", dir.clone(), error))?;
+        self.remove_tree(&trash)?;
+        let extra =
+            [Some(self.places.index(name)), Some(self.places.control(name)), self.places.alt_dir(name)];
+        for extra in extra.into_iter().flatten().filter(|extra| *extra != dir) {
+            self.remove_files(&extra);
+            let _ = self.fs.rmdir(&extra);
+        }
+        // With children it stays, as a node without mail.
+        for node in [Some(self.places.node(name)), self.places.alt_node(name)].into_iter().flatten() {
+            let _ = self.fs.rmdir(&node);
+        }
+        Ok(())
+    }
+
+    fn remove_files(&self, dir: &Path) {
+        let mut files = Vec::new();
+        let _ = self.fs.read_dir(dir, |name, kind| {
+            if kind != rustix::fs::FileType::Directory {
+                files.push(crate::fs::join(dir, name));
+            }
+        });
+        files.iter().for_each(|path| drop(self.fs.unlink(path)));
+    }
+
+    fn remove_tree(&self, dir: &Path) -> Result<()> {
+        let mut below = Vec::new();
+        let read = self.fs.read_dir(dir, |name, kind| {
+            below.push((crate::fs::join(dir, name), kind == rustix::fs::FileType::Directory));
+        });
+        match read {
+            Err(error) if is_missing(&error) => return Ok(()),
+            result => result.map_err(|error| Error::io("opendir", dir, error))?,
+        }
+        for (path, is_dir) in below {
+            if is_dir {
+                self.remove_tree(&path)?;
+            } else if let Err(error) = self.fs.unlink(&path)
+                && !is_missing(&error)
+            {
+                return Err(Error::io("unlink", path, error));
+            }
+        }
+        match self.fs.rmdir(dir) {
+            Err(error) if !is_missing(&error) => Err(Error::io("rmdir", dir, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames a directory; `false` if there is none.
+    fn move_dir(&self, from: &Path, to: &Path) -> Result<bool> {
+        if !self.exists(from)? {
+            return Ok(false);
+        }
+        if let Some(parent) = to.parent() {
+            self.mkdir_all(parent)?;
+        }
+        match self.fs.rename(from, to) {
+            Ok(()) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(Error::Exists(to.display().to_string()))
+            }
+            Err(error) => Err(Error::io("rename", from, error)),
+        }
+    }
+
+    fn subscriptions_file(&self) -> PathBuf {
+        self.places.control_root().join(&self.location().subscriptions)
+    }
+}
+
+impl Storage for DboxStorage {
+    fn driver(&self) -> &'static str {
+        if self.store.is_some() { "mdbox" } else { "sdbox" }
+    }
+
+    fn separator(&self) -> char {
+        self.places.separator()
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        self.check(name)?;
+        if !self.exists(&self.places.dir(name))? {
+            match self.state(name)? {
+                // INBOX is there always.
+                MailboxState::Selectable => self.make(name)?,
+                MailboxState::NoSelect => return Err(Error::NotSelectable(name.to_owned())),
+                MailboxState::Missing => return Err(Error::NotFound(name.to_owned())),
+            }
+        }
+        self.handle(name, mode)
+    }
+
+    fn state(&self, name: &str) -> Result<MailboxState> {
+        self.check(name)?;
+        Ok(if name == "INBOX" || self.exists(&self.places.dir(name))? {
+            MailboxState::Selectable
+        } else if self.exists(&self.places.node(name))? {
+            MailboxState::NoSelect
+        } else {
+            MailboxState::Missing
+        })
+    }
+
+    fn create(&self, name: &str, directory: bool) -> Result<()> {
+        self.check(name)?;
+        if self.exists(&self.places.dir(name))? {
+            return Err(Error::Exists(name.to_owned()));
+        }
+        if directory { self.mkdir_all(&self.places.node(name)) } else { self.make(name) }
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        self.check(name)?;
+        if name == "INBOX" {
+            return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
+        }
+        match self.state(name)? {
+            MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
+            MailboxState::Selectable => self.remove(name),
+            MailboxState::NoSelect => match self.fs.rmdir(&self.places.node(name)) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
+                }
+                result => result.map_err(|error| Error::io("rmdir", self.places.node(name), error)),
+            },
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.check(from)?;
+        self.check(to)?;
+        if from == "INBOX" {
+            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
+        }
+        if self.state(to)? == MailboxState::Selectable {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
+            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
+        }
+        // What lies in the alternative place goes first: without it the mailbox would seem to have lost
+        // messages.
+        let alt = self.places.alt_node(from).zip(self.places.alt_node(to));
+        if let Some((old, new)) = alt.filter(|(old, new)| old != new) {
+            self.move_dir(&old, &new)?;
+        }
+        if !self.move_dir(&self.places.node(from), &self.places.node(to))? {
+            return Err(Error::NotFound(from.to_owned()));
+        }
+        for (old, new) in [
+            (self.places.index(from), self.places.index(to)),
+            (self.places.control(from), self.places.control(to)),
+        ] {
+            if self.exists(&old)? {
+                self.move_dir(&old, &new)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<Listed>> {
+        let mut all = self.places.list(&self.fs)?;
+        all.retain(|one| one.name != "INBOX");
+        if self.has_inbox {
+            all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+        }
+        Ok(all)
+    }
+
+    fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
+        self.places.check(name).ok()?;
+        Some(match kind {
+            PathKind::Mailbox => self.places.dir(name),
+            PathKind::Control => self.places.control(name),
+            PathKind::Index => self.places.index(name),
+        })
+    }
+
+    fn subscriptions(&self) -> Result<Vec<String>> {
+        let names = subscriptions::read(&self.subscriptions_file(), self.separator())?;
+        Ok(names.into_iter().filter_map(|name| self.places.decode(name.as_bytes())).collect())
+    }
+
+    fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
+        self.places.check(name)?;
+        let is_inbox = name.eq_ignore_ascii_case("INBOX");
+        let name = if is_inbox { "INBOX".to_owned() } else { self.places.encode(name) };
+        let (path, separator) = (self.subscriptions_file(), self.separator());
+        subscriptions::change(&self.fs, &path, separator, &name, subscribed, &self.settings, &self.logger)
+    }
+
+    fn purge(&self) -> Result<()> {
+        self.store.as_ref().map_or(Ok(()), Store::purge)
+    }
+
+    fn lock_session(&self) -> Result<Option<SessionLock>> {
+        let (dir, settings) = (self.places.index_root(), &self.settings);
+        SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
+    }
+}
+
+fn as_is(link: &Path) -> impl Fn(io::Error) -> Error + '_ {
+    move |error| Error::io("symlink", link, error)
+}
+
+/// 2.3's DBOX_TRASH_DIR_NAME.
+const TRASH: &str = "trash";

@@ -1,0 +1,110 @@
+//! Adding a message to a dbox file: its header is left open, the body follows as it comes, the metadata
+//! is written and the header filled in when all is known.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::api::SaveMeta;
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::limits::READ_BYTES;
+use crate::stored::LineEnds;
+
+use super::header::{self, MESSAGE_HEADER_BYTES};
+use super::metadata::NewMetadata;
+use super::names;
+
+/// A message being written.
+pub(crate) struct MessageWriter {
+    fs: Fs,
+    file: Arc<File>,
+    path: PathBuf,
+    /// Of the message's header.
+    offset: u64,
+    /// Where the next bytes go.
+    at: u64,
+    ends: LineEnds,
+    buffer: Vec<u8>,
+}
+
+/// A message that was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// Behind its metadata.
+    pub end: u64,
+    /// Its GUID as it stands there.
+    pub guid: String,
+}
+
+impl MessageWriter {
+    /// Begins a message at `offset`, which is the end of the file.
+    pub(crate) fn begin(fs: &Fs, file: Arc<File>, path: PathBuf, offset: u64) -> Self {
+        // Until the header is filled in, whoever reads it sees that nothing is there.
+        let buffer = vec![0; MESSAGE_HEADER_BYTES];
+        Self { fs: fs.clone(), file, path, offset, at: offset, ends: LineEnds::new(false), buffer }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        for piece in bytes.chunks(READ_BYTES) {
+            self.ends.push(piece, &mut self.buffer);
+            if self.buffer.len() >= READ_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.put(&buffer, self.at)?;
+        self.at += buffer.len() as u64;
+        Ok(())
+    }
+
+    fn put(&self, bytes: &[u8], at: u64) -> Result<()> {
+        let put = self.fs.write_at(&self.file, &self.path, bytes, at);
+        put.map_err(|error| Error::io("write", self.path.clone(), error))
+    }
+
+    /// Ends the message. `mailbox` is its name as the layout has it, for mdbox.
+    pub(crate) fn finish(mut self, meta: &SaveMeta, mailbox: Option<&str>) -> Result<Written> {
+        self.ends.finish(&mut self.buffer);
+        let guid = match &meta.guid {
+            Some(guid) if !guid.is_empty() => guid.clone(),
+            _ => names::new_guid().to_string(),
+        };
+        let metadata = NewMetadata {
+            physical_size: None,
+            received: unix_secs(meta.internal_date.unwrap_or_else(SystemTime::now)),
+            virtual_size: self.ends.virtual_size(),
+            pop3_uidl: meta.pop3_uidl.as_deref(),
+            pop3_order: meta.pop3_order,
+            guid: &guid,
+            mailbox,
+        };
+        self.buffer.extend(metadata.to_bytes());
+        self.flush()?;
+        self.put(&header::message(self.ends.size(), MESSAGE_HEADER_BYTES), self.offset)?;
+        Ok(Written { end: self.at, guid })
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_secs(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),
+    }
+}
+
+/// The time at so many seconds since 1970.
+pub(crate) fn time_at(secs: i64) -> SystemTime {
+    let span = std::time::Duration::from_secs(secs.unsigned_abs());
+    let time = match secs < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(span),
+        false => SystemTime::UNIX_EPOCH.checked_add(span),
+    };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}

@@ -1,0 +1,15 @@
+//! mbox: one file for each mailbox, which other programs append to and change. Flags and UIDs stand in
+//! headers of the messages, so that a mailbox survives without its index.
+//!
+//! Read in this order: [`from_line`] and [`scan`] (where messages begin and end), [`header`] (what
+//! their headers say to us), [`rewrite`] (what they are to say), [`moves`] (bringing that into the
+//! file), [`save`], [`lock`], [`md5`]. The bytes are described in `docs/formats/mbox.md`.
+
+pub mod from_line;
+pub mod header;
+pub mod lock;
+pub mod md5;
+pub mod moves;
+pub mod rewrite;
+pub mod save;
+pub mod scan;
