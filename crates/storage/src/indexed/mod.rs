@@ -29,7 +29,7 @@ use crate::view::View;
 
 pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
 pub(crate) use mailbox::Handle;
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, forget_kept};
 
 /// Where a mailbox lies and what applies to it.
 #[derive(Clone)]
@@ -218,4 +218,5 @@ impl MessageReader for FileReader {
     }
 }
 
-const BUFFER: usize = 32 * 1024;
+/// Whoever reads in larger pieces reads past it.
+const BUFFER: usize = 8 * 1024;

@@ -85,6 +85,17 @@ impl Names {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
 
+    /// The likeliest of [`candidates`](Self::candidates).
+    pub(super) fn likeliest(&self, view: &View, letters: &Letters, uid: Uid) -> Option<(Seen, Vec<u8>)> {
+        let entry = self.entry(uid)?;
+        if entry.seen != Seen::Nowhere {
+            return Some((entry.seen, entry.name.to_vec()));
+        }
+        let record = view.record(uid)?;
+        let bits = letters.bits(view, &record.keywords);
+        Some((Seen::Cur, filename::with_flags(&entry.name, record.flags, bits)))
+    }
+
     /// The names that a message's file may have, the likeliest first: as it was seen, as the index has its
     /// flags, and as it was delivered.
     pub(super) fn candidates(&self, view: &View, letters: &Letters, uid: Uid) -> Vec<(Seen, Vec<u8>)> {

@@ -116,11 +116,7 @@ impl Batch {
             }
         }
         work.dirs.own_change(maildir, known);
-        let synced = self.sync_dirs(&placed);
-        if synced.is_err() {
-            self.take_back(&placed);
-        }
-        synced.map(|()| placed)
+        Ok(placed)
     }
 
     fn take_back(&self, placed: &[Placed]) {
@@ -237,8 +233,11 @@ impl Batch {
             uids.push(uid);
             next += 1;
         }
-        if let Err(error) = names.add(maildir, added) {
+        // The directory is forced to disk after the uidlist: journaling file systems then have nothing left
+        // to do for it. A line without a file does no harm.
+        if let Err(error) = names.add(maildir, added).and_then(|()| self.sync_dirs(&placed)) {
             self.take_back(&placed);
+            names.remove(&uids.iter().copied().collect());
             return Err(error);
         }
         let uid_validity = UidValidity::new(names.header.uid_validity).unwrap_or(UidValidity::ONE);
