@@ -86,11 +86,6 @@ impl Fs {
         Self { hook: Some(hook) }
     }
 
-    /// Whether there is a hook, and so nothing may be remembered beyond what holds this.
-    pub fn is_hooked(&self) -> bool {
-        self.hook.is_some()
-    }
-
     /// The stamp of what `path` leads to, or `None` if there is nothing.
     pub fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
         match fs::metadata(path) {

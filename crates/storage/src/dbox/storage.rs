@@ -9,7 +9,7 @@ use base::Logger;
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
-use crate::indexed::{Context, Handle, Shared, forget_kept};
+use crate::indexed::{Context, Handle, Shared};
 use crate::location::Location;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -305,10 +305,7 @@ impl Storage for DboxStorage {
         }
         match self.state(name)? {
             MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
-            MailboxState::Selectable => {
-                forget_kept();
-                self.remove(name)
-            }
+            MailboxState::Selectable => self.remove(name),
             MailboxState::NoSelect => match self.fs.rmdir(&self.places.node(name)) {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                     Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
@@ -330,7 +327,6 @@ impl Storage for DboxStorage {
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
             return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
         }
-        forget_kept();
         // What lies in the alternative place goes first: without it the mailbox would seem to have lost
         // messages.
         let alt = self.places.alt_node(from).zip(self.places.alt_node(to));

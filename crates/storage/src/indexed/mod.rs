@@ -29,7 +29,7 @@ use crate::view::View;
 
 pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
 pub(crate) use mailbox::Handle;
-pub(crate) use shared::{Shared, forget_kept};
+pub(crate) use shared::Shared;
 
 /// Where a mailbox lies and what applies to it.
 #[derive(Clone)]

@@ -1,10 +1,9 @@
 //! One mailbox in this process: what its sessions share.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
-use std::time::{Duration, Instant};
 
 use base::{Uid, UidSet};
 use index::{Index, Locked, Origin, Pending, Place, Transaction};
@@ -55,10 +54,6 @@ impl<D: Driver> Shared<D> {
                 shared
             }
         };
-        drop(registry);
-        if shared.view().len() <= KEPT_MESSAGES_MAX && !shared.driver.context().fs.is_hooked() {
-            keep(shared.clone());
-        }
         Ok(shared)
     }
 
@@ -364,46 +359,6 @@ impl Changes {
         Self { deltas, expunges: self.expunges.iter().filter(|uid| uids.contains(*uid)).collect() }
     }
 }
-
-/// Keeps a mailbox for a moment beyond its last session: whoever delivers one message, or asks for the
-/// status, often comes again.
-fn keep(shared: Arc<dyn Any + Send + Sync>) {
-    let mut kept = lock(kept());
-    let now = Instant::now();
-    let mut gone: Vec<Arc<dyn Any + Send + Sync>> = Vec::new();
-    kept.retain(|(since, old)| {
-        let stays = now.duration_since(*since) < KEPT_TIME && !Arc::ptr_eq(old, &shared);
-        if !stays {
-            gone.push(old.clone());
-        }
-        stays
-    });
-    if kept.len() >= KEPT_MAX {
-        gone.extend(kept.pop_front().map(|(_, old)| old));
-    }
-    kept.push_back((now, shared));
-    // What ends with this takes other locks.
-    drop(kept);
-    drop(gone);
-}
-
-/// Lets go of all that is [kept](keep), because mailboxes are deleted or renamed.
-pub(crate) fn forget_kept() {
-    let gone = std::mem::take(&mut *lock(kept()));
-    drop(gone);
-}
-
-type Kept = VecDeque<(Instant, Arc<dyn Any + Send + Sync>)>;
-
-fn kept() -> &'static Mutex<Kept> {
-    static KEPT: OnceLock<Mutex<Kept>> = OnceLock::new();
-    KEPT.get_or_init(Mutex::default)
-}
-
-/// Mailboxes that are kept, for how long, and how large they may be: some hundred KiB altogether.
-const KEPT_MAX: usize = 16;
-const KEPT_TIME: Duration = Duration::from_secs(10);
-const KEPT_MESSAGES_MAX: u32 = 5000;
 
 /// A panic in one session must not end the others: what a lock protects is changed in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,7 +10,7 @@ use base::Logger;
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
-use crate::indexed::{Context, Handle, Shared, forget_kept};
+use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
 use crate::location::{Layout, Location};
 use crate::session_lock::SessionLock;
@@ -317,10 +317,7 @@ impl Storage for MaildirStorage {
         }
         match self.state(name)? {
             MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
-            MailboxState::Selectable => {
-                forget_kept();
-                self.remove(name)
-            }
+            MailboxState::Selectable => self.remove(name),
             MailboxState::NoSelect => match self.fs.rmdir(&self.tree.node(name)) {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                     Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
@@ -355,7 +352,6 @@ impl Storage for MaildirStorage {
                 .mkdir_all(parent, &self.permissions())
                 .map_err(|error| Error::io("mkdir", parent, error))?;
         }
-        forget_kept();
         let mut moved = self.rename_one(from, to)?;
         for child in children {
             let (old, new) = (format!("{from}{separator}{child}"), format!("{to}{separator}{child}"));
