@@ -148,6 +148,26 @@ impl Place {
         read(file).map(Some).map_err(|error| Error::io("read", path, error))
     }
 
+    /// The first and the last `count` bytes of a file that is longer than both, and its stamp.
+    pub(super) fn read_ends(&self, path: &Path, count: u64) -> Result<Option<([Vec<u8>; 2], Stamp)>> {
+        let file = match self.fs.open(path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let read = || -> std::io::Result<Option<([Vec<u8>; 2], Stamp)>> {
+            let stamp = self.fs.stamp_of(&file)?;
+            if stamp.size <= 2 * count {
+                return Ok(None);
+            }
+            let (mut head, mut tail) = (vec![0; count as usize], vec![0; count as usize]);
+            let got = self.fs.read_at(&file, &mut head, 0)?
+                + self.fs.read_at(&file, &mut tail, stamp.size - count)?;
+            Ok((got as u64 == 2 * count).then_some(([head, tail], stamp)))
+        };
+        read().map_err(|error| Error::io("read", path, error))
+    }
+
     pub(super) fn next_uid_validity(&self) -> u32 {
         super::uidvalidity::next(&self.fs, &self.control_root, &self.permissions, &self.logger)
     }
