@@ -261,7 +261,10 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
         let coming = known.coming.iter().filter(|one| one.0 == name).count();
         let more = again.messages.len().wrapping_sub(found.messages.len() + 1);
         if more > coming {
-            return Err(format!("{name}: {} messages and one more are {}", found.messages.len(), again.messages.len()));
+            let brief = |found: &Found| -> Vec<(u32, String)> {
+                found.messages.iter().map(|one| (one.0, one.1.lines().last().unwrap_or_default().to_owned())).collect()
+            };
+            return Err(format!("{name}: {:?} and one more are {:?}", brief(&found), brief(&again)));
         }
         ask(&mut *mailbox);
     }
