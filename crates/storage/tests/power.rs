@@ -260,7 +260,9 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
         // What was being saved may be found only now that its name is needed.
         let coming = known.coming.iter().filter(|one| one.0 == name).count();
         let more = again.messages.len().wrapping_sub(found.messages.len() + 1);
-        if more > coming {
+        // A copy that mdbox's purge had not forced to disk yet may have lost what tells that it is one.
+        let torn_copies = driver == "mdbox" && loss != Loss::Nothing;
+        if more > coming && !torn_copies {
             let brief = |found: &Found| -> Vec<(u32, String)> {
                 found.messages.iter().map(|one| (one.0, one.1.lines().last().unwrap_or_default().to_owned())).collect()
             };

@@ -403,7 +403,7 @@ impl Rebuild<'_> {
     fn restore_lost(&mut self) -> Result<()> {
         let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, found) in self.found.iter().enumerate() {
-            if found.refcount == 0 && !found.is_unused {
+            if found.refcount == 0 && !found.is_unused && !self.has_used_copy(found) {
                 let name = found.mailbox.as_ref().and_then(|name| self.store.places.decode(name.as_bytes()));
                 let name = name.filter(|name| self.store.places.check(name).is_ok());
                 lost.entry(name.unwrap_or_else(|| "INBOX".to_owned())).or_default().push(at);
@@ -418,6 +418,13 @@ impl Rebuild<'_> {
             self.restore(&place, &messages)?;
         }
         Ok(())
+    }
+
+    /// Whether the same message lies elsewhere, and is referred to there: a purge was moving it.
+    fn has_used_copy(&self, found: &Found) -> bool {
+        let same = self.by_guid.get(&found.guid).into_iter().flatten();
+        let mut same = same.filter_map(|&at| self.found.get(at));
+        same.any(|other| other.size == found.size && other.refcount > 0)
     }
 
     fn restore(&mut self, place: &MailboxPlace, messages: &[usize]) -> Result<()> {
