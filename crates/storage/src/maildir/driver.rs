@@ -183,12 +183,23 @@ impl Place {
                 self.fs.sync(&file, &temp)?;
             }
             self.fs.rename(&temp, &path)?;
+            self.sync_control();
             self.fs.stamp_of(&file)
         };
         write().map_err(|error| {
             let _ = self.fs.unlink(&temp);
             Error::io("write", temp.clone(), error)
         })
+    }
+
+    /// A file of the control directory was replaced: neither UIDs nor names of keywords that were given
+    /// since may be those of the old one after a crash.
+    pub(super) fn sync_control(&self) {
+        if let Some(dir) = self.control_file("dovecot-uidlist").parent().filter(|_| self.syncs()) {
+            // Most file systems have it with the file itself; where not even that can be had it is no
+            // failure.
+            let _ = self.fs.sync_dir(dir);
+        }
     }
 
     /// Adds lines to the uidlist. A failure takes back what was written.
