@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::{Guid, Uid, UidSet};
 use index::dotlock::{Dotlock, DotlockSettings};
+use index::list_index::{Extension, MAILDIR};
 use index::{Index, Locked, Transaction};
 
 use crate::api::{MailboxUpdate, MessageFile, SaveBatch, SyncMode};
@@ -272,6 +273,12 @@ impl Driver for Maildir {
 
     fn note_change(&self, index: &Index, work: &mut Known, tx: &mut Transaction) {
         work.dirs.write(index, tx);
+    }
+
+    fn store_record(&self, work: &mut Known) -> Option<(Extension, Vec<u8>)> {
+        // Then nobody knows what cur/ is like.
+        let keeps = !self.settings.maildir_very_dirty_syncs;
+        keeps.then(|| (MAILDIR, work.dirs.list_times(&self.place).encode()))
     }
 
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
