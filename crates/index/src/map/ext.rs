@@ -114,8 +114,10 @@ pub(crate) fn lay_out(exts: &mut [Ext]) -> Option<u32> {
         for &at in &order {
             let (Some(ext), Some(own)) = (exts.get(at), offsets.get_mut(at)) else { continue };
             let align = u32::from(ext.record_align.max(1));
-            // Also of those without records, as in 2.3.
-            align_max = align_max.max(align);
+            // Also of those without records, as in 2.3; but theirs nobody has checked.
+            if align.is_power_of_two() && align <= u32::from(EXT_ALIGN_MAX) {
+                align_max = align_max.max(align);
+            }
             if *own != 0 || ext.record_size == 0 {
                 continue;
             }
