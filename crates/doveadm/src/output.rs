@@ -50,7 +50,12 @@ impl Output {
 
     /// Writes as `printf` does.
     pub(crate) fn plain(&mut self, text: &str) {
-        self.plain.extend_from_slice(text.as_bytes());
+        self.plain_bytes(text.as_bytes());
+    }
+
+    /// Writes any bytes as `printf` does.
+    pub(crate) fn plain_bytes(&mut self, bytes: &[u8]) {
+        self.plain.extend_from_slice(bytes);
         if self.terminal || self.plain.len() > BUFFER_MAX {
             self.flush_plain();
         }

@@ -132,6 +132,14 @@ impl Index {
         &self.map.header
     }
 
+    /// The index as its file would be if it were written now: for [`dump`](crate::dump).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut map = self.map.clone();
+        // What nobody told is not in the file.
+        map.header.log_file_tail_offset = self.log.as_ref().map_or(0, |log| log.tail_if_told());
+        map.encode()
+    }
+
     /// What index, log and cache have in common; 0 while there is no log.
     pub fn index_id(&self) -> u32 {
         self.map.header.index_id

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::Logger;
 use storage::api::PathKind;
+use storage::mailbox_log::{self, Action, name_hash};
 use storage::{Error, Mailbox, MailboxState, OpenMode, Result, Status, StatusItems};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
@@ -151,7 +153,14 @@ impl MailUser {
     /// DELETE. INBOX is refused.
     pub fn delete(&self, name: &str) -> Result<()> {
         let (namespace, below) = self.resolve(name)?;
-        namespace.storage().delete(&below).map_err(|error| named(error, name))
+        // The log wants the GUID, which only an open mailbox tells; without one there is no record.
+        let guid = namespace.storage().open(&below, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.guid());
+        namespace.storage().delete(&below).map_err(|error| named(error, name))?;
+        if let Ok(guid) = guid {
+            self.note(namespace, Action::DeleteMailbox, guid);
+        }
+        self.note(namespace, Action::DeleteDir, name_hash(name));
+        Ok(())
     }
 
     /// RENAME, with all children. INBOX is refused, as 2.3 does.
@@ -165,7 +174,9 @@ impl MailUser {
             Error::Exists(_) => Error::Exists(to.to_owned()),
             Error::InvalidName { why, .. } => Error::InvalidName { name: to.to_owned(), why },
             error => named(error, from),
-        })
+        })?;
+        self.note(new, Action::Rename, name_hash(to));
+        Ok(())
     }
 
     /// SUBSCRIBE. The mailbox must exist, as in 2.3.
@@ -188,7 +199,22 @@ impl MailUser {
         let keeper = self.subscription_namespace(namespace);
         let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
         let below = keeper.storage_name(name)?;
-        keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))
+        let changed = keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))?;
+        if changed {
+            let action = if subscribed { Action::Subscribe } else { Action::Unsubscribe };
+            self.note(keeper, action, name_hash(name));
+        }
+        Ok(changed)
+    }
+
+    /// Writes down for replicas what was done. That it cannot be written is no reason to fail.
+    fn note(&self, namespace: &Namespace, action: Action, guid: base::Guid) {
+        let Some(mut log) = namespace.storage().mailbox_log() else { return };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        if let Err(error) = log.append(&mailbox_log::Record { action, guid, time }, time) {
+            self.logger().error(base::chain(&error));
+        }
     }
 
     /// DELETE, but only if there are no messages in it; `false` if there are some.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use base::{Guid, ModSeq, Seq, Uid, UidSet, UidValidity};
+use index::mailbox_log::MailboxLog;
 
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -60,6 +61,12 @@ pub trait Storage: Send + Sync {
 
     /// Adds or removes a subscription; `false` if it was so already.
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool>;
+
+    /// The log of what is done to mailboxes as such, which whoever does it writes; `None` where indexes
+    /// are not on disk.
+    fn mailbox_log(&self) -> Option<MailboxLog> {
+        None
+    }
 
     /// Frees the space of messages that have been expunged (`doveadm purge`). Formats with a file for
     /// each message have done so already, and there is nothing to do.

@@ -28,7 +28,7 @@ pub mod stored;
 mod subscriptions;
 pub mod thread;
 
-pub use index::{fs, view};
+pub use index::{fs, mailbox_log, view};
 
 pub use api::{
     CacheDecision, CacheField, Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState,

@@ -339,6 +339,14 @@ impl LogFile {
         Ok(())
     }
 
+    /// The tail if index file or log say where it is; 0 if neither does, as 2.3 has it then.
+    pub(crate) fn tail_if_told(&self) -> u32 {
+        match self.tail_told > u64::from(self.header.hdr_size) {
+            true => u32::try_from(self.tail).unwrap_or(u32::MAX),
+            false => 0,
+        }
+    }
+
     /// Whether a record has to say that the tail is at `offset`.
     pub(crate) fn tail_needs(&self, offset: u64) -> bool {
         offset > self.tail_told

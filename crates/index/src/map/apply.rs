@@ -181,12 +181,13 @@ impl<'a> Applier<'a> {
         }
         self.edit.remove(uids);
         let header = &mut self.map.header;
+        let had_deleted = gone.iter().any(|(_, flags)| flags.has(Flags::DELETED));
         for (_, flags) in gone {
             header.messages_count = header.messages_count.saturating_sub(1);
             header.seen_count = header.seen_count.saturating_sub(flags.has(Flags::SEEN).into());
             header.deleted_count = header.deleted_count.saturating_sub(flags.has(Flags::DELETED).into());
         }
-        if header.deleted_count == 0 {
+        if had_deleted && header.deleted_count == 0 {
             header.first_deleted_uid = header.next_uid;
         }
     }

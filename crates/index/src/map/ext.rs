@@ -114,10 +114,13 @@ pub(crate) fn lay_out(exts: &mut [Ext]) -> Option<u32> {
         for &at in &order {
             let (Some(ext), Some(own)) = (exts.get(at), offsets.get_mut(at)) else { continue };
             let align = u32::from(ext.record_align.max(1));
+            // Also of those without records, as in 2.3; but theirs nobody has checked.
+            if align.is_power_of_two() && align <= u32::from(EXT_ALIGN_MAX) {
+                align_max = align_max.max(align);
+            }
             if *own != 0 || ext.record_size == 0 {
                 continue;
             }
-            align_max = align_max.max(align);
             if offset % align == 0 {
                 *own = offset;
                 offset += u32::from(ext.record_size);
@@ -170,5 +173,6 @@ mod tests {
         // cache, keywords, modseq: the three bytes before the first aligned field are used.
         check(&[(4, 4), (1, 1), (8, 8)], &[16, 5, 8], 24);
         check(&[(0, 0), (2, 1)], &[0, 5], 8);
+        check(&[(0, 8), (4, 4)], &[0, 8], 16);
     }
 }

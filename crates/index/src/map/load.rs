@@ -37,7 +37,12 @@ pub(crate) fn load(bytes: &[u8], names: &mut Names) -> Loaded {
     // Only what the file says can be wrong; what it says of counts is not used.
     loader.repair.complaints.extend(loader.map.problem(last_uid));
     if loader.repair.is_empty() {
+        let told = (loader.map.header.first_unseen_uid, loader.map.header.first_deleted_uid);
         loader.map.count();
+        // Marks may be lower than they could be.
+        let header = &mut loader.map.header;
+        header.first_unseen_uid = header.first_unseen_uid.min(told.0);
+        header.first_deleted_uid = header.first_deleted_uid.min(told.1);
     } else {
         let fixes = loader.map.mend();
         loader.repair.fixes.extend(fixes);

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::Logger;
+use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::list_index::{ListIndex, Lister, Proof};
-use crate::location::Location;
+use crate::location::{IndexPlace, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
@@ -392,6 +393,15 @@ impl Storage for DboxStorage {
             PathKind::Control => self.places.control(name),
             PathKind::Index => self.places.index(name),
         })
+    }
+
+    fn mailbox_log(&self) -> Option<MailboxLog> {
+        if matches!(self.places.location().index, Some(IndexPlace::Memory)) {
+            return None;
+        }
+        let root = self.places.index_root();
+        let path = root.join(mailbox_log::FILE_NAME);
+        Some(MailboxLog::new(self.fs.clone(), path, Permissions::of_dir(root), self.logger.clone()))
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use base::Logger;
 use index::list_index::{MAILDIR, MaildirTimes};
+use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
 use crate::list_index::{ListIndex, Lister, Proof};
-use crate::location::{Layout, Location};
+use crate::location::{IndexPlace, Layout, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
@@ -426,6 +427,15 @@ impl Storage for MaildirStorage {
             PathKind::Control => Some(self.tree.control(name)),
             PathKind::Index => self.tree.index(name),
         }
+    }
+
+    fn mailbox_log(&self) -> Option<MailboxLog> {
+        if matches!(self.tree.location.index, Some(IndexPlace::Memory)) {
+            return None;
+        }
+        let root = self.tree.index_root();
+        let path = root.join(mailbox_log::FILE_NAME);
+        Some(MailboxLog::new(self.fs.clone(), path, Permissions::of_dir(root), self.logger.clone()))
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {

@@ -1,13 +1,20 @@
 //! `doveadm dump`: what is in a file of the mail formats, in 2.3's words. A type is a line in
 //! [`TYPES`]; those without a printer are recognised, and say that they cannot be shown yet.
 
+mod dbox;
+mod extension;
+mod index;
+mod log;
+mod mailbox_log;
+
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Failure, Outcome, status};
+use crate::limits::FILE_BYTES_MAX;
 
 /// A type of file.
 struct Type {
@@ -23,10 +30,10 @@ type Print = fn(&mut Context, &Path, &[String]) -> Outcome;
 
 /// In 2.3's order, in which they are tried.
 const TYPES: [Type; 9] = [
-    Type { name: "dbox", test: Some(is_dbox), print: None },
-    Type { name: "index", test: Some(is_index), print: None },
-    Type { name: "log", test: Some(is_log), print: None },
-    Type { name: "mailboxlog", test: Some(is_mailbox_log), print: None },
+    Type { name: "dbox", test: Some(is_dbox), print: Some(dbox::print) },
+    Type { name: "index", test: Some(is_index), print: Some(index::print) },
+    Type { name: "log", test: Some(is_log), print: Some(log::print) },
+    Type { name: "mailboxlog", test: Some(is_mailbox_log), print: Some(mailbox_log::print) },
     Type { name: "thread", test: Some(|path| name_of(path).ends_with(".thread")), print: None },
     Type { name: "imapzlib", test: Some(is_imap_zlib), print: None },
     Type { name: "dcrypt-file", test: Some(|path| begins_with(path, b"CRYPTED\x03\x07")), print: None },
@@ -78,11 +85,12 @@ fn is_dbox(path: &Path) -> bool {
     name.starts_with("m.") || name.starts_with("u.")
 }
 
-/// `dovecot.index`, or the directory that it is in.
+/// `dovecot.index`, of which there may only be the log, or the directory that it is in.
 fn is_index(path: &Path) -> bool {
-    let file: PathBuf = if path.is_dir() { path.join("dovecot.index") } else { path.to_owned() };
-    // The major version, which is the first byte.
-    name_of(&file).ends_with(".index") && begins_with(&file, &[7])
+    index::file_of(path).is_some_and(|file| {
+        // The major version, which is the first byte.
+        begins_with(&file, &[7]) || (!file.exists() && is_log(&index::log_of(&file)))
+    })
 }
 
 fn is_log(path: &Path) -> bool {
@@ -109,6 +117,31 @@ fn is_imap_zlib(path: &Path) -> bool {
     }
     let text = String::from_utf8_lossy(&beginning(path, 4095)).to_ascii_lowercase();
     text.contains(" ok begin compression.") || text.contains(" compress deflate")
+}
+
+/// A file as a whole.
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    let opened = File::open(path)
+        .map_err(|error| broken(format_args!("open({}) failed: {}", path.display(), base::reason(&error))))?;
+    let mut bytes = Vec::new();
+    match opened.take(FILE_BYTES_MAX).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(broken(format_args!("read() failed: {}", base::reason(&error)))),
+    }
+}
+
+/// The file is not what it should be.
+fn broken(what: impl std::fmt::Display) -> Failure {
+    Failure::Fatal(what.to_string(), status::FATAL)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The little-endian number at `at`.
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
 }
 
 const LOG_HEADER_BYTES_MIN: u64 = 24;
