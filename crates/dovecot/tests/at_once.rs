@@ -63,7 +63,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % end
     }
 
@@ -230,7 +231,11 @@ fn check(driver: &str) {
         );
         let differ: Vec<_> =
             theirs.iter().filter(|(uid, text)| ours.get(uid) != Some(text)).take(5).collect();
-        assert!(theirs == ours, "{name}: theirs {differ:?}, ours {:?}", differ.iter().map(|one| ours.get(one.0)).collect::<Vec<_>>());
+        assert!(
+            theirs == ours,
+            "{name}: theirs {differ:?}, ours {:?}",
+            differ.iter().map(|one| ours.get(one.0)).collect::<Vec<_>>()
+        );
     }
     for name in ["INBOX", "Other"] {
         let modseqs = |host: &Host| {

@@ -2,7 +2,7 @@
 //! What was found out waits until there is enough for one write.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use base::{Uid, UidSet};
@@ -46,15 +46,15 @@ struct Plan {
     /// All fields that may answer.
     ids: Vec<FieldId>,
     /// Those of ENVELOPE, if it is wanted.
-    envelope: Vec<(FieldId, String)>,
+    envelope: Vec<(FieldId, Arc<str>)>,
     /// Those that are wanted as such.
-    headers: Vec<(FieldId, String)>,
+    headers: Vec<(FieldId, Arc<str>)>,
 }
 
 impl Plan {
     fn new(cache: &mut Cache, wanted: Wanted, names: &[&str]) -> Self {
-        let mut known = |names: &[&str]| -> Vec<(FieldId, String)> {
-            names.iter().filter_map(|name| Some((cache.header_field(name)?, (*name).to_owned()))).collect()
+        let mut known = |names: &[&str]| -> Vec<(FieldId, Arc<str>)> {
+            names.iter().filter_map(|name| Some((cache.header_field(name)?, Arc::from(*name)))).collect()
         };
         let envelope = if wanted.has(Wanted::ENVELOPE) { known(&ENVELOPE_FIELDS) } else { Vec::new() };
         let headers = known(names);
@@ -80,7 +80,7 @@ impl Plan {
 /// What the cache would like to know of a message that is about to be read.
 #[derive(Default)]
 pub(super) struct Asked {
-    fields: Vec<(FieldId, Option<String>)>,
+    fields: Vec<(FieldId, Option<Arc<str>>)>,
     found: Vec<(FieldId, Vec<u8>)>,
 }
 
@@ -323,7 +323,7 @@ impl Inner {
             return;
         }
         let get = |bit, id| if wanted.has(bit) { found.get(id) } else { None };
-        let text = |bytes: &[u8]| std::sync::Arc::<str>::from(String::from_utf8_lossy(trim_nul(bytes)));
+        let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(trim_nul(bytes)));
         let date = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(secs));
         facts.size_virtual = get(Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL).and_then(value::decode_size);
         facts.size_physical = get(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL).and_then(value::decode_size);
@@ -379,19 +379,19 @@ impl Inner {
     /// What is worth keeping of this message, once it has been read.
     fn asked_of(&self, uid: Uid, wanted: Wanted, index: &IndexFacts) -> Asked {
         let mut asked = Asked::default();
-        let mut add = |id: FieldId, name: Option<String>, asks: bool| {
+        let mut add = |id: FieldId, asks: bool, name: &dyn Fn() -> Option<Arc<str>>| {
             let worth = if asks { self.cache.may_add(id, index) } else { self.cache.wants(id, uid, index) };
             if worth && self.found.get(id).is_none() && !asked.fields.iter().any(|(known, _)| *known == id) {
-                asked.fields.push((id, name));
+                asked.fields.push((id, name()));
             }
         };
         let headers = self.plan.envelope.iter().chain(&self.plan.headers);
-        headers.for_each(|(id, name)| add(*id, Some(name.clone()), true));
-        fields_of(wanted).for_each(|id| add(id, None, true));
+        headers.for_each(|(id, name)| add(*id, true, &|| Some(name.clone())));
+        fields_of(wanted).for_each(|id| add(id, true, &|| None));
         for (id, field) in self.cache.registry().iter() {
-            let name = field.name.strip_prefix("hdr.").map(str::to_owned);
+            let name = field.name.strip_prefix("hdr.");
             if name.is_some() || KEPT.contains(&id) {
-                add(id, name, false);
+                add(id, false, &|| name.map(Arc::from));
             }
         }
         asked
