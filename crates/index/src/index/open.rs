@@ -4,7 +4,7 @@ use super::rescue::Rescued;
 use super::{Index, OnDisk};
 use crate::error::{Error, Result};
 use crate::fs::is_missing;
-use crate::header::FLAG_FSCKD;
+use crate::header::{FLAG_FSCKD, Header};
 use crate::limits::{INDEX_SIZE_MAX, REOPEN_MAX};
 use crate::log::file::{LogFile, Opened};
 use crate::map::Map;
@@ -83,6 +83,15 @@ impl Index {
                     }
                     self.tell_fsck(&repair.fixes);
                 }
+                if Header::parse(&bytes).uid_validity == 0 {
+                    self.rescued = self.rescue_from_backup();
+                    self.rescue_from_logs();
+                    if self.on_disk.repaired && self.rescued != Rescued::default() {
+                        // The present time stands there only for want of something better.
+                        self.map.header.uid_validity = 0;
+                        self.use_rescued();
+                    }
+                }
                 Ok(true)
             }
             Loaded::Unusable(reason) => {
@@ -90,7 +99,7 @@ impl Index {
                     self.logger.error(format_args!("Corrupted index file {}: {reason}", path.display()));
                 }
                 self.needs_rewrite = Some("index was unusable".to_owned());
-                self.rescued = Rescued::from_index(&bytes);
+                self.rescued = Rescued::from_index(&bytes).or(self.rescue_from_backup());
                 Ok(false)
             }
         }
@@ -147,6 +156,7 @@ impl Index {
             Start::Older(older, offset) => {
                 if !had_index {
                     self.rescue_from_logs();
+                    self.use_rescued();
                 }
                 let limit = u64::from(log.header.prev_file_offset);
                 let begins_anew =
@@ -160,6 +170,7 @@ impl Index {
                 }
                 if !had_index {
                     self.rescue_from_logs();
+                    self.use_rescued();
                 }
                 let end = self.fs.stamp_of_file(log.file()).map_or(first, |stamp| stamp.size);
                 let begin = self.fsck_positions(&log, end, had_index, &reason);
