@@ -248,6 +248,10 @@ impl Driver for Mdbox {
         }
     }
 
+    fn is_damaged(&self) -> bool {
+        self.store.corrupted().is_some()
+    }
+
     fn move_to_alt(
         &self,
         index: &mut Locked<'_>,
