@@ -178,7 +178,9 @@ fn state(host: &Host, name: &str) -> BTreeMap<u32, String> {
 
 fn complaints(host: &Host) -> Vec<String> {
     let words = ["Error:", "Warning:", "Panic:", "Fatal:"];
-    let bad = |line: &&str| words.iter().any(|word| line.contains(word));
+    // Where much is going on besides, 2.3's master complains of its clock.
+    let is_clock = |line: &str| line.contains("Time moved forwards");
+    let bad = |line: &&str| words.iter().any(|word| line.contains(word)) && !is_clock(line);
     host.log().lines().filter(bad).map(str::to_owned).collect()
 }
 
