@@ -90,7 +90,8 @@ impl Index {
     /// From the copy of the index file that some drivers keep.
     pub(super) fn rescue_from_backup(&self) -> Rescued {
         let mut bytes = [0; HEADER_SIZE];
-        let read = self.fs.open(&self.beside(".backup")).and_then(|file| self.fs.read_at(&file, &mut bytes, 0));
+        let read =
+            self.fs.open(&self.beside(".backup")).and_then(|file| self.fs.read_at(&file, &mut bytes, 0));
         Rescued::from_index(bytes.get(..read.unwrap_or(0)).unwrap_or_default())
     }
 
