@@ -63,7 +63,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % end
     }
 
@@ -131,7 +132,10 @@ impl Session<'_> {
         ok(&mut self.client, &format!("UID EXPUNGE {uid}"));
         // Another session may have taken the flag away at that moment.
         let left = ok(&mut self.client, &format!("UID FETCH {uid} FLAGS"));
-        if left.iter().any(|line| line.contains(&format!("UID {uid} ")) || line.contains(&format!("UID {uid})"))) {
+        if left
+            .iter()
+            .any(|line| line.contains(&format!("UID {uid} ")) || line.contains(&format!("UID {uid})")))
+        {
             self.own.push((uid, subject));
         } else {
             self.ledger.removed.push(("INBOX", uid));
@@ -238,7 +242,11 @@ fn check(driver: &str) {
         );
         let differ: Vec<_> =
             theirs.iter().filter(|(uid, text)| ours.get(uid) != Some(text)).take(5).collect();
-        assert!(theirs == ours, "{name}: theirs {differ:?}, ours {:?}", differ.iter().map(|one| ours.get(one.0)).collect::<Vec<_>>());
+        assert!(
+            theirs == ours,
+            "{name}: theirs {differ:?}, ours {:?}",
+            differ.iter().map(|one| ours.get(one.0)).collect::<Vec<_>>()
+        );
     }
     for name in ["INBOX", "Other"] {
         let modseqs = |host: &Host| {

@@ -190,7 +190,13 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn verify(driver: &str, root: &Path, good: &[Found; 2], damaged: &[PathBuf], how: &str) -> Result<(), String> {
+fn verify(
+    driver: &str,
+    root: &Path,
+    good: &[Found; 2],
+    damaged: &[PathBuf],
+    how: &str,
+) -> Result<(), String> {
     let storage = storage(driver, root);
     for (good, mailbox) in good.iter().zip(["INBOX", "Archive"]) {
         let mut found = look(&*storage, mailbox);
@@ -232,7 +238,8 @@ fn verify(driver: &str, root: &Path, good: &[Found; 2], damaged: &[PathBuf], how
         }
         let mut open = storage.open(mailbox, OpenMode::ReadWrite).map_err(|error| error.to_string())?;
         open.sync(SyncMode::Quick).map_err(|error| error.to_string())?;
-        let next = save(&mut *open, &text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
+        let next =
+            save(&mut *open, &text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
         let cached = ask(&mut *open);
         if !found.messages.iter().all(|one| one.0 < next) {
             return Err(format!("{mailbox}: {next} was given after {found:?}"));
@@ -260,7 +267,8 @@ fn check(driver: &str) {
     let mut tree = Tree::new();
     read_tree(&root, Path::new(""), &mut tree);
     tree.sort();
-    let files: Vec<usize> = (0..tree.len()).filter(|&at| tree[at].1 != b"/" && is_about(&tree[at].0)).collect();
+    let files: Vec<usize> =
+        (0..tree.len()).filter(|&at| tree[at].1 != b"/" && is_about(&tree[at].0)).collect();
     assert!(files.iter().any(|&at| name(&tree[at].0) == "dovecot.index.log.2"), "{files:?}");
     let first = number("DAMAGE_SEED", 0);
     let mut failures = Vec::new();
@@ -279,11 +287,12 @@ fn check(driver: &str) {
         let place = tempfile::tempdir_in(memory()).unwrap();
         let root = place.path().join("mail");
         write_tree(&root, &tree);
-        let error = match std::panic::catch_unwind(|| verify(driver, &root, &good, &damaged, &what.join(", "))) {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error,
-            Err(_) => "panic".to_owned(),
-        };
+        let error =
+            match std::panic::catch_unwind(|| verify(driver, &root, &good, &damaged, &what.join(", "))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(_) => "panic".to_owned(),
+            };
         if std::env::var_os("DAMAGE_KEEP").is_some() {
             eprintln!("{seed}: {}", place.keep().display());
         }

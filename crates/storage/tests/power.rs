@@ -88,7 +88,14 @@ impl Client<'_> {
         self.history.push((self.disk.len(), self.known.clone()));
     }
 
-    fn save(&mut self, name: &'static str, mailbox: &mut dyn Mailbox, subjects: &[&str], flags: Flags, keywords: &[&str]) {
+    fn save(
+        &mut self,
+        name: &'static str,
+        mailbox: &mut dyn Mailbox,
+        subjects: &[&str],
+        flags: Flags,
+        keywords: &[&str],
+    ) {
         let texts: Vec<String> = subjects.iter().map(|subject| text(subject)).collect();
         self.known.coming.extend(texts.iter().map(|text| (name, text.clone())));
         self.note("saving");
@@ -110,7 +117,14 @@ impl Client<'_> {
         self.note("saved");
     }
 
-    fn store(&mut self, mailbox: &mut dyn Mailbox, list: &[u32], mode: FlagMode, flags: Flags, keywords: &[&str]) {
+    fn store(
+        &mut self,
+        mailbox: &mut dyn Mailbox,
+        list: &[u32],
+        mode: FlagMode,
+        flags: Flags,
+        keywords: &[&str],
+    ) {
         self.known.flags_settled = false;
         for &uid in list {
             let of = self.known.of(INBOX, uid);
@@ -157,7 +171,8 @@ impl Client<'_> {
         for (from, to) in copied.source.iter().zip(&copied.destination) {
             let of = self.known.of(INBOX, from.get());
             of.gone = mode == CopyMode::Move;
-            let message = Message { mailbox: ARCHIVE, uid: to.get(), leaving: false, gone: false, ..of.clone() };
+            let message =
+                Message { mailbox: ARCHIVE, uid: to.get(), leaving: false, gone: false, ..of.clone() };
             self.known.messages.push(message);
         }
         self.note("copied");
@@ -225,7 +240,8 @@ fn look(mailbox: &mut dyn Mailbox) -> Result<Found, String> {
     let mut messages = Vec::new();
     for record in view.records() {
         let mut text = String::new();
-        let mut reader = mailbox.open_message(record.uid).map_err(|error| format!("open: {}", base::chain(&error)))?;
+        let mut reader =
+            mailbox.open_message(record.uid).map_err(|error| format!("open: {}", base::chain(&error)))?;
         reader.read_to_string(&mut text).map_err(|error| format!("read: {error}"))?;
         let keywords: Vec<&str> = view.keyword_names(&record.keywords).collect();
         messages.push((record.uid.get(), text, words(record.flags, &keywords)));
@@ -245,8 +261,9 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
                 false => continue,
             }
         }
-        let mut mailbox =
-            storage.open(name, OpenMode::ReadWrite).map_err(|error| format!("open: {}", base::chain(&error)))?;
+        let mut mailbox = storage
+            .open(name, OpenMode::ReadWrite)
+            .map_err(|error| format!("open: {}", base::chain(&error)))?;
         let found = look(&mut *mailbox)?;
         compare(name, known, known.validity[at], &found, loss)?;
         let next = save(&mut *mailbox, &text("next"), Flags::NONE, &[])
@@ -264,7 +281,11 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
         let torn_copies = driver == "mdbox" && loss != Loss::Nothing;
         if more > coming && !torn_copies {
             let brief = |found: &Found| -> Vec<(u32, String)> {
-                found.messages.iter().map(|one| (one.0, one.1.lines().last().unwrap_or_default().to_owned())).collect()
+                found
+                    .messages
+                    .iter()
+                    .map(|one| (one.0, one.1.lines().last().unwrap_or_default().to_owned()))
+                    .collect()
             };
             return Err(format!("{name}: {:?} and one more are {:?}", brief(&found), brief(&again)));
         }
@@ -273,13 +294,20 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
     Ok(())
 }
 
-fn compare(name: &str, known: &Known, validity: Option<u32>, found: &Found, loss: Loss) -> Result<(), String> {
+fn compare(
+    name: &str,
+    known: &Known,
+    validity: Option<u32>,
+    found: &Found,
+    loss: Loss,
+) -> Result<(), String> {
     if validity.is_some_and(|validity| validity != found.validity) {
         return Err(format!("{name}: UIDVALIDITY {validity:?} became {}", found.validity));
     }
     let coming = known.coming.iter().filter(|one| one.0 == name);
     for (uid, text, flags) in &found.messages {
-        let of = known.messages.iter().find(|one| one.mailbox == name && one.uid == *uid && one.text == *text);
+        let of =
+            known.messages.iter().find(|one| one.mailbox == name && one.uid == *uid && one.text == *text);
         let Some(of) = of else {
             if coming.clone().any(|one| one.1 == *text) {
                 continue;
@@ -295,7 +323,8 @@ fn compare(name: &str, known: &Known, validity: Option<u32>, found: &Found, loss
         // A rename and the line for its keyword are two steps.
         let only_some = loss != Loss::Nothing || !known.flags_settled;
         let words = || flags.split(' ').filter(|word| !word.is_empty());
-        let mixed = only_some && words().all(|word| of.flags.iter().any(|all| all.split(' ').any(|one| one == word)));
+        let mixed =
+            only_some && words().all(|word| of.flags.iter().any(|all| all.split(' ').any(|one| one == word)));
         if !fits && !mixed {
             return Err(format!("{name}: {uid} has ({flags}), not one of {:?}", of.flags));
         }

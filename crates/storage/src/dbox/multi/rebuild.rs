@@ -164,7 +164,8 @@ impl Rebuild<'_> {
             Err(error) => return Err(Error::io("open", path, error)),
         };
         // Somebody, perhaps the session that saw the damage, is adding to it, and enters that itself.
-        let grows = flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK);
+        let grows =
+            flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK);
         let end = if grows { self.ends.get(&id).copied().unwrap_or(0) } else { u64::MAX };
         for attempt in 0..2 {
             match self.read_file(id, path, end) {
