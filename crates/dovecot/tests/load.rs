@@ -142,6 +142,64 @@ fn nothing_is_lost_whichever_process_dies() {
     check(&fates, &subjects(&host, "load"));
 }
 
+/// Mail processes are killed at any moment, again and again.
+///
+/// `KILL_SECONDS` says for how long, with each driver.
+fn imap_is_killed_all_the_time(location: &str) {
+    if Under::from_env() == Under::Dovecot {
+        return;
+    }
+    let config = format!("mail_location = {location}\nmail_index_log_rotate_max_size = 16k\n");
+    let host = Builder::new(env!("CARGO_BIN_EXE_dovecot")).user("load", "pass").config(&config).start();
+    let seconds = std::env::var("KILL_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let (began, mut random) = (std::time::Instant::now(), 1u64);
+    let (mut kills, mut acknowledged) = (0, 0);
+    for round in 0.. {
+        if round > 0 && began.elapsed().as_secs() >= seconds {
+            break;
+        }
+        let fates = under_load(&host, "load", || {
+            for _ in 0..10 {
+                // What is random about it is where the processes are by then.
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                thread::sleep(std::time::Duration::from_micros(5_000 + (random >> 33) % 60_000));
+                let pids = host.pids("imap");
+                kills += pids.len();
+                kill_all(&pids);
+            }
+        });
+        check(&fates, &subjects(&host, "load"));
+        acknowledged += fates.values().filter(|fate| **fate == Fate::Acknowledged).count();
+        empty(&host, "load");
+    }
+    eprintln!("{kills} killed, {acknowledged} messages acknowledged");
+    assert!(kills > 10 && acknowledged > 10, "{kills} were killed, {acknowledged} acknowledged");
+}
+
+/// Removes all messages, so that the next round may use their names again.
+fn empty(host: &Host, user: &str) {
+    let mut session = wait_for("a login", || log_in(host, user));
+    session.imap("s", "SELECT INBOX");
+    session.imap("d", "STORE 1:* +FLAGS.SILENT (\\Deleted)");
+    session.imap("e", "EXPUNGE");
+}
+
+#[test]
+fn nothing_is_lost_when_imap_is_killed_with_maildir() {
+    imap_is_killed_all_the_time("maildir:~/Maildir");
+}
+
+#[test]
+fn nothing_is_lost_when_imap_is_killed_with_sdbox() {
+    imap_is_killed_all_the_time("sdbox:~/sdbox");
+}
+
+#[test]
+fn nothing_is_lost_when_imap_is_killed_with_mdbox() {
+    imap_is_killed_all_the_time("mdbox:~/mdbox");
+}
+
 /// The master is killed: children end by themselves, and a new start works in spite of the pid file
 /// and the sockets that are left.
 #[test]

@@ -47,3 +47,8 @@ pub const EXTENSIONS_MAX: usize = 256;
 pub const KEYWORDS_MAX: usize = 16 * 1024;
 /// How often an index is opened anew because other processes replace its files meanwhile.
 pub const REOPEN_MAX: usize = 10;
+/// After so long a `.newlock` that does not change is nobody's, if we hold the lock of the log that is to
+/// be replaced.
+pub const NEW_LOG_STALE: Duration = Duration::from_secs(2);
+/// The same where there is no log yet.
+pub const FIRST_LOG_STALE: Duration = Duration::from_secs(10);

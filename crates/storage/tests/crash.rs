@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use storage::api::copy;
 use storage::fs::{Fs, Hook};
-use storage::{CopyMode, FlagMode, Flags, Mailbox, OpenMode, Storage, SyncMode};
+use storage::{
+    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, OpenMode, Storage, SyncMode,
+};
 use support::{Home, change, save, show, uids};
 
 /// Lets so many changes through; then everything fails, as if the process had died there.
@@ -34,6 +36,15 @@ impl Hook for Stop {
             Err(_) => Err(io::Error::from_raw_os_error(self.errno)),
         }
     }
+}
+
+fn storage(home: &Home, driver: &str, fs: Fs) -> Box<dyn Storage> {
+    if driver == "maildir" {
+        return Box::new(home.storage_at("", fs));
+    }
+    let location = Location::parse(&format!("{driver}:{}", home.root().display()), None).unwrap();
+    let settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
+    Box::new(DboxStorage::with_fs(location, settings.into(), true, base::Logger::new("test: "), fs).unwrap())
 }
 
 /// What the workload was told is done.
@@ -93,13 +104,13 @@ fn age_locks(dir: &Path) {
     }
 }
 
-fn verify(home: &Home, done: &Acknowledged, at: &str) {
+fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
     age_locks(&home.root());
-    let storage = home.storage();
+    let storage = storage(home, driver, Fs::default());
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
     let found = contents(&mut *inbox);
     let mut archived = Vec::new();
-    if home.root().join(".Archive").exists() {
+    if storage.state("Archive").unwrap() == storage::MailboxState::Selectable {
         archived = contents(&mut *storage.open("Archive", OpenMode::ReadWrite).unwrap());
     }
     for (_, text) in found.iter().chain(&archived) {
@@ -133,18 +144,25 @@ fn verify(home: &Home, done: &Acknowledged, at: &str) {
         done.saved.iter().all(|&(uid, _)| next > uid) && found.iter().all(|&(uid, _)| next > uid),
         "{at}"
     );
-    assert_eq!(contents(&mut *inbox).len(), found.len() + 1, "{at}");
+    // With dbox a message whose saving failed may be found only when its name is needed.
+    let late = usize::from(driver != "maildir" && done.saved.len() < TEXTS.len());
+    // And mdbox's rebuild brings back what was expunged at the very moment, if the map was not told.
+    let late = late + usize::from(driver == "mdbox" && done.expunging);
+    let more = contents(&mut *inbox).len() - found.len();
+    assert!((1..=1 + late).contains(&more), "{at}: {more}");
 }
 
-fn run(errno: i32, once: bool) {
+fn run(driver: &str, errno: i32, once: bool) {
     for steps in 0.. {
         let home = Home::new();
         let hook = Arc::new(Stop { left: AtomicUsize::new(steps), errno, once });
         let mut done = Acknowledged::default();
-        let storage = home.storage_at("", Fs::with_hook(hook.clone()));
-        let result = workload(&storage, &mut done);
+        let storage = storage(&home, driver, Fs::with_hook(hook.clone()));
+        let result = workload(&*storage, &mut done);
         drop(storage);
-        verify(&home, &done, &format!("after {steps} changes ({result:?})"));
+        // Where nothing more can be written, flags are in memory only, as in 2.3.
+        done.flagged &= once || errno == 5;
+        verify(&home, driver, &done, &format!("{driver}, error {errno} after {steps} changes ({result:?})"));
         // After the one failure the count starts at its maximum.
         let unused = hook.left.load(Ordering::SeqCst);
         if result.is_ok() && (1..usize::MAX / 2).contains(&unused) {
@@ -157,11 +175,31 @@ fn run(errno: i32, once: bool) {
 #[test]
 fn a_crash_after_any_change() {
     // EIO for ever: nothing more reaches the disk.
-    run(5, false);
+    run("maildir", 5, false);
 }
 
 #[test]
 fn a_full_disk_at_any_change() {
     // ENOSPC once: the caller gets an error and goes on.
-    run(28, true);
+    run("maildir", 28, true);
+}
+
+#[test]
+fn sdbox() {
+    run("sdbox", 5, false);
+    run("sdbox", 28, true);
+}
+
+#[test]
+fn mdbox() {
+    run("mdbox", 5, false);
+    run("mdbox", 28, true);
+}
+
+/// EDQUOT, EROFS and EACCES, from some change on.
+#[test]
+fn nothing_can_be_written_any_more() {
+    run("maildir", 122, false);
+    run("sdbox", 30, false);
+    run("mdbox", 13, false);
 }

@@ -7,6 +7,7 @@ use super::Index;
 use crate::dotlock::Dotlock;
 use crate::error::{Error, Result};
 use crate::header::COMPAT_LITTLE_ENDIAN;
+use crate::limits::{FIRST_LOG_STALE, NEW_LOG_STALE};
 use crate::log::file::{LogFile, Opened};
 use crate::log::header::{LOG_HEADER_SIZE, LOG_MAJOR_VERSION, LOG_MINOR_VERSION, LogHeader};
 use crate::map::Map;
@@ -112,7 +113,10 @@ impl Index {
             let made = self.fs.mkdir_all(&dir, &self.place.permissions);
             made.map_err(|error| Error::io("mkdir", dir, error))?;
         }
-        let settings = self.dotlock_settings();
+        let mut settings = self.dotlock_settings();
+        // A file of this name that a killed process left says nothing of it, and would hold up everybody
+        // for long. Making a log takes a moment, and nobody does it who does not hold the old one's lock.
+        settings.stale = if held { NEW_LOG_STALE } else { FIRST_LOG_STALE };
         let permissions = self.place.permissions;
         let new = Dotlock::open_as(&self.fs, &new_path, &path, &permissions, &settings, &self.logger)?;
         if self.somebody_was_faster(&path, held)? {

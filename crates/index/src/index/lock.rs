@@ -123,6 +123,8 @@ impl Index {
             log.header.file_seq,
             log.sync_offset
         ));
+        // Or it was whole once, and is damaged.
+        self.map.header.flags |= crate::header::FLAG_FSCKD;
         if let Err(error) = log.truncate(&self.fs) {
             self.logger.error(format_args!("ftruncate({}) failed: {error}", log.path.display()));
         }

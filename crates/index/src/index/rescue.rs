@@ -3,7 +3,7 @@
 
 use super::Index;
 use crate::error::Result;
-use crate::header::{HEADER_SIZE_MIN, Header, NEXT_UID, UID_VALIDITY, number};
+use crate::header::{HEADER_SIZE, HEADER_SIZE_MIN, Header, NEXT_UID, UID_VALIDITY, number};
 use crate::limits::LOG_SIZE_MAX;
 use crate::log::header::{LOG_HEADER_SIZE_MIN, LOG_MAJOR_VERSION};
 use crate::log::record::{Next, RawRecord};
@@ -65,7 +65,7 @@ impl Rescued {
         }
     }
 
-    fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         match self.uid_validity {
             0 => Self { next_uid: self.next_uid.max(other.next_uid), ..other },
             _ => self,
@@ -85,6 +85,14 @@ impl Index {
             bytes.truncate(read);
             self.rescued = Rescued::from_log(&bytes).or(self.rescued);
         }
+    }
+
+    /// From the copy of the index file that some drivers keep.
+    pub(super) fn rescue_from_backup(&self) -> Rescued {
+        let mut bytes = [0; HEADER_SIZE];
+        let read =
+            self.fs.open(&self.beside(".backup")).and_then(|file| self.fs.read_at(&file, &mut bytes, 0));
+        Rescued::from_index(bytes.get(..read.unwrap_or(0)).unwrap_or_default())
     }
 
     /// Uses what was found where the index knows nothing better.

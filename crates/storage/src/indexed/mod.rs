@@ -96,6 +96,11 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         let _ = (index, work);
     }
 
+    /// Whether damage was seen that the next [`sync`](Self::sync) mends.
+    fn is_damaged(&self) -> bool {
+        false
+    }
+
     /// What is particular about the driver's index.
     fn index_place(&self, place: index::Place) -> index::Place {
         place

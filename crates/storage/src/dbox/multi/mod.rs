@@ -222,7 +222,7 @@ impl Driver for Mdbox {
 
     fn expunge(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
         if work.gone.is_empty() {
-            work.rebuild_count = self.store.rebuild_count()?;
+            work.rebuild_count = self.store.rebuild_count();
         }
         for uid in uids.iter() {
             match self.map_uid(index.view(), uid) {
@@ -246,6 +246,10 @@ impl Driver for Mdbox {
         if let Err(error) = self.store.unref(&uids, work.rebuild_count) {
             self.place.context.logger.error(base::chain(&error));
         }
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.store.corrupted().is_some()
     }
 
     fn move_to_alt(

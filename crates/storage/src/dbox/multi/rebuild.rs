@@ -83,6 +83,9 @@ impl Store {
         rebuild.scan()?;
         let mut tx = Transaction::new();
         map::declare(&mut tx);
+        // Records of another size are damage, and could never be read.
+        tx.ext_resize(MAP);
+        tx.ext_resize(REF);
         rebuild.apply_map(&map, &mut tx)?;
         rebuild.mailboxes()?;
         rebuild.restore_lost()?;

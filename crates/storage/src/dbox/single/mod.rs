@@ -242,6 +242,10 @@ impl Driver for Sdbox {
         gone.iter().filter(|uid| index.view().record(*uid).is_none()).for_each(|uid| self.unlink(uid));
     }
 
+    fn is_damaged(&self) -> bool {
+        self.is_corrupted.load(Ordering::Relaxed)
+    }
+
     fn move_to_alt(
         &self,
         index: &mut Locked<'_>,

@@ -1,0 +1,325 @@
+//! Files damaged in every way: the mailbox opens, no message is lost, UIDVALIDITY stays while anything
+//! holds it, and saving goes on. Never a panic.
+//!
+//! `DAMAGE_SEEDS` says how many ways are tried, `DAMAGE_SEED` where to begin.
+
+#[path = "support/disk.rs"]
+mod disk;
+mod support;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::Logger;
+use disk::Random;
+use storage::api::copy;
+use storage::fs::Fs;
+use storage::{
+    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage, OpenMode,
+    Storage, SyncMode, Wanted,
+};
+use support::{change, save, uids};
+
+fn storage(driver: &str, root: &Path) -> Box<dyn Storage> {
+    let location = Location::parse(&format!("{driver}:{}", root.display()), None).unwrap();
+    let mut settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
+    settings.mail_index.log_rotate_min_size = 300;
+    settings.mail_index.log_rotate_max_size = 700;
+    settings.mail_index.rewrite_min_log_bytes = 100;
+    settings.mail_index.rewrite_max_log_bytes = 200;
+    settings.mail_cache.always_fields = "imap.envelope imap.bodystructure hdr.subject".to_owned();
+    settings.mail_cache.never_fields = String::new();
+    let (settings, logger) = (Arc::new(settings), Logger::new("test: "));
+    match driver {
+        "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, logger, Fs::default())),
+        _ => Box::new(DboxStorage::with_fs(location, settings, true, logger, Fs::default()).unwrap()),
+    }
+}
+
+fn text(subject: &str) -> String {
+    format!("From: a@example.com\nSubject: {subject}\n\n{}end of {subject}\n", "body\n".repeat(20))
+}
+
+fn ask(mailbox: &mut dyn Mailbox) -> Vec<String> {
+    let wanted = Wanted::ENVELOPE | Wanted::BODYSTRUCTURE | Wanted::SIZE_VIRTUAL;
+    let mut all = Vec::new();
+    for uid in mailbox.view().uids().iter() {
+        let facts = mailbox.fetch_facts(uid, wanted).unwrap();
+        all.push(format!("{:?} {:?} {:?}", facts.envelope, facts.bodystructure, facts.size_virtual));
+    }
+    mailbox.sync(SyncMode::Quick).unwrap();
+    all
+}
+
+/// Uses a mailbox for a while.
+fn fill(storage: &dyn Storage) {
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    for subject in ["one", "two", "three", "four", "five", "six"] {
+        save(&mut *inbox, &text(subject), Flags::SEEN, &["kw"]).unwrap();
+        ask(&mut *inbox);
+    }
+    inbox.store_flags(&uids(&[2, 3]), &change(FlagMode::Add, Flags::FLAGGED, &["other"])).unwrap();
+    inbox.expunge(&uids(&[1])).unwrap();
+    storage.create("Archive", false).unwrap();
+    let mut archive = storage.open("Archive", OpenMode::ReadWrite).unwrap();
+    copy(&mut *inbox, &uids(&[2, 4]), &mut *archive, CopyMode::Copy).unwrap();
+    copy(&mut *inbox, &uids(&[6]), &mut *archive, CopyMode::Move).unwrap();
+    ask(&mut *archive);
+    for uid in [3, 4, 5, 3, 4, 5] {
+        inbox.store_flags(&uids(&[uid]), &change(FlagMode::Replace, Flags::SEEN, &["kw"])).unwrap();
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Found {
+    validity: u32,
+    /// UID, last line of the text, flags and keywords.
+    messages: Vec<(u32, String, String)>,
+}
+
+fn look(storage: &dyn Storage, name: &str) -> Result<Found, String> {
+    let words = |error: storage::Error| base::chain(&error).to_string();
+    let mut mailbox = storage.open(name, OpenMode::ReadWrite).map_err(words)?;
+    let view = mailbox.sync(SyncMode::Quick).map_err(words)?;
+    let mut messages = Vec::new();
+    for record in view.records() {
+        let mut text = String::new();
+        let mut reader = match mailbox.open_message(record.uid) {
+            Ok(reader) => reader,
+            // What is wrong is found now, and mended with the next look.
+            Err(_) => return Err("again".to_owned()),
+        };
+        reader.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let mut words: Vec<&str> = record.flags.names().collect();
+        words.extend(view.keyword_names(&record.keywords));
+        words.sort_unstable();
+        let last = text.lines().last().unwrap_or_default().to_owned();
+        messages.push((record.uid.get(), last, words.join(" ")));
+    }
+    Ok(Found { validity: view.uid_validity().get(), messages })
+}
+
+type Tree = Vec<(PathBuf, Vec<u8>)>;
+
+fn read_tree(root: &Path, below: &Path, tree: &mut Tree) {
+    for entry in std::fs::read_dir(root.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let path = below.join(entry.file_name());
+        if entry.path().is_dir() {
+            tree.push((path.clone(), b"/".to_vec()));
+            read_tree(root, &path, tree);
+        } else {
+            tree.push((path, std::fs::read(entry.path()).unwrap()));
+        }
+    }
+}
+
+fn write_tree(root: &Path, tree: &Tree) {
+    std::fs::create_dir(root).unwrap();
+    for (path, bytes) in tree {
+        match bytes.as_slice() {
+            b"/" => std::fs::create_dir(root.join(path)).unwrap(),
+            bytes => std::fs::write(root.join(path), bytes).unwrap(),
+        }
+    }
+}
+
+/// Damages a file; says how.
+fn damage(random: &mut Random, tree: &mut Tree, at: usize) -> &'static str {
+    let (path, foreign) = tree[random.below(tree.len())].clone();
+    // Another mailbox's file of the same kind is as good as its own.
+    let is_index = [".backup", ".index"].iter().any(|end| name(&path).ends_with(end));
+    let is_foreign = foreign != b"/" && name(&path) != name(&tree[at].0) && !is_index;
+    let bytes = &mut tree[at].1;
+    let place = random.below(bytes.len().max(1));
+    match random.below(9) {
+        0 => {
+            bytes.truncate(place);
+            "cut"
+        }
+        1 => {
+            bytes.clear();
+            "empty"
+        }
+        2 => {
+            let end = bytes.len().min(place + 1 + random.below(64));
+            bytes[place.min(end)..end].fill(0);
+            "zeros"
+        }
+        3 => {
+            bytes.fill(0);
+            "all zeros"
+        }
+        4 if is_foreign => {
+            *bytes = foreign;
+            "another file"
+        }
+        5 => {
+            bytes.extend((0..1 + random.below(50)).map(|_| random.next() as u8));
+            "garbage at the end"
+        }
+        6 => {
+            let more: Vec<u8> = bytes[place.min(bytes.len())..].to_vec();
+            bytes.extend(more);
+            "a repeated end"
+        }
+        _ => {
+            for _ in 0..1 + random.below(3) {
+                let place = random.below(bytes.len().max(1));
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+            "flipped bits"
+        }
+    }
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// Files that no message is in.
+fn is_about(path: &Path) -> bool {
+    name(path).starts_with("dovecot")
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn verify(
+    driver: &str,
+    root: &Path,
+    good: &[Found; 2],
+    damaged: &[PathBuf],
+    how: &str,
+) -> Result<(), String> {
+    let storage = storage(driver, root);
+    for (good, mailbox) in good.iter().zip(["INBOX", "Archive"]) {
+        let mut found = look(&*storage, mailbox);
+        for _ in 0..3 {
+            let short = |found: &Found| found.messages.len() < good.messages.len();
+            if found == Err("again".to_owned()) || found.as_ref().is_ok_and(short) {
+                found = look(&*storage, mailbox);
+            }
+        }
+        let found = found.map_err(|error| format!("{mailbox}: {error}"))?;
+        let texts = |found: &Found| {
+            let mut all: Vec<String> = found.messages.iter().map(|one| one.1.clone()).collect();
+            all.sort();
+            all
+        };
+        let (now, then) = (texts(&found), texts(good));
+        // Where there is no list of copies but the index, mdbox can only bring back one of each.
+        let complete = match driver {
+            "mdbox" => true,
+            // A log that lacks its end is a log: what it had is found when its name is needed.
+            "sdbox" if damaged.iter().any(|path| name(path).ends_with(".log")) => true,
+            _ => then.iter().all(|text| now.contains(text)),
+        };
+        if !complete {
+            return Err(format!("{mailbox}: {now:?} of {then:?}"));
+        }
+        if now.len() > then.len() + 1 && driver == "maildir" {
+            return Err(format!("{mailbox}: {now:?} were {then:?}"));
+        }
+        if let [one] = damaged {
+            // Anything else still holds UIDVALIDITY; another number in its place cannot be told from it.
+            let is_number = |path: &Path| name(path) == "dovecot-uidlist" || name(path).ends_with(".log");
+            if found.validity != good.validity && !(how.contains("flipped") && is_number(one)) {
+                return Err(format!("{mailbox}: UIDVALIDITY {} became {}", good.validity, found.validity));
+            }
+            if name(one) == "dovecot.index.cache" && found != *good {
+                return Err(format!("{mailbox}: {found:?} was {good:?}"));
+            }
+        }
+        let mut open = storage.open(mailbox, OpenMode::ReadWrite).map_err(|error| error.to_string())?;
+        open.sync(SyncMode::Quick).map_err(|error| error.to_string())?;
+        let next =
+            save(&mut *open, &text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
+        let cached = ask(&mut *open);
+        if !found.messages.iter().all(|one| one.0 < next) {
+            return Err(format!("{mailbox}: {next} was given after {found:?}"));
+        }
+        drop(open);
+        // From scratch everything is as it was left.
+        let again = look(&*crate::storage(driver, root), mailbox)?;
+        let now = texts(&again);
+        if driver == "sdbox" && !then.iter().all(|text| now.contains(text)) {
+            return Err(format!("{mailbox}: in the end {now:?} of {then:?}"));
+        }
+        if again.messages.len() < found.messages.len() + 1 {
+            return Err(format!("{mailbox}: {again:?} after {found:?}"));
+        }
+        let _ = cached;
+    }
+    Ok(())
+}
+
+fn check(driver: &str) {
+    let dir = tempfile::tempdir_in(memory()).unwrap();
+    let root = dir.path().join("mail");
+    fill(&*storage(driver, &root));
+    let good = ["INBOX", "Archive"].map(|name| look(&*storage(driver, &root), name).unwrap());
+    let mut tree = Tree::new();
+    read_tree(&root, Path::new(""), &mut tree);
+    tree.sort();
+    let files: Vec<usize> =
+        (0..tree.len()).filter(|&at| tree[at].1 != b"/" && is_about(&tree[at].0)).collect();
+    assert!(files.iter().any(|&at| name(&tree[at].0) == "dovecot.index.log.2"), "{files:?}");
+    let first = number("DAMAGE_SEED", 0);
+    let mut failures = Vec::new();
+    for seed in first..first + number("DAMAGE_SEEDS", 250) {
+        let mut random = Random(seed);
+        let mut tree = tree.clone();
+        let mut what = Vec::new();
+        let mut damaged = Vec::new();
+        for _ in 0..1 + random.below(2) * random.below(4) {
+            let at = files[random.below(files.len())];
+            let how = damage(&mut random, &mut tree, at);
+            what.push(format!("{}: {how}", tree[at].0.display()));
+            damaged.push(tree[at].0.clone());
+        }
+        damaged.dedup();
+        let place = tempfile::tempdir_in(memory()).unwrap();
+        let root = place.path().join("mail");
+        write_tree(&root, &tree);
+        let error =
+            match std::panic::catch_unwind(|| verify(driver, &root, &good, &damaged, &what.join(", "))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(_) => "panic".to_owned(),
+            };
+        if std::env::var_os("DAMAGE_KEEP").is_some() {
+            eprintln!("{seed}: {}", place.keep().display());
+        }
+        failures.push(format!("seed {seed} ({}): {error}", what.join(", ")));
+    }
+    let count = failures.len();
+    failures.truncate(15);
+    assert!(count == 0, "{driver}: {count} failed\n{}", failures.join("\n"));
+}
+
+/// Where files are quick to make.
+fn memory() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() { shared } else { std::env::temp_dir() }
+}
+
+#[test]
+fn maildir() {
+    check("maildir");
+}
+
+#[test]
+fn sdbox() {
+    check("sdbox");
+}
+
+#[test]
+fn mdbox() {
+    check("mdbox");
+}
