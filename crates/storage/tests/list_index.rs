@@ -1,9 +1,9 @@
 //! `dovecot.list.index`: STATUS from it must be what the mailbox says, whoever changed that, and Dovecot
 //! 2.3 must believe what we write as we believe it.
 
-mod support;
 #[path = "support/real.rs"]
 mod real;
+mod support;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -229,7 +229,8 @@ fn very_dirty_believes_without_looking() {
 fn a_damaged_list_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let text = location("sdbox", dir.path());
-    let (list, log) = (dir.path().join("mail/dovecot.list.index"), dir.path().join("mail/dovecot.list.index.log"));
+    let (list, log) =
+        (dir.path().join("mail/dovecot.list.index"), dir.path().join("mail/dovecot.list.index.log"));
     {
         let storage = storage_at(&text);
         storage.create("Work", false).unwrap();
@@ -249,10 +250,7 @@ fn there_is_none_where_none_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let text = location("sdbox", dir.path());
     let off = MailSettings { mailbox_list_index: false, ..settings() };
-    for storage in [
-        storage_with(&text, off, Fs::default()),
-        storage_at(&format!("{text}:LISTINDEX=")),
-    ] {
+    for storage in [storage_with(&text, off, Fs::default()), storage_at(&format!("{text}:LISTINDEX="))] {
         let _ = storage.create("Work", false);
         opened(&*storage, "Work");
         assert_eq!(storage.status("Work", ITEMS), None);
@@ -315,4 +313,30 @@ fn the_size_is_kept_and_stays_right() {
         real.run(&["expunge", "mailbox", "Work", "uid", "1"], b"");
         assert_eq!(work.status(StatusItems::SIZE).unwrap().size, Some(expected - 26));
     }
+}
+
+#[test]
+fn the_cache_may_be_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("{}:INDEXCACHE={}/caches", location("maildir", dir.path()), dir.path().display());
+    let storage = storage_at(&text);
+    storage.create("Work", false).unwrap();
+    let real = Real::new(dir.path(), &text, "");
+    let mut work = storage.open("Work", OpenMode::ReadWrite).unwrap();
+    let uid = save(&mut *work, "Subject: x\n\nx\n", Flags::NONE, &[]).unwrap();
+    work.sync(SyncMode::Quick).unwrap();
+    work.fetch_fields(base::Uid::new(uid).unwrap(), storage::Wanted::ENVELOPE, &[]).unwrap();
+    drop(work);
+    let cache = "dovecot.index.cache";
+    assert!(dir.path().join("caches/.Work").join(cache).exists());
+    assert!(!dir.path().join("mail/.Work").join(cache).exists());
+    if let Some(real) = real {
+        // Dovecot looks for it there as well.
+        assert_eq!(real.fields("Work", "hdr.subject"), ["x"]);
+        assert!(!dir.path().join("mail/.Work").join(cache).exists());
+    }
+    storage.rename("Work", "Play").unwrap();
+    assert!(dir.path().join("caches/.Play").join(cache).exists());
+    storage.delete("Play").unwrap();
+    assert!(!dir.path().join("caches/.Play").exists());
 }
