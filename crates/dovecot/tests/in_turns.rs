@@ -242,8 +242,8 @@ fn count_together(location: &str) {
             ok(client, "RENAME three two");
         },
     ];
-    for (number, round) in rounds.iter().enumerate() {
-        for changer in [0, 1] {
+    for changer in [0, 1] {
+        for (number, round) in rounds.iter().enumerate() {
             round(&mut clients[changer]);
             // Dovecot goes on with its list of names for a second: a session of its own has the new one.
             let seen = [0, 1].map(|viewer: usize| counts(&mut hosts[viewer].login("user")));

@@ -18,10 +18,6 @@ impl<D: Driver> Shared<D> {
         let work = &mut *work;
         let guard = self.driver.guard()?;
         let modseq = update.min_highest_modseq.filter(|modseq| *modseq > work.index.view().highest_modseq());
-        if modseq.is_some() {
-            // Before that an index cannot have any.
-            work.index.enable_modseqs()?;
-        }
         let mut index = work.index.lock()?;
         let mut tx = Transaction::new();
         self.driver.update(&mut index, &guard, &mut tx, update)?;
