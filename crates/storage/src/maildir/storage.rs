@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
-use crate::list_index::{ListIndex, Lister, Proof};
+use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{Layout, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -424,7 +424,7 @@ impl Storage for MaildirStorage {
         let (dir, index_dir) = (self.tree.dir(name), self.tree.index(name)?);
         let is_same = |bytes: &[u8]| self.is_as(&dir, bytes);
         let watches = !self.settings.maildir_very_dirty_syncs;
-        let store = watches.then_some((MAILDIR, &is_same as &dyn Fn(&[u8]) -> bool));
+        let store = watches.then_some((MAILDIR, &is_same as IsSame<'_>));
         list_index.status(name, items, &Proof { index_dir: &index_dir, store })
     }
 
