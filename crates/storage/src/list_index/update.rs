@@ -106,13 +106,13 @@ impl ListIndex {
     }
 
     fn find_or_compare(&self, state: &mut State, name: &str) -> Option<Uid> {
-        if !state.tree.refresh
-            && let Some(uid) = self.find(&state.tree, name)
-        {
-            return Uid::new(uid);
-        }
-        if state.unlisted.contains(name) {
-            return None;
+        if !state.tree.refresh {
+            if let Some(uid) = self.find(&state.tree, name) {
+                return Uid::new(uid);
+            }
+            if state.unlisted.contains(name) {
+                return None;
+            }
         }
         self.compare(state)?;
         let found = self.find(&state.tree, name).and_then(Uid::new);
