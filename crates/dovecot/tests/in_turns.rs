@@ -187,6 +187,83 @@ fn check(first: Under, second: Under, location: &str, separator: &str) {
     assert_eq!(run(second, &|_| {}), last, "gone on by {first:?}");
 }
 
+/// STATUS of all mailboxes in both its forms, as a session that stays sees it.
+fn counts(client: &mut Client) -> BTreeMap<String, String> {
+    let items = "MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE";
+    let listed = ok(client, &format!("LIST \"\" * RETURN (STATUS ({items}))"));
+    let mut all = BTreeMap::new();
+    for line in listed.iter().filter_map(|line| line.strip_prefix("* STATUS ")) {
+        let (name, counts) = line.split_once(" (").expect("counts");
+        let single = ok(client, &format!("STATUS {name} ({items})"));
+        assert_eq!(single.first().map(String::as_str), Some(format!("* STATUS {line}").as_str()));
+        all.insert(name.to_owned(), counts.to_owned());
+    }
+    all
+}
+
+/// Both serve one account at the same time: whatever one changes both count at once.
+fn count_together(location: &str) {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
+    let mail = place.path().join("mail");
+    fs::create_dir(&mail).expect("a directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
+    if nix::unistd::geteuid().is_root() {
+        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
+    }
+    let hosts = [Under::Ours, Under::Dovecot].map(|under| server(under, &mail, location, "/"));
+    let mut clients: Vec<Client> = hosts.iter().map(|host| host.login("user")).collect();
+    let text = "Subject: x\r\n\r\nbody\r\n";
+    for name in ["one", "two", "two/deep"] {
+        ok(&mut clients[0], &format!("CREATE {name}"));
+        append(&mut clients[1], name, "()", text);
+    }
+    let rounds: [&dyn Fn(&mut Client); 6] = [
+        &|client| append(client, "one", "(\\Seen)", text),
+        &|client| append(client, "two/deep", "()", text),
+        &|client| {
+            ok(client, "SELECT two/deep");
+            ok(client, "STORE 1 +FLAGS (\\Seen)");
+            ok(client, "UNSELECT");
+        },
+        &|client| {
+            ok(client, "SELECT one");
+            ok(client, "STORE 1 +FLAGS (\\Deleted)");
+            ok(client, "CLOSE");
+        },
+        &|client| {
+            ok(client, "RENAME two three");
+            ok(client, "CREATE two");
+        },
+        &|client| {
+            ok(client, "DELETE two");
+            ok(client, "RENAME three two");
+        },
+    ];
+    for changer in [0, 1] {
+        for (number, round) in rounds.iter().enumerate() {
+            round(&mut clients[changer]);
+            // Dovecot goes on with its list of names for a second: a session of its own has the new one.
+            let seen = [0, 1].map(|viewer: usize| counts(&mut hosts[viewer].login("user")));
+            assert_eq!(seen[0], seen[1], "{location}: round {number} by {changer}");
+            assert!(seen[0].len() >= 4, "{seen:?}");
+        }
+    }
+    hosts.iter().for_each(no_complaints);
+}
+
+#[test]
+fn both_at_once() {
+    count_together("");
+}
+
+#[test]
+fn both_at_once_with_inbox_in_the_list() {
+    count_together(":LAYOUT=fs:LISTINDEX=names\nmailbox_list_index_include_inbox = yes");
+}
+
 #[test]
 fn dovecot_first() {
     check(Under::Dovecot, Under::Ours, "", ".");

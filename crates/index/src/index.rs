@@ -177,17 +177,7 @@ impl Index {
         if self.tracks_modseqs() {
             return Ok(());
         }
-        let mut locked = self.lock()?;
-        if locked.tracks_modseqs() {
-            return Ok(());
-        }
-        let mut header = [0; crate::map::MODSEQ_HEADER_SIZE];
-        let highest = locked.view().highest_modseq().0.max(1);
-        header[..8].copy_from_slice(&highest.to_le_bytes());
-        let mut transaction = Transaction::new();
-        transaction.ext(&crate::transaction::ExtSpec::new(crate::map::MODSEQ, 16, 8, 8), 0);
-        transaction.ext_header(crate::map::MODSEQ, 0, &header);
-        locked.commit(&transaction, Origin::Internal)
+        self.lock()?.enable_modseqs()
     }
 
     /// Locks, commits and unlocks.

@@ -24,6 +24,10 @@ impl Locked<'_> {
         if transaction.reset {
             self.start_over()?;
         }
+        if !transaction.modseqs.is_empty() {
+            // Readers refuse them in an index that does not track any.
+            self.enable_modseqs()?;
+        }
         let mut records = self.index.encode(transaction, origin);
         self.index.write(transaction, origin, &mut records)?;
         if origin == Origin::Internal && transaction.asks() {
@@ -31,6 +35,20 @@ impl Locked<'_> {
             self.late.get_or_insert(start.saturating_sub(records.bytes().len() as u64));
         }
         Ok(())
+    }
+
+    /// See [`Index::enable_modseqs`].
+    pub fn enable_modseqs(&mut self) -> Result<()> {
+        if self.tracks_modseqs() {
+            return Ok(());
+        }
+        let mut header = [0; crate::map::MODSEQ_HEADER_SIZE];
+        let highest = self.view().highest_modseq().0.max(1);
+        header[..8].copy_from_slice(&highest.to_le_bytes());
+        let mut transaction = Transaction::new();
+        transaction.ext(&crate::transaction::ExtSpec::new(crate::map::MODSEQ, 16, 8, 8), 0);
+        transaction.ext_header(crate::map::MODSEQ, 0, &header);
+        self.commit(&transaction, Origin::Internal)
     }
 
     /// All that is [pending](Self::pending) has been carried out. Writes the index file anew and
@@ -44,6 +62,9 @@ impl Locked<'_> {
         let mut transaction = transaction.clone();
         if transaction.reset {
             self.start_over()?;
+        }
+        if !transaction.modseqs.is_empty() {
+            self.enable_modseqs()?;
         }
         if let Some(time) = self.index.older_log() {
             transaction.set_header(LOG2_ROTATE_TIME, &time.to_le_bytes(), true);

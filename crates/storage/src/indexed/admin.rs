@@ -17,6 +17,7 @@ impl<D: Driver> Shared<D> {
         let mut work = self.work();
         let work = &mut *work;
         let guard = self.driver.guard()?;
+        let modseq = update.min_highest_modseq.filter(|modseq| *modseq > work.index.view().highest_modseq());
         let mut index = work.index.lock()?;
         let mut tx = Transaction::new();
         self.driver.update(&mut index, &guard, &mut tx, update)?;
@@ -27,7 +28,7 @@ impl<D: Driver> Shared<D> {
         if let Some(first) = update.min_first_recent_uid.filter(|first| first.get() > first_recent) {
             tx.set_first_recent_uid(first);
         }
-        if let Some(modseq) = update.min_highest_modseq {
+        if let Some(modseq) = modseq {
             tx.update_highest_modseq(modseq);
         }
         index.commit(&tx, Origin::External)?;

@@ -28,7 +28,7 @@ use crate::fs::{Fs, Permissions};
 use crate::location::{IndexPlace, Location};
 use crate::settings::MailSettings;
 
-pub(crate) use status::{Proof, stamp_of};
+pub(crate) use status::{IsSame, Proof, stamp_of};
 pub(crate) use update::{Known, Source};
 
 use tree::{Damage, Tree};

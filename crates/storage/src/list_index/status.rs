@@ -16,8 +16,11 @@ pub(crate) struct Proof<'a> {
     /// The directory of its index.
     pub index_dir: &'a Path,
     /// What the driver keeps of the mail store, and whether that is still so.
-    pub store: Option<(Extension, &'a dyn Fn(&[u8]) -> bool)>,
+    pub store: Option<(Extension, IsSame<'a>)>,
 }
+
+/// Whether the mail store still is as a record says.
+pub(crate) type IsSame<'a> = &'a dyn Fn(&[u8]) -> bool;
 
 /// What the list has of a mailbox.
 struct Found {

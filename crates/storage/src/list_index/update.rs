@@ -106,13 +106,13 @@ impl ListIndex {
     }
 
     fn find_or_compare(&self, state: &mut State, name: &str) -> Option<Uid> {
-        if !state.tree.refresh
-            && let Some(uid) = self.find(&state.tree, name)
-        {
-            return Uid::new(uid);
-        }
-        if state.unlisted.contains(name) {
-            return None;
+        if !state.tree.refresh {
+            if let Some(uid) = self.find(&state.tree, name) {
+                return Uid::new(uid);
+            }
+            if state.unlisted.contains(name) {
+                return None;
+            }
         }
         self.compare(state)?;
         let found = self.find(&state.tree, name).and_then(Uid::new);
@@ -139,11 +139,8 @@ impl ListIndex {
     ) -> Transaction {
         let mut transaction = Transaction::new();
         let mut put = |extension: &Extension, bytes: &[u8]| {
-            // What is not there is zeros.
-            let same = match record_of(index, uid, extension) {
-                Some(old) => old.get(..bytes.len()) == Some(bytes),
-                None => bytes.iter().all(|&byte| byte == 0),
-            };
+            let old = record_of(index, uid, extension);
+            let same = old.is_some_and(|old| old.get(..bytes.len()) == Some(bytes));
             if !same {
                 transaction.ext(&spec(extension), 0);
                 transaction.ext_record(extension.name, uid, bytes);
@@ -159,7 +156,9 @@ impl ListIndex {
         }
         put(&MSGS, &known.messages.encode());
         put(&HMODSEQ, &known.highest_modseq.to_ne_bytes());
-        put(&VSIZE, &known.size.unwrap_or_default().encode());
+        if known.size.is_some() || record_of(index, uid, &VSIZE).is_some() {
+            put(&VSIZE, &known.size.unwrap_or_default().encode());
+        }
         if let Some(log) = known.log {
             put(&INDEX_SYNC, &log.encode());
         }
