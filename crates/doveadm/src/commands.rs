@@ -2,10 +2,11 @@
 
 use crate::cmd;
 use crate::later::{LATER, LATER_PLUGINS};
+use crate::mail_commands::MAIL_COMMANDS;
 use crate::spec::{Command, Kind, argument, option};
 
-/// The commands that there are.
-pub(crate) static COMMANDS: &[Command] = &[
+/// The commands that are not on mail.
+static COMMANDS: &[Command] = &[
     Command {
         name: "auth test",
         usage: "[-a <auth socket path>] [-x <auth info>] [-M <master user>] <user> [<password>]",
@@ -76,6 +77,18 @@ pub(crate) static COMMANDS: &[Command] = &[
         params: &[argument("args", Kind::List, "Options and arguments of doveconf")],
         takes_all: true,
         run: cmd::config::config,
+    },
+    Command {
+        name: "dump",
+        usage: "[-t <type>] <path> [<type-specific args>]",
+        about: "Shows what is in a file of the mail formats",
+        params: &[
+            option('t', "type", Kind::Text, "The type; found out when left out"),
+            argument("path", Kind::Text, "The file"),
+            argument("args", Kind::List, "What the type wants to know"),
+        ],
+        takes_all: false,
+        run: cmd::dump::dump,
     },
     Command {
         name: "exec",
@@ -168,6 +181,18 @@ pub(crate) static COMMANDS: &[Command] = &[
         params: &[],
         takes_all: false,
         run: cmd::log::test,
+    },
+    Command {
+        name: "mailbox mutf7",
+        usage: "[-7|-8] <name> [...]",
+        about: "Turns names into modified UTF-7, or back",
+        params: &[
+            option('7', "to-utf8", Kind::Flag, "From modified UTF-7 to UTF-8"),
+            option('8', "from-utf8", Kind::Flag, "From UTF-8 to modified UTF-7, the default"),
+            argument("name", Kind::List, "The names"),
+        ],
+        takes_all: false,
+        run: cmd::mailbox::mutf7::mutf7,
     },
     Command {
         name: "penalty",
@@ -265,9 +290,14 @@ pub(crate) static COMMANDS: &[Command] = &[
     },
 ];
 
+/// The commands that there are.
+pub(crate) fn present() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().chain(MAIL_COMMANDS)
+}
+
 /// The command that `words` begin with, and the words after it.
 pub(crate) fn find(words: &[String]) -> Option<(&'static Command, &[String])> {
-    COMMANDS.iter().find_map(|command| {
+    present().find_map(|command| {
         let rest = after(words, command.name)?;
         Some((command, rest))
     })
@@ -286,7 +316,7 @@ pub(crate) fn is_group(word: &str) -> bool {
 
 /// Name and usage of every command.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    COMMANDS.iter().map(|command| (command.name, command.usage)).chain(LATER.iter().copied())
+    present().map(|command| (command.name, command.usage)).chain(LATER.iter().copied())
 }
 
 fn after<'a>(words: &'a [String], name: &str) -> Option<&'a [String]> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use settings::{ParseOptions, Settings, StdFiles, key};
+use settings::{Filter, ParseOptions, Settings, StdFiles, key};
 
 use crate::context::{Failure, Outcome, status};
 use crate::globals::Globals;
@@ -16,6 +16,7 @@ const PATH_DEFAULT: &str = "/etc/dovecot/dovecot.conf";
 pub(crate) struct Config {
     path: String,
     settings: Settings,
+    mail_settings: Settings,
 }
 
 impl Config {
@@ -36,7 +37,9 @@ impl Config {
         let parsed = settings::Config::parse(&StdFiles, Path::new(&path), &options);
         let snapshot = parsed.and_then(|config| config.snapshot()).map_err(|error| broken(&error))?;
         let settings = with_overrides(snapshot.root(), &globals.overrides)?;
-        Ok(Self { path, settings })
+        let mail = Filter { protocol: Some("doveadm"), service: Some("doveadm"), ..Filter::default() };
+        let mail_settings = with_overrides(snapshot.view(&mail), &globals.overrides)?;
+        Ok(Self { path, settings, mail_settings })
     }
 
     /// The file that was read.
@@ -47,6 +50,11 @@ impl Config {
     /// All settings.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The settings of `protocol doveadm`, for commands on mail.
+    pub(crate) fn mail_settings(&self) -> Settings {
+        self.mail_settings.clone()
     }
 
     pub(crate) fn base_dir(&self) -> &str {

@@ -11,10 +11,14 @@ use crate::print::{Column, Format, Printer};
 pub(crate) mod status {
     /// Wrong command line.
     pub(crate) const USAGE: i32 = 64;
+    /// The input is no good, or what was asked for cannot be done to it.
+    pub(crate) const DATA: i32 = 65;
     /// No such user.
     pub(crate) const NO_USER: i32 = 67;
     /// 2.3's "not found" for everything else.
     pub(crate) const NOT_FOUND: i32 = 68;
+    /// There is no room for it.
+    pub(crate) const CANNOT_CREATE: i32 = 73;
     /// Anything that failed and may work later.
     pub(crate) const TEMPFAIL: i32 = 75;
     /// The other side does not speak our protocol.

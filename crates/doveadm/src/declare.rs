@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, Command as Clap, ValueHint};
 
-use crate::commands::COMMANDS;
+use crate::commands;
 use crate::spec::{Command, Kind, Param};
 
 /// All of `doveadm` as a clap command.
@@ -32,7 +32,7 @@ pub fn command() -> Clap {
             value('o', "setting=value", "Overrides a setting").action(ArgAction::Append),
         ]);
     let mut groups: BTreeMap<&str, Vec<(&str, &Command)>> = BTreeMap::new();
-    for command in COMMANDS {
+    for command in commands::present() {
         match command.name.split_once(' ') {
             None => root = root.subcommand(leaf(command.name, command)),
             Some((group, rest)) => groups.entry(group).or_default().push((rest, command)),

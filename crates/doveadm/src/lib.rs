@@ -17,6 +17,8 @@ mod later;
 mod limits;
 mod localtime;
 mod logtest;
+mod mail;
+mod mail_commands;
 mod output;
 mod print;
 mod spec;

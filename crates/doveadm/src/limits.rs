@@ -20,3 +20,18 @@ pub(crate) const PASSWORD_MAX: usize = 1024;
 pub(crate) const STOP_TRIES: u32 = 150;
 /// How long it waits between two looks, as in 2.3.
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Nested parentheses in a search query; 2.3 has no limit, and an administrator needs a few.
+pub(crate) const QUERY_DEPTH_MAX: usize = 100;
+
+/// Bytes that are read and printed at once.
+pub(crate) const COPY_BYTES: usize = 32 * 1024;
+
+/// Characters of `fetch body.preview`, as in 2.3.
+pub(crate) const SNIPPET_CHARS: usize = 200;
+
+/// How much of a part's text is looked at for them: an HTML page may begin with long styles.
+pub(crate) const SNIPPET_TEXT_BYTES: usize = 1024 * 1024;
+
+/// A header of a part beyond this is cut where it is decoded.
+pub(crate) const HEADER_BYTES_MAX: u64 = 16 * 1024 * 1024;

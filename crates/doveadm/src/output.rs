@@ -13,6 +13,7 @@ pub(crate) struct Output {
     stream: Vec<u8>,
     plain: Vec<u8>,
     terminal: bool,
+    closed: bool,
     /// Tests look at what would have been written.
     captured: Option<Vec<u8>>,
 }
@@ -36,7 +37,12 @@ impl Output {
 
     /// Writes where formatters write.
     pub(crate) fn stream(&mut self, text: &str) {
-        self.stream.extend_from_slice(text.as_bytes());
+        self.stream_bytes(text.as_bytes());
+    }
+
+    /// Writes any bytes where formatters write.
+    pub(crate) fn stream_bytes(&mut self, bytes: &[u8]) {
+        self.stream.extend_from_slice(bytes);
         if self.stream.len() > BUFFER_MAX {
             self.flush_stream();
         }
@@ -73,7 +79,13 @@ impl Output {
         self.terminal
     }
 
-    fn flush_plain(&mut self) {
+    /// Whether writing has failed: nobody reads it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes out now what `plain` was given: for lines that show how work goes on.
+    pub(crate) fn flush_plain(&mut self) {
         let bytes = std::mem::take(&mut self.plain);
         self.write(&bytes);
     }
@@ -84,7 +96,7 @@ impl Output {
             None => {
                 // Whoever closed the pipe does not want the rest.
                 let mut stdout = io::stdout().lock();
-                let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+                self.closed |= stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err();
             }
         }
     }

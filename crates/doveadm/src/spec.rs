@@ -54,6 +54,11 @@ pub(crate) const fn option(short: char, name: &'static str, kind: Kind, about: &
     Param { short: Some(short), name, kind, positional: false, about }
 }
 
+/// An option without a letter.
+pub(crate) const fn long(name: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { short: None, name, kind, positional: false, about }
+}
+
 /// An argument.
 pub(crate) const fn argument(name: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { short: None, name, kind, positional: true, about }

@@ -192,11 +192,11 @@ fn the_configuration_is_shown() {
     let host = builder().prepare();
     check(&host, "config -h instance_name", "dovecot\n", "", 0);
     check(&host, "config protocols", "protocols = imap pop3\n", "", 0);
-    let unknown = said(&host, "mailbox list -u user1");
+    let unknown = said(&host, "replicator status");
     if host.under() == Under::Ours {
         assert_eq!(
             unknown,
-            (String::new(), "Fatal: Command 'mailbox list' is not supported yet\n".to_owned(), 75)
+            (String::new(), "Fatal: Command 'replicator status' is not supported yet\n".to_owned(), 75)
         );
     }
 }

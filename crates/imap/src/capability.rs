@@ -2,8 +2,9 @@
 
 use crate::settings::ImapSettings;
 
-const BUILT_IN: &str = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE MULTIAPPEND UNSELECT CHILDREN \
-    NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS MOVE STATUS=SIZE";
+const BUILT_IN: &str = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT SORT=DISPLAY \
+    THREAD=REFERENCES THREAD=REFS THREAD=ORDEREDSUBJECT MULTIAPPEND UNSELECT CHILDREN NAMESPACE UIDPLUS \
+    LIST-EXTENDED I18NLEVEL=1 ESEARCH ESORT SEARCHRES WITHIN LIST-STATUS MOVE STATUS=SIZE";
 
 /// The string, after `imap_capability`: words that begin with `+` add to it, others replace it.
 pub(crate) fn capability_string(settings: &ImapSettings, has_special_use: bool) -> String {

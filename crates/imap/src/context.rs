@@ -24,6 +24,8 @@ pub struct Context {
     pub capability: Arc<str>,
     /// The selected mailbox.
     pub selected: Option<Selected>,
+    /// The tag of the command at hand.
+    pub tag: Box<str>,
     /// Tells the time.
     pub clock: Clock,
     /// The counters.
@@ -45,6 +47,9 @@ impl Context {
     pub fn resolve(&self, command: &str, set: &SequenceSet, uid: bool) -> Result<UidSet, Answer> {
         let selected = self.selected.as_ref().ok_or_else(|| Answer::bad(NO_MAILBOX))?;
         let view = &selected.view;
+        if set.is_saved_result() {
+            return Ok(selected.saved_result.clone());
+        }
         if uid {
             return Ok(set.resolve_uids(view.last_uid()));
         }

@@ -20,6 +20,8 @@ pub struct Selected {
     pub view: Arc<View>,
     /// Whether it was EXAMINEd.
     pub is_examined: bool,
+    /// What the last SEARCH with SAVE found: `$` (RFC 5182).
+    pub saved_result: UidSet,
     recent_told: u64,
 }
 
@@ -27,7 +29,7 @@ impl Selected {
     /// Takes a mailbox whose first snapshot the client is about to be told.
     pub fn new(mailbox: Box<dyn Mailbox>, name: String, view: Arc<View>, is_examined: bool) -> Self {
         let recent_told = mailbox.recent().len();
-        Self { mailbox, name, view, is_examined, recent_told }
+        Self { mailbox, name, view, is_examined, saved_result: UidSet::new(), recent_told }
     }
 
     /// How many messages are `\Recent`.

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use base::{Logger, UidSet};
 use mail_user::MailUser;
-use proto::imap::{Command, CommandKind, CommandReader, Event, MessageHead, RawCommand, SyntaxError, Tag};
+use proto::imap::command::SearchReturn;
+use proto::imap::{
+    ArgsError, Command, CommandKind, CommandReader, Event, MessageHead, RawCommand, SyntaxError, Tag,
+};
 
 use crate::capability::capability_string;
 use crate::command::append::{self, Append};
@@ -105,6 +108,7 @@ impl Session {
             log,
             capability,
             selected: None,
+            tag: "".into(),
             clock: clock.clone(),
             stats: Stats::default(),
             quiet: UidSet::new(),
@@ -434,9 +438,16 @@ impl Session {
                 if matches!(kind, CommandKind::Select | CommandKind::Examine) {
                     select::close(&mut self.context, out);
                 }
+                if matches!(error, ArgsError::No { .. })
+                    && SearchReturn::is_save_wanted(&raw.args)
+                    && let Some(selected) = &mut self.context.selected
+                {
+                    selected.saved_result = UidSet::new();
+                }
                 return self.finish(running, append::of_args_error(kind.name(), error), out);
             }
         };
+        self.context.tag = raw.tag.as_str().into();
         drop(raw);
         match command::start(&mut self.context, kind, command, out) {
             Start::Answer(answer) => self.finish(running, answer, out),

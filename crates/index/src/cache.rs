@@ -6,10 +6,21 @@
 //! (the record of the index's `cache` extension) and the extension's `reset_id`, says them with every
 //! call, and writes down the new ones it gets back.
 //!
+//! How a caller works with it, for one mailbox:
+//!
+//! - [`Cache::lookup_fields`] with the message's offset. What is missing there is found out by opening the
+//!   message, collected, and given to [`Cache::add`]; what came by the way is added where
+//!   [`Cache::wants`] says so. The offsets that come back go into the index.
+//! - [`Added`] says what to do if adding was not possible. A file is made by [`Cache::purge`], which wants
+//!   the log locked, as is every purge that [`Cache::purge_due`] asks for when the mailbox is synced.
+//! - [`Cache::note_expunged`] with every expunge of messages that have an offset.
+//! - [`Cache::flush_decisions`] when the mailbox is closed.
+//!
 //! Read in this order: [`layout`], [`field`], this file, [`lookup`], [`add`], [`purge`], `decide`.
 
 pub mod add;
 mod decide;
+pub mod dump;
 pub mod field;
 mod field_list;
 pub mod layout;
@@ -22,14 +33,13 @@ pub mod value;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::Logger;
 
 use crate::error::{Error, Result};
-use crate::fs::{Fs, Permissions, is_missing};
+use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::settings::FsyncMode;
 use layout::{HEADER_BYTES, Header, MAJOR_VERSION, OFFSET_BYTES};
 use pieces::{Pieces, read_at_most};
@@ -126,6 +136,8 @@ pub struct CachePlace {
     pub permissions: Permissions,
     /// Nothing is to be changed, not even a damaged file removed.
     pub readonly: bool,
+    /// What log lines begin with, after the level: `Mailbox INBOX: `.
+    pub about: String,
 }
 
 /// A mailbox's cache. It is not shared: sessions of one mailbox put it behind a lock of their own.
@@ -138,6 +150,8 @@ pub struct Cache {
     open: Option<OpenFile>,
     due: Option<Due>,
     last_lock_failed: bool,
+    /// A file that is damaged and could not be removed.
+    given_up: Option<Stamp>,
 }
 
 /// A purge that should come, and for which file.
@@ -173,7 +187,8 @@ impl From<&str> for Trouble {
 
 impl Cache {
     /// A cache that is not opened yet. Complains of settings that make no sense.
-    pub fn new(fs: Fs, place: CachePlace, settings: CacheSettings, logger: Logger) -> Self {
+    pub fn new(fs: Fs, place: CachePlace, mut settings: CacheSettings, logger: Logger) -> Self {
+        settings.file_size_max = settings.file_size_max.min(limits::FILE_BYTES_MAX);
         let mut registry = Registry::default();
         if !settings.is_disabled() {
             let lists = [
@@ -185,7 +200,17 @@ impl Cache {
                 registry.apply_setting(setting, names, decision, &logger);
             }
         }
-        Self { fs, place, settings, logger, registry, open: None, due: None, last_lock_failed: false }
+        Self {
+            fs,
+            place,
+            settings,
+            logger,
+            registry,
+            open: None,
+            due: None,
+            last_lock_failed: false,
+            given_up: None,
+        }
     }
 
     /// The fields this process knows.
@@ -206,6 +231,14 @@ impl Cache {
             if self.registry.field(id).kind == field.kind {
                 self.registry.suggest(id, Decision::of(field.decision.want), field.last_used);
             }
+        }
+    }
+
+    /// Decides about a field by name (`doveadm mailbox cache decision`); a name that nobody knows is left
+    /// out. [`flush_decisions`](Self::flush_decisions) writes it.
+    pub fn decide(&mut self, name: &str, want: Want, last_used: u32) {
+        if let Some(id) = self.registry.find(name) {
+            self.registry.decide(id, want, last_used);
         }
     }
 
@@ -272,10 +305,15 @@ impl Cache {
     /// Takes in a file that has just been opened. `false` if it belongs to another index, which
     /// deserves no words.
     fn read_new(&mut self, file: File, index: &IndexFacts) -> Result<bool, Trouble> {
-        let meta = file.metadata().map_err(|error| Trouble::System("fstat", error))?;
+        let stamp = self.fs.stamp_of(&file).map_err(|error| Trouble::System("fstat", error))?;
+        if self.given_up == Some(stamp) {
+            // It has been complained of already.
+            return Ok(false);
+        }
+        let identity = (stamp.dev, stamp.ino);
         self.open = Some(OpenFile {
             file,
-            identity: (meta.dev(), meta.ino()),
+            identity,
             header: Header::default(),
             field_list: 0,
             pieces: Pieces::default(),
@@ -331,7 +369,7 @@ impl Cache {
     /// Removes a damaged file, with 2.3's words.
     fn delete_corrupted(&mut self, what: &str) {
         self.unlink();
-        self.logger.error(format_args!("Deleting corrupted cache: {what}"));
+        self.logger.error(format_args!("{}Deleting corrupted cache: {what}", self.place.about));
     }
 
     /// Removes the file that is open, unless another one has taken its name meanwhile.
@@ -339,14 +377,21 @@ impl Cache {
         let Some(open) = self.open.take() else { return };
         self.registry.forget_file();
         self.due = None;
-        let same = matches!(self.fs.stamp(&self.place.path), Ok(Some(stamp)) if (stamp.dev, stamp.ino) == open.identity);
-        if same
-            && !self.place.readonly
-            && let Err(error) = self.fs.unlink(&self.place.path)
+        let Ok(Some(stamp)) = self.fs.stamp(&self.place.path) else { return };
+        if (stamp.dev, stamp.ino) != open.identity {
+            return;
+        }
+        if self.place.readonly {
+            self.given_up = Some(stamp);
+            return;
+        }
+        if let Err(error) = self.fs.unlink(&self.place.path)
             && !is_missing(&error)
         {
+            self.given_up = Some(stamp);
             let path = self.place.path.display();
-            self.logger.error(format_args!("unlink({path}) failed: {}", base::reason(&error)));
+            let (about, reason) = (&self.place.about, base::reason(&error));
+            self.logger.error(format_args!("{about}unlink({path}) failed: {reason}"));
         }
     }
 
@@ -363,4 +408,11 @@ impl Cache {
         let done = self.fs.write_at(file, &self.place.path, bytes, offset);
         done.map_err(|error| Trouble::System("pwrite", error))
     }
+
+    fn debug(&self, text: std::fmt::Arguments<'_>) {
+        self.logger.debug(format_args!("{}{text}", self.place.about));
+    }
 }
+
+#[cfg(test)]
+mod tests;

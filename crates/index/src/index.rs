@@ -8,6 +8,7 @@ mod memory;
 mod open;
 mod pending;
 mod refresh;
+mod rescue;
 mod rewrite;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub struct Index {
     read_much: bool,
     /// Why the index file has to be written anew.
     needs_rewrite: Option<String>,
+    /// What unusable files still told.
+    rescued: rescue::Rescued,
     /// The session has looked whether the older log is to be removed.
     log2_checked: bool,
     deleted: bool,
@@ -85,6 +88,7 @@ impl Index {
             on_disk: OnDisk::default(),
             read_much: false,
             needs_rewrite: None,
+            rescued: rescue::Rescued::default(),
             log2_checked: false,
             deleted: false,
             delete_requested: false,

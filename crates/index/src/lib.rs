@@ -7,6 +7,7 @@
 
 pub mod cache;
 pub mod dotlock;
+pub mod dump;
 pub mod error;
 pub mod fs;
 pub mod header;

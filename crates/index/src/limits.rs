@@ -37,7 +37,7 @@ pub const EXT_RECORD_SIZE_END: u16 = 32768;
 /// The largest alignment of an extension's record.
 pub const EXT_ALIGN_MAX: u16 = 8;
 /// The bytes of an extension's name.
-pub const EXT_NAME_SIZE_MAX: usize = 64;
+pub const EXT_NAME_SIZE_MAX: usize = 63;
 /// Extensions of one index. 2.3 and its plugins know about twenty; each costs time with every message.
 pub const EXTENSIONS_MAX: usize = 256;
 /// Keywords of one mailbox, so that a damaged log cannot grow each message's record without end. The

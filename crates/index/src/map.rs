@@ -15,7 +15,8 @@ use crate::header::Header;
 use crate::view::{Columns, Edit, ExtId, View};
 
 pub(crate) use check::{Repair, now};
-pub(crate) use ext::Ext;
+pub(crate) use ext::{Ext, ExtHeader, is_valid_name};
+pub(crate) use keywords::names as keyword_names;
 
 /// The extension of keywords, which only the index itself changes.
 pub(crate) const KEYWORDS: &str = "keywords";

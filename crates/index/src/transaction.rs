@@ -21,20 +21,21 @@ pub enum Origin {
 /// What an extension is like, for where the index does not have it yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExtSpec {
-    /// Its name: up to 64 bytes of printable ASCII.
+    /// Its name: up to 63 ASCII letters, digits, `-`, `_` and spaces.
     pub name: String,
     /// Bytes in the header.
     pub header_size: u32,
     /// Bytes for each message.
     pub record_size: u16,
-    /// Their alignment in the file, at most 8.
+    /// Their alignment in the file: 1, 2, 4 or 8, or 0 where there are none.
     pub record_align: u16,
 }
 
 impl ExtSpec {
     /// An extension `name`.
     pub fn new(name: &str, header_size: u32, record_size: u16, record_align: u16) -> Self {
-        Self { name: name.to_owned(), header_size, record_size, record_align: record_align.max(1) }
+        let record_align = if record_size == 0 { record_align } else { record_align.max(1) };
+        Self { name: name.to_owned(), header_size, record_size, record_align }
     }
 }
 
@@ -145,6 +146,14 @@ impl Transaction {
             && self.modseqs.is_empty()
             && self.expunges.is_empty()
             && self.exts.iter().all(ExtChange::is_empty)
+    }
+
+    /// Whether it asks for something to be done in the mail store, if it is [`Origin::Internal`].
+    pub(crate) fn asks(&self) -> bool {
+        !self.flags.is_empty()
+            || !self.keywords.is_empty()
+            || !self.keyword_resets.is_empty()
+            || !self.expunges.is_empty()
     }
 
     /// Begins with an index that is empty: no messages, no extensions, UIDVALIDITY 0. Modification
@@ -269,6 +278,7 @@ impl Transaction {
     /// for this alone. `reset_id` other than 0 is the one that what follows is meant for: where the
     /// index has another by then, it is left out.
     pub fn ext(&mut self, spec: &ExtSpec, reset_id: u32) {
+        debug_assert!(crate::map::is_valid_name(spec.name.as_bytes()), "extension name {:?}", spec.name);
         match self.exts.iter_mut().find(|ext| ext.spec.name == spec.name) {
             Some(ext) => {
                 ext.spec = spec.clone();

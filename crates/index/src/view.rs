@@ -219,6 +219,11 @@ impl View {
         self.columns.get(id)?.of(&chunk.ext, at, self.columns.stride())
     }
 
+    /// What an extension holds for the message at a sequence number.
+    pub fn ext_at(&self, seq: Seq, id: ExtId) -> Option<&[u8]> {
+        self.ext(self.uid(seq)?, id)
+    }
+
     /// All messages in order, each with what an extension holds for it, which is empty without the
     /// extension.
     pub fn records_with(&self, id: ExtId) -> impl Iterator<Item = (&Record, &[u8])> + '_ {

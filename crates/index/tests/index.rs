@@ -265,3 +265,58 @@ fn in_memory() {
     drop(locked);
     assert_eq!(index.view().len(), 2);
 }
+
+#[test]
+fn files_can_be_told_as_they_are() {
+    let home = Home::new();
+    let mut index = home.filled(3);
+    let mut change = Transaction::new();
+    change.ext(&ExtSpec::new("cache", 0, 4, 4), 9);
+    change.ext_record("cache", uid(2), &[1, 2, 3, 4]);
+    change.update_keywords("x", &uids(&[3]), true);
+    index.commit(&change, Origin::External).unwrap();
+    index.lock().unwrap().rewrite().unwrap();
+    let bytes = std::fs::read(home.path("dovecot.index")).unwrap();
+    let file = index::dump::IndexFile::parse(&bytes).unwrap();
+    let names: Vec<_> = file.extensions.iter().map(|extension| extension.name).collect();
+    assert_eq!((names, file.keywords.as_slice()), (vec![&b"cache"[..], b"keywords"], &["x".to_owned()][..]));
+    let records: Vec<_> =
+        file.records().map(|(uid, flags, bytes)| (uid, flags, file.extensions[0].of(bytes))).collect();
+    assert_eq!(records, [(1, 0, &[0; 4][..]), (2, 0, &[1, 2, 3, 4]), (3, 0, &[0; 4])]);
+    let bytes = std::fs::read(home.path("dovecot.index.log")).unwrap();
+    let records: Vec<_> = index::dump::LogRecords::parse(&bytes).unwrap().map(Result::unwrap).collect();
+    let kinds: Vec<_> = records.iter().filter_map(|(record, ..)| record.what()).collect();
+    use index::log::Kind::{Append, Boundary, ExtIntro, ExtRecordUpdate, HeaderUpdate, KeywordUpdate};
+    assert_eq!(
+        kinds,
+        [Boundary, HeaderUpdate, Append, HeaderUpdate, Boundary, ExtIntro, ExtRecordUpdate, KeywordUpdate]
+    );
+    assert_eq!(records.last().map(|&(_, before, after)| (before, after)), Some((2, 3)));
+}
+
+#[test]
+fn what_is_asked_for_while_synchronizing_stays() {
+    let home = Home::new();
+    let mut index = home.filled(3);
+    let mut locked = index.lock().unwrap();
+    assert_eq!(locked.pending().unwrap(), []);
+    let mut ask = Transaction::new();
+    ask.expunge(uid(1), guid(1));
+    locked.commit(&ask, Origin::Internal).unwrap();
+    locked.synced().unwrap();
+    drop(locked);
+    for _ in 0..2 {
+        assert_eq!(index.lock().unwrap().pending().unwrap().len(), 1);
+        index = home.open();
+    }
+    index.lock().unwrap().synced_with(&ask).unwrap();
+    assert_eq!(home.open().lock().unwrap().pending().unwrap(), []);
+}
+
+#[test]
+fn an_index_goes_from_thread_to_thread() {
+    fn check<T: Send>() {}
+    check::<index::Index>();
+    check::<Transaction>();
+    check::<std::sync::Arc<index::View>>();
+}

@@ -1,20 +1,27 @@
 //! Makes [`UserSettings`] from the parsed configuration.
 
+use base::Logger;
 use settings::key::{self, mailbox, namespace};
 use settings::vars::Expander;
 use settings::{Section, SectionKind, Settings};
 use storage::settings::{FsyncMode, LockMethod};
-use storage::{Error, MailSettings, Result};
+use storage::{Compression, Error, MailSettings, Result};
 
 use crate::input::{Auto, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings};
 
 impl UserSettings {
     /// The settings of one user: `settings` with the userdb's fields over them; `expander` knows the
-    /// user's `%` variables; `hostname` goes into the names of files.
+    /// user's `%` variables; `hostname` goes into the names of files. Settings of plugins that are wrong, and
+    /// that 2.3 goes on without, are told to `log`.
     ///
     /// # Errors
     /// A location or prefix with a variable that does not exist.
-    pub fn from_settings(settings: &Settings, expander: &Expander<'_>, hostname: &str) -> Result<Self> {
+    pub fn from_settings(
+        settings: &Settings,
+        expander: &Expander<'_>,
+        hostname: &str,
+        log: &Logger,
+    ) -> Result<Self> {
         let expand =
             |text: &str| expander.expand(text).map_err(|error| Error::Unsupported(error.to_string()));
         let sections = settings.section_list(SectionKind::Namespace);
@@ -22,7 +29,7 @@ impl UserSettings {
             sections.iter().map(|section| namespace_of(section, &expand)).collect::<Result<_>>()?;
         Ok(Self {
             mail_location: expand(settings.get(key::MAIL_LOCATION))?,
-            mail: mail_of(settings, hostname),
+            mail: MailSettings { compression: compression_of(settings, log), ..mail_of(settings, hostname) },
             namespaces,
         })
     }
@@ -92,6 +99,19 @@ fn cache_of(settings: &Settings) -> storage::settings::CacheSettings {
         purge_header_continue_count: number(settings.get(key::MAIL_CACHE_PURGE_HEADER_CONTINUE_COUNT)),
         ..Default::default()
     }
+}
+
+/// 2.3's zlib plugin, if it is on.
+fn compression_of(settings: &Settings, log: &Logger) -> Compression {
+    let plugins = settings.get(key::MAIL_PLUGINS);
+    if !plugins.split([' ', ',']).any(|name| name == "zlib") {
+        return Compression::default();
+    }
+    let plugin = settings.plugin();
+    let (compression, errors) =
+        Compression::of_plugin(plugin.get("zlib_save"), plugin.get("zlib_save_level"));
+    errors.iter().for_each(|error| log.error(format_args!("{error}")));
+    compression
 }
 
 fn namespace_of(section: &Section, expand: &dyn Fn(&str) -> Result<String>) -> Result<NamespaceSettings> {

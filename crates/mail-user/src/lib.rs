@@ -9,11 +9,12 @@ pub mod input;
 pub mod list;
 pub mod login;
 pub mod namespace;
-mod pattern;
+pub mod pattern;
 pub mod user;
 
 pub use input::{MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType, UserSettings};
 pub use list::{ListEntry, ListOptions, Node};
 pub use login::{LoggedIn, Login, Variables, host_name};
 pub use namespace::Namespace;
+pub use pattern::Pattern;
 pub use user::MailUser;

@@ -21,6 +21,8 @@ pub struct ListOptions {
     /// LSUB's rule: a parent that `%` matches and that is not subscribed is reported with
     /// [`ListEntry::nonexistent`] semantics of RFC 3501 §6.3.9 (`\Noselect`).
     pub lsub: bool,
+    /// Leave out names that exist by configuration alone (`auto`) and not on disk.
+    pub existing_only: bool,
     /// Fill in [`ListEntry::children`].
     pub return_children: bool,
     /// Fill in [`ListEntry::subscribed`].
@@ -132,7 +134,7 @@ fn gather(
         let node = if listed.selectable { Node::Selectable } else { Node::NoSelect };
         names.insert(name, Known { no_inferiors: !listed.inferiors, ..fresh(node) });
     }
-    for (name, auto) in namespace.automatic() {
+    for (name, auto) in namespace.automatic().filter(|_| !options.existing_only) {
         let known = names.entry(name).or_insert_with(|| fresh(Node::Selectable));
         known.node = Node::Selectable;
         known.subscribed |= auto == Auto::Subscribe;

@@ -78,7 +78,7 @@ impl Login {
         };
         variables.set("home", home.clone());
         let user =
-            variables.expander(&[], |it| UserSettings::from_settings(&settings, it, &self.hostname))?;
+            variables.expander(&[], |it| UserSettings::from_settings(&settings, it, &self.hostname, log))?;
         let input = MailUserInput {
             username: self.username,
             service: self.service,
@@ -210,6 +210,9 @@ fn parts(user: &str) -> (String, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use storage::Compression;
+    use storage::compress::Format;
+
     use super::*;
 
     fn login(fields: &[(&str, &str)]) -> Login {
@@ -239,6 +242,24 @@ mod tests {
         let fields =
             [("uid", "5"), ("home", "/x"), ("mail", "maildir:%h/%i/%{userdb:y:z}"), ("quota_rule", "*")];
         check("mail_home = /h/%n\n", &fields, "maildir:/x/5/z", Some("/x"));
+    }
+
+    #[test]
+    fn compression() {
+        let check = |config: &str, fields: &[(&str, &str)], expected: Compression| {
+            let settings = settings::Snapshot::from_text(config).expect("a configuration").root();
+            let user = login(fields).prepare(&settings, &Logger::new("")).expect("a user");
+            assert_eq!(user.input.settings.mail.compression, expected, "{config} {fields:?}");
+        };
+        let on = |save| Compression { is_on: true, save };
+        check("plugin {\n  zlib_save = gz\n}\n", &[], Compression::default());
+        check("mail_plugins = zlib2\n", &[], Compression::default());
+        check("mail_plugins = quota, zlib\n", &[], on(None));
+        let config = "mail_plugins = zlib\nplugin {\n  zlib_save = gz\n  zlib_save_level = 9\n}\n";
+        check(config, &[], on(Some((Format::Gz, 9))));
+        check(config, &[("zlib_save", "zstd")], on(Some((Format::Zstd, 9))));
+        check(config, &[("zlib_save", "none")], on(None));
+        check(config, &[("mail_plugins", "")], Compression::default());
     }
 
     #[test]

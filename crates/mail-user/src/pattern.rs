@@ -1,23 +1,29 @@
 //! Patterns of LIST (RFC 3501 §6.3.8): `*` matches anything, `%` anything within a level.
 
+/// Whether a mailbox name fits a pattern of LIST.
+pub fn fits(name: &str, pattern: &str, separator: char) -> bool {
+    Pattern::new(pattern, separator).matches(name)
+}
+
 /// One pattern.
-pub(crate) struct Pattern<'a> {
+pub struct Pattern<'a> {
     text: &'a str,
     separator: char,
 }
 
 impl<'a> Pattern<'a> {
-    pub(crate) fn new(text: &'a str, separator: char) -> Self {
+    /// A pattern for names with this separator.
+    pub fn new(text: &'a str, separator: char) -> Self {
         Self { text, separator }
     }
 
     /// Whether it has a `%`.
-    pub(crate) fn has_percent(&self) -> bool {
+    pub fn has_percent(&self) -> bool {
         self.text.contains('%')
     }
 
     /// Whether a name fits. INBOX, also as the first level, is compared without regard to case.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let first = name.split(self.separator).next().unwrap_or_default();
         let text: Vec<char> = self.text.chars().collect();
         let name: Vec<char> = name.chars().collect();

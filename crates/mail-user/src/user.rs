@@ -163,12 +163,32 @@ impl MailUser {
         if self.mailbox_state(name)? == MailboxState::Missing {
             return Err(Error::NotFound(name.to_owned()));
         }
-        self.set_subscribed(name, true)
+        self.set_subscribed(name, true).map(drop)
     }
 
     /// UNSUBSCRIBE.
     pub fn unsubscribe(&self, name: &str) -> Result<()> {
-        self.set_subscribed(name, false)
+        self.set_subscribed(name, false).map(drop)
+    }
+
+    /// Adds or removes a subscription, whether or not there is such a mailbox; `false` if it was so
+    /// already.
+    pub fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
+        let (namespace, _) = self.resolve(name)?;
+        let keeper = self.subscription_namespace(namespace);
+        let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
+        let below = keeper.storage_name(name)?;
+        keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))
+    }
+
+    /// DELETE, but only if there are no messages in it; `false` if there are some.
+    pub fn delete_empty(&self, name: &str) -> Result<bool> {
+        let mut mailbox = self.open_mailbox(name, OpenMode::ReadWrite)?;
+        if !mailbox.sync(storage::SyncMode::Full)?.is_empty() {
+            return Ok(false);
+        }
+        drop(mailbox);
+        self.delete(name).map(|()| true)
     }
 
     /// The `mailbox {}` block of a name, if the configuration has one.
@@ -206,14 +226,6 @@ impl MailUser {
         }
         let parents = self.namespaces.iter().filter(|ns| ns.settings().subscriptions);
         parents.filter(|ns| namespace.prefix().starts_with(ns.prefix())).max_by_key(|ns| ns.prefix().len())
-    }
-
-    fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<()> {
-        let (namespace, _) = self.resolve(name)?;
-        let keeper = self.subscription_namespace(namespace);
-        let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
-        let below = keeper.storage_name(name)?;
-        keeper.storage().set_subscribed(&below, subscribed).map(drop).map_err(|error| named(error, name))
     }
 
     fn create_automatic(&self, namespace: &Namespace, name: &str, below: &str) -> Result<()> {

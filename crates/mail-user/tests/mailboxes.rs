@@ -79,6 +79,7 @@ const PLAIN: ListOptions = ListOptions {
     select_special_use: false,
     recursive_match: false,
     lsub: false,
+    existing_only: false,
     return_children: true,
     return_subscribed: false,
     return_status: None,

@@ -14,7 +14,7 @@ const EMPTY_EXTENSION: &[u8] = b" NIL NIL NIL NIL";
 /// `extended`, BODY if not.
 pub fn write(out: &mut Vec<u8>, parts: &Parts, extended: bool) {
     let root = parts.root();
-    if is_plain_ascii_text(root) {
+    if is_plain_7bit(parts) {
         // 2.3 remembers only that a message is such, and so loses the letter case it was told in.
         out.extend_from_slice(PLAIN_TEXT);
         number(out, root.body.virtual_);
@@ -25,11 +25,6 @@ pub fn write(out: &mut Vec<u8>, parts: &Parts, extended: bool) {
         return;
     }
     write_part(out, parts, PartId::ROOT, extended);
-}
-
-/// Whether BODY and BODYSTRUCTURE follow from the sizes alone (`TEXT_PLAIN_7BIT_ASCII` in the cache).
-pub fn is_plain(parts: &Parts) -> bool {
-    is_plain_ascii_text(parts.root())
 }
 
 /// Appends the structure of one part, without the parentheses around it.
@@ -43,8 +38,10 @@ pub fn write_part(out: &mut Vec<u8>, parts: &Parts, id: PartId, extended: bool) 
     }
 }
 
-/// Whether the message is what 2.3 calls "plain 7bit": text/plain in ASCII that says nothing else.
-fn is_plain_ascii_text(root: &Part) -> bool {
+/// Whether the message is what 2.3 calls "plain 7bit": text/plain in ASCII that says nothing else. Its
+/// structure is what [`write`] makes of a tree that was only [restored](Parts::restore).
+pub fn is_plain_7bit(parts: &Parts) -> bool {
+    let root = parts.root();
     let data = &root.data;
     let is = |value: &Option<Vec<u8>>, word: &[u8]| {
         value.as_ref().is_none_or(|value| value.eq_ignore_ascii_case(word))

@@ -147,6 +147,26 @@ pub fn first<'a>(header: &'a [u8], name: &[u8]) -> Option<Field<'a>> {
     Fields::new(header).find(|field| field.is(name))
 }
 
+/// All fields of one name as Dovecot's cache stores them (`hdr.…`): the number of each one's first line,
+/// counted from 1, folded lines and lines without a name included; and their text, lines ending in LF.
+pub fn stored(header: &[u8], name: &[u8]) -> (Vec<u32>, Vec<u8>) {
+    let (mut lines, mut text, mut line) = (Vec::new(), Vec::new(), 1_u32);
+    for field in Fields::new(header) {
+        if field.is(name) {
+            lines.push(line);
+            text.extend_from_slice(field.name);
+            text.extend_from_slice(field.middle);
+            text.extend_from_slice(&field.value_lf());
+            if !field.line_end.is_empty() {
+                text.push(b'\n');
+            }
+        }
+        let folds = memchr::memchr_iter(b'\n', field.raw_value).count();
+        line = line.saturating_add(u32::try_from(folds).unwrap_or(u32::MAX)).saturating_add(1);
+    }
+    (lines, text)
+}
+
 /// Where the header ends, its empty line included.
 pub fn len(message: &[u8]) -> usize {
     let mut fields = Fields::new(message);
@@ -180,6 +200,14 @@ mod tests {
         check("no colon here\n", "", "", "no colon here", "no colon here");
         check("a\n b: c\n", "", "", "a\n b: c", "a b: c");
         check("Cut: sho", "Cut", ": ", "sho", "sho");
+    }
+
+    #[test]
+    fn stored_fields_have_line_numbers() {
+        let text = b"A: 1\r\nB: 2\r\n  3\r\nno colon\na : 4";
+        assert_eq!(stored(text, b"A"), (vec![1, 5], b"A: 1\na : 4".to_vec()));
+        assert_eq!(stored(text, b"b"), (vec![2], b"B: 2\n  3\n".to_vec()));
+        assert_eq!(stored(text, b"C"), (vec![], vec![]));
     }
 
     #[test]

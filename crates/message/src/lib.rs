@@ -20,6 +20,8 @@ pub mod decoded;
 pub mod encoded_word;
 pub mod envelope;
 pub mod header;
+pub mod html2text;
+mod html_entities;
 pub mod imap_string;
 pub mod limits;
 pub mod message_id;
@@ -31,6 +33,7 @@ mod part_stored;
 pub mod rfc822;
 pub mod search;
 pub mod section;
+pub mod snippet;
 pub mod subject;
 pub mod transfer;
 

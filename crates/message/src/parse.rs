@@ -40,6 +40,12 @@ pub trait Sink {
         let _ = (part, data);
     }
 
+    /// Bytes of the message that [`body`](Self::body) is not shown: headers, boundaries, what stands
+    /// between parts. Both together show every byte once, in order.
+    fn other(&mut self, data: &[u8]) {
+        let _ = data;
+    }
+
     /// True ends [`parse_reader`] early; the tree is then cut off at that point.
     fn is_done(&self) -> bool {
         false
@@ -59,6 +65,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn body(&mut self, part: PartId, data: &[u8]) {
         (**self).body(part, data);
+    }
+
+    fn other(&mut self, data: &[u8]) {
+        (**self).other(data);
     }
 
     fn is_done(&self) -> bool {
@@ -124,6 +134,11 @@ impl<S: Sink> Parser<S> {
             let used = self.core.consume(&self.pending, false);
             self.pending.drain(..used);
         }
+    }
+
+    /// What sees the message go by.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.core.sink
     }
 
     /// Ends the message.
@@ -255,6 +270,7 @@ impl<S: Sink> Core<S> {
         let before = self.last_byte;
         self.part().header.count(before, data);
         self.advance(data);
+        self.sink.other(data);
     }
 
     fn count_body(&mut self, data: &[u8]) {
@@ -475,6 +491,8 @@ impl<S: Sink> Core<S> {
         if !self.part().flags.multipart {
             let id = self.current;
             self.sink.body(id, data);
+        } else {
+            self.sink.other(data);
         }
     }
 
@@ -525,16 +543,17 @@ impl<S: Sink> Core<S> {
         let bytes = line_end + 2 + text_bytes + if closing { 2 } else { 0 };
         let text = data.get(..bytes).unwrap_or(data);
         self.count_body(text);
+        self.sink.other(text);
         self.state = State::BoundaryLine;
         text.len()
     }
 
     fn boundary_line(&mut self, data: &[u8]) -> usize {
-        let Some(lf) = memchr::memchr(b'\n', data) else {
-            self.count_body(data);
-            return data.len();
-        };
-        self.count_body(data.get(..=lf).unwrap_or_default());
+        let lf = memchr::memchr(b'\n', data);
+        let line = data.get(..lf.map_or(data.len(), |lf| lf + 1)).unwrap_or_default();
+        self.count_body(line);
+        self.sink.other(line);
+        let Some(lf) = lf else { return data.len() };
         self.state = State::Body;
         if self.boundaries.last().is_some_and(|boundary| boundary.part == self.current) {
             self.open_part();

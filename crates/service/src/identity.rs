@@ -121,6 +121,17 @@ pub fn become_user(user: &mut User, settings: &Settings) -> Result<String, Strin
     Ok(target.chroot)
 }
 
+/// Runs `work` as `user`, in a program that goes on to the next user afterwards. Without a chroot, as
+/// in 2.3: there would be no way back.
+///
+/// # Errors
+/// What the log says, in 2.3's words; `work` has not run, or the process must end where it has.
+pub fn act_as<T>(user: &mut User, settings: &Settings, work: impl FnOnce(&User) -> T) -> Result<T, String> {
+    let target = target::Target::of(user, settings, None)?;
+    let user = &*user;
+    sys::privilege::act_as(&target.identity, || work(user)).map_err(|error| base::chain(&error).to_string())
+}
+
 /// The life of a mail process.
 pub(crate) fn live<S, F>(
     mut newborn: Newborn,

@@ -59,16 +59,31 @@ impl Found {
                     self.tell(format!("{word} in {setting}"), source);
                 }
             }
+            if node.kind == SectionKind::Root && *index == key::MAIL_PLUGINS.index() {
+                for word in spaced(entry.value.text()).filter(|word| !PLUGINS.contains(word)) {
+                    self.tell(format!("{word} in {setting}"), source);
+                }
+            }
+            if decl.name == "mail_attachment_detection_options" {
+                let automatic = ["add-flags", "add-flags-on-save", "no-flags-on-fetch"];
+                for word in automatic
+                    .into_iter()
+                    .filter(|known| entry.value.text().split(' ').any(|word| word == *known))
+                {
+                    self.tell(format!("{word} in {setting}"), source);
+                }
+            }
             if decl.has(flags::NO_EFFECT_YET) {
                 self.tell(setting, source);
             }
         }
     }
 
-    /// Plugins and dictionaries do not exist yet, so that nobody reads what is set for them.
+    /// Dictionaries do not exist yet, and few plugins, so that nobody reads what is set for them.
     fn maps(&mut self, node: &Node) {
         for kind in MapKind::ALL {
-            for entry in node.map(kind) {
+            let is_read = |name: &str| kind == MapKind::Plugin && PLUGIN_SETTINGS.contains(&name);
+            for entry in node.map(kind).iter().filter(|entry| !is_read(&entry.name)) {
                 self.tell(format!("{} {{ {} }}", kind.word(), entry.name), &entry.source);
             }
         }
@@ -78,7 +93,7 @@ impl Found {
     fn protocols(&mut self, node: &Node) {
         let Some(entry) = node.entries.get(&key::PROTOCOLS.index()) else { return };
         let Some(source) = &entry.source else { return };
-        for word in entry.value.text().split([' ', ',', '\t']) {
+        for word in spaced(entry.value.text()) {
             let service = if word == "sieve" { "managesieve" } else { word };
             if is_missing(service) {
                 self.tell(format!("protocols = {word}"), source);
@@ -92,6 +107,16 @@ impl Found {
             self.warnings.push(Warning::NoEffectYet { setting, place });
         }
     }
+}
+
+/// Plugins of 2.3 whose work is done here.
+const PLUGINS: [&str; 1] = ["zlib"];
+/// The lines of `plugin {}` that belong to them.
+const PLUGIN_SETTINGS: [&str; 2] = ["zlib_save", "zlib_save_level"];
+
+/// The words of a list as 2.3 splits it.
+fn spaced(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ',', '\t']).filter(|word| !word.is_empty())
 }
 
 /// The words of a location that say where index files go, of which there are none yet.

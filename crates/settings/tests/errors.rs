@@ -95,6 +95,8 @@ fn nothing_is_silently_ignored() {
     for (text, expected) in [
         ("plugin {\n  quota = x\n  sieve =\n}\n", vec![(2, "plugin { quota }"), (3, "plugin { sieve }")]),
         ("protocol imap {\n  plugin {\n    a = b\n  }\n}\n", vec![(3, "plugin { a }")]),
+        ("plugin {\n  zlib_save = gz\n  zlib_save_level = 9\n}\n", vec![]),
+        ("mail_plugins = zlib, quota\n", vec![(1, "quota in mail_plugins")]),
         ("dict {\n  quota = x\n}\n", vec![(2, "dict { quota }")]),
         ("protocols = imap lmtp sieve pop3\n", vec![(1, "protocols = lmtp"), (1, "protocols = sieve")]),
         ("service dict {\n  unix_listener dict {\n  }\n}\n", vec![]),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
+use base::{Guid, ModSeq, Seq, Uid, UidSet, UidValidity};
 
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -54,7 +54,8 @@ pub trait Storage: Send + Sync {
     /// Adds or removes a subscription; `false` if it was so already.
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool>;
 
-    /// Gives back the room of expunged messages, where that does not happen by itself: `doveadm purge`.
+    /// Frees the space of messages that have been expunged (`doveadm purge`). Formats with a file for
+    /// each message have done so already, and there is nothing to do.
     fn purge(&self) -> Result<()> {
         Ok(())
     }
@@ -124,8 +125,8 @@ pub enum SyncMode {
     Quick,
     /// Reads everything again (CHECK).
     Full,
-    /// Also makes the index anew from the mail, where the format keeps no other list of it
-    /// (`doveadm force-resync`).
+    /// Also makes the index anew from the mail, where the format keeps no other list of it: what
+    /// [`Mailbox::rebuild`] does.
     Rebuild,
 }
 
@@ -203,19 +204,123 @@ pub trait Mailbox: Send {
         Err(Error::Unsupported("pop3_save_uidl isn't supported by this storage".to_owned()))
     }
 
-    /// Moves messages to the alternative place (`ALT=`) or back: `doveadm altmove`. Formats without one
-    /// do nothing.
-    fn alt_move(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
-        let _ = (uids, to_alt);
-        Ok(())
-    }
-
     /// Where a message is stored, for [`SaveBatch::copy`] without copying bytes. Layers that change
     /// bytes return `None`.
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         let _ = uid;
         None
     }
+
+    /// How often the message's bytes are referred to, by messages of this user (`doveadm fetch
+    /// refcount`): links of a file of its own, or the format's counter. `None` where nothing is known.
+    fn refcount(&mut self, uid: Uid) -> Result<Option<u32>> {
+        let Some(file) = self.message_file(uid) else { return Ok(None) };
+        match std::fs::metadata(&file.path) {
+            Ok(meta) => Ok(u32::try_from(std::os::unix::fs::MetadataExt::nlink(&meta)).ok()),
+            Err(error) => Err(Error::io("stat", file.path, error)),
+        }
+    }
+
+    /// What names the message in its storage (`doveadm fetch storageid`): where each has a file of its
+    /// own the name of that, as far as it stays.
+    fn storage_id(&mut self, uid: Uid) -> Result<String> {
+        let name = self.fetch_facts(uid, Wanted::FILE_NAME)?.file_name;
+        Ok(name.map(|name| name.to_string()).unwrap_or_default())
+    }
+
+    /// Moves messages to the alternative storage of `ALT=`, or back (`doveadm altmove`). Formats
+    /// without one leave them where they are, as in 2.3.
+    fn move_to_alt(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
+        let _ = (uids, to_alt);
+        Ok(())
+    }
+
+    /// Looks at everything anew and mends what is wrong with the index; with `fsck` that is checked
+    /// first, record by record (`doveadm force-resync`).
+    fn rebuild(&mut self, fsck: bool) -> Result<()> {
+        let _ = fsck;
+        self.sync(SyncMode::Full).map(drop)
+    }
+
+    /// Changes the identity of the mailbox (`doveadm mailbox update`). Numbers never go down, except
+    /// UIDVALIDITY, which is set.
+    fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
+        let _ = update;
+        Err(Error::Unsupported("Mailbox update isn't supported by this storage yet".to_owned()))
+    }
+
+    /// The first message whose facts are not all in the cache yet, as far as the format remembers;
+    /// `None` if there is none (`doveadm index`).
+    fn first_uncached(&mut self) -> Result<Option<Seq>> {
+        Err(Error::Unsupported("This mailbox has no cache".to_owned()))
+    }
+
+    /// Puts into the cache what clients are likely to ask of a message.
+    fn precache(&mut self, uid: Uid) -> Result<()> {
+        let _ = uid;
+        Err(Error::Unsupported("This mailbox has no cache".to_owned()))
+    }
+
+    /// The fields of the cache and what is decided about them (`doveadm mailbox cache decision`).
+    fn cache_fields(&mut self) -> Result<Vec<CacheField>> {
+        Err(Error::Unsupported("Cache is unusable".to_owned()))
+    }
+
+    /// Changes what is decided about the fields of the cache that are named in `fields`.
+    fn set_cache_fields(&mut self, fields: &[CacheField]) -> Result<()> {
+        let _ = fields;
+        Err(Error::Unsupported("Cache is unusable".to_owned()))
+    }
+
+    /// Forgets what the cache has of messages (`doveadm mailbox cache remove`).
+    fn cache_remove(&mut self, uids: &UidSet) -> Result<()> {
+        let _ = uids;
+        Err(Error::Unsupported("Cache is unusable".to_owned()))
+    }
+
+    /// Writes the cache anew, without what nobody needs (`doveadm mailbox cache purge`).
+    fn cache_purge(&mut self) -> Result<()> {
+        Err(Error::Unsupported("Cache is unusable".to_owned()))
+    }
+}
+
+/// See [`Mailbox::update`]. What is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailboxUpdate {
+    /// The GUID.
+    pub guid: Option<Guid>,
+    /// UIDVALIDITY.
+    pub uid_validity: Option<UidValidity>,
+    /// UIDNEXT is at least this.
+    pub min_next_uid: Option<Uid>,
+    /// Messages below this UID are not `\Recent`.
+    pub min_first_recent_uid: Option<Uid>,
+    /// HIGHESTMODSEQ is at least this.
+    pub min_highest_modseq: Option<ModSeq>,
+    /// The same for flags that each user has apart.
+    pub min_highest_private_modseq: Option<ModSeq>,
+}
+
+/// A field of the cache. See [`Mailbox::cache_fields`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheField {
+    /// `flags`, `date.sent`, `hdr.subject` …
+    pub name: String,
+    /// Whether it is kept.
+    pub decision: CacheDecision,
+    /// When it was last asked for, in seconds since 1970; zero for never.
+    pub last_used: u64,
+}
+
+/// Whether a field is kept in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheDecision {
+    /// No.
+    No,
+    /// For new messages.
+    Temp,
+    /// For all messages.
+    Yes,
 }
 
 /// See [`Mailbox::message_file`].

@@ -2,9 +2,12 @@
 //! change mail. All of it is plain synchronous Rust; nothing here knows a network protocol.
 //!
 //! Read in this order: [`api`] (the traits), [`view`] (what a session sees), [`facts`] (what is
-//! known of a message), [`error`], then the driver [`maildir`].
+//! known of a message), [`error`], then the driver [`maildir`]. What all drivers share: [`compress`],
+//! [`attachment`].
 
 pub mod api;
+pub mod attachment;
+pub mod compress;
 pub mod dbox;
 pub mod error;
 pub mod facts;
@@ -27,9 +30,11 @@ pub mod thread;
 pub use index::{fs, view};
 
 pub use api::{
-    Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState, MessageReader, OpenMode,
-    SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage, SyncMode,
+    CacheDecision, CacheField, Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState,
+    MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage,
+    SyncMode,
 };
+pub use compress::Compression;
 pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};

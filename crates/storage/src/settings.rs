@@ -7,6 +7,8 @@ use std::time::Duration;
 pub use index::cache::CacheSettings;
 pub use index::{FsyncMode, LockMethod, Settings as IndexSettings};
 
+use crate::compress::Compression;
+
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
 #[derive(Clone, Debug)]
 pub struct MailSettings {
@@ -50,6 +52,8 @@ pub struct MailSettings {
     pub mdbox_rotate_interval: Duration,
     /// `mdbox_preallocate_space`
     pub mdbox_preallocate_space: bool,
+    /// `mail_plugins = zlib` and its settings.
+    pub compression: Compression,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
 }
@@ -97,6 +101,7 @@ impl Default for MailSettings {
             mdbox_rotate_size: 10 << 20,
             mdbox_rotate_interval: Duration::ZERO,
             mdbox_preallocate_space: false,
+            compression: Compression::default(),
             hostname: String::new(),
         }
     }

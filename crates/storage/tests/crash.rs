@@ -77,13 +77,13 @@ fn contents(mailbox: &mut dyn Mailbox) -> Vec<(u32, String)> {
     view.uids().iter().map(read).collect()
 }
 
-/// A lock file whose owner could not be written holds for two minutes, which we let pass at once.
+/// A lock file that does not say whose it is holds for two minutes, which we let pass at once.
 fn age_locks(dir: &Path) {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
     for path in std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             age_locks(&path);
-        } else if path.file_name().is_some_and(|name| name == "dovecot-uidlist.lock") {
+        } else if path.extension().is_some_and(|kind| kind == "lock" || kind == "newlock") {
             std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
             let uidlist = path.with_extension("");
             if uidlist.exists() {

@@ -254,8 +254,8 @@ fn sdbox_alternative_place() {
     let storage = place.storage();
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
     agree(&real, &mut *inbox);
-    inbox.alt_move(&uids(&[2]), false).unwrap();
-    inbox.alt_move(&uids(&[3]), true).unwrap();
+    inbox.move_to_alt(&uids(&[2]), false).unwrap();
+    inbox.move_to_alt(&uids(&[3]), true).unwrap();
     assert_eq!(
         (mail(&place), alt(&place)),
         (vec!["u.2".to_owned()], vec!["u.1".to_owned(), "u.3".to_owned()])
@@ -268,7 +268,7 @@ fn sdbox_alternative_place() {
     agree(&real, &mut *other);
     real.run(&["altmove", "-r", "mailbox", "INBOX", "uid", "1:3"], b"");
     assert_eq!(alt(&place), [""; 0]);
-    inbox.alt_move(&uids(&[1]), true).unwrap();
+    inbox.move_to_alt(&uids(&[1]), true).unwrap();
     inbox.expunge(&uids(&[1, 2])).unwrap();
     assert_eq!((mail(&place), alt(&place)), (vec!["u.3".to_owned()], Vec::new()));
     agree(&real, &mut *inbox);
@@ -302,7 +302,7 @@ fn sdbox_mended() {
     assert_eq!(agree(&real, &mut *inbox), [&flagless[0], &flagless[2], &flagless[3]].map(String::clone));
     assert_eq!(place.files("mail/mailboxes/INBOX/dbox-Mails"), ["u.1", "u.3", "u.3.broken", "u.4"]);
     assert_eq!(save(&mut *inbox, "Subject: 5\n\nours\n", Flags::NONE, &[]).unwrap(), 5);
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!(agree(&real, &mut *inbox).len(), 4);
 }
 
@@ -466,7 +466,7 @@ fn mdbox_alternative_place() {
     }
     let before = agree(&real, &mut *inbox);
     let files = || (place.files("mail/storage"), place.files("alt/storage"));
-    inbox.alt_move(&uids(&[1, 2]), true).unwrap();
+    inbox.move_to_alt(&uids(&[1, 2]), true).unwrap();
     storage.purge().unwrap();
     assert_eq!(files(), (vec!["m.3".to_owned()], vec!["m.2".to_owned()]));
     assert_eq!(map(&place), ["1 m.2 x1", "2 m.2 x1", "3 m.3 x1", "4 m.3 x1"]);
@@ -474,11 +474,11 @@ fn mdbox_alternative_place() {
     real.run(&["altmove", "mailbox", "INBOX", "uid", "3"], b"");
     assert_eq!(agree(&real, &mut *inbox), before);
     // `altmove -r` of 2.3's mdbox leaves them there.
-    inbox.alt_move(&uids(&[1, 2, 3]), false).unwrap();
+    inbox.move_to_alt(&uids(&[1, 2, 3]), false).unwrap();
     storage.purge().unwrap();
     assert_eq!(files().1, [""; 0]);
     assert_eq!(agree(&real, &mut *inbox), before);
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!(agree(&real, &mut *inbox), before);
 }
 
@@ -525,7 +525,7 @@ fn mdbox_mended() {
     copy(&mut *inbox, &uids(&[1]), &mut *other, CopyMode::Copy).unwrap();
     inbox.expunge(&uids(&[2])).unwrap();
     let before = (agree(&real, &mut *inbox), agree(&real, &mut *other));
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!((agree(&real, &mut *inbox), agree(&real, &mut *other)), before);
     assert_eq!(map(&place).iter().filter(|line| line.ends_with("x0")).count(), 1);
 
@@ -550,7 +550,7 @@ fn mdbox_mended() {
     std::fs::remove_dir_all(place.path("mail/mailboxes/other")).unwrap();
     let storage = place.storage();
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
     assert_eq!(agree(&real, &mut *other).len(), 3);
     assert_eq!(agree(&real, &mut *inbox), now);
@@ -619,9 +619,10 @@ fn damaged_at_random(driver: &'static str) {
     }
     let storage = place.storage();
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     save(&mut *inbox, "Subject: last\n\nours\n", Flags::NONE, &["a"]).unwrap();
-    let view = inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
+    let view = inbox.view();
     for record in view.records() {
         inbox.fetch_facts(record.uid, Wanted::GUID).unwrap();
     }

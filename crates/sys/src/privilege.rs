@@ -103,6 +103,34 @@ pub fn with_saved_group<T>(saved_gid: u32, work: impl FnOnce() -> T) -> io::Resu
     Ok(result)
 }
 
+/// Runs `work` with the effective ids and the groups of `identity`, and has root's back afterwards:
+/// for a tool that does something for one user after the other. There is a way back, so `work` must
+/// not run what it cannot trust. A process that is not root may only be what it is.
+///
+/// # Errors
+/// When the ids cannot be taken, in which case `work` has not run, or not be given back, in which case
+/// the process must end.
+pub fn act_as<T>(identity: &Identity, work: impl FnOnce() -> T) -> Result<T, PrivilegeError> {
+    if !Uid::effective().is_root() {
+        return keep_identity(identity).map(|()| work());
+    }
+    let own_groups: Vec<Gid> = groups().into_iter().map(Gid::from_raw).collect();
+    let own_gid = Gid::effective();
+    let mut groups: Vec<Gid> = identity.extra_gids.iter().map(|&gid| Gid::from_raw(gid)).collect();
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    if groups.is_empty() {
+        groups.push(gid);
+    }
+    call(|| format!("setgroups({:?})", identity.extra_gids), nix::unistd::setgroups(&groups))?;
+    call(|| format!("setegid({gid})"), nix::unistd::setegid(gid))?;
+    call(|| format!("seteuid({uid})"), nix::unistd::seteuid(uid))?;
+    let result = work();
+    call(|| "seteuid(0)".to_owned(), nix::unistd::seteuid(Uid::from_raw(0)))?;
+    call(|| format!("setegid({own_gid})"), nix::unistd::setegid(own_gid))?;
+    call(|| "setgroups()".to_owned(), nix::unistd::setgroups(&own_groups))?;
+    Ok(result)
+}
+
 fn keep_identity(identity: &Identity) -> Result<(), PrivilegeError> {
     if identity.uid == effective_uid() {
         return Ok(());

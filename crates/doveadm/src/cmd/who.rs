@@ -9,7 +9,7 @@ use super::selection::Selection;
 use crate::args::Args;
 use crate::context::{Context, Outcome};
 use crate::frames::Asked;
-use crate::print::{Column, Format, column};
+use crate::print::{Column, Format, column, keyed};
 
 pub(crate) fn who(cx: &mut Context, args: &Args) -> Outcome {
     let path = anvil_path(cx, args)?;
@@ -45,7 +45,7 @@ fn sessions(path: &str) -> Outcome<Vec<(Session, u32)>> {
 fn print_each(cx: &mut Context, selection: &Selection, sessions: &[(Session, u32)]) -> Outcome {
     let columns = [
         Column { expand: true, ..column("username") },
-        Column { key: "service", title: "proto", right: false, expand: false },
+        keyed("service", "proto"),
         column("pid"),
         column("ip"),
     ];
@@ -81,10 +81,10 @@ fn print_users(cx: &mut Context, selection: &Selection, sessions: &[(Session, u3
     }
     let columns = [
         column("username"),
-        Column { key: "connections", title: "#", right: true, expand: false },
-        Column { key: "service", title: "proto", right: false, expand: false },
-        Column { key: "pids", title: "(pids)", right: false, expand: false },
-        Column { key: "ips", title: "(ips)", right: false, expand: false },
+        Column { right: true, ..keyed("connections", "#") },
+        keyed("service", "proto"),
+        keyed("pids", "(pids)"),
+        keyed("ips", "(ips)"),
     ];
     let mut table = cx.table(Format::Table, &columns)?;
     for ((name, service), user) in &users {

@@ -1,25 +1,49 @@
 //! `flow`: `title=value` pairs, a line for each row.
 
-use super::{Column, Formatter};
+use super::{Column, Formatter, MultiLine};
 use crate::output::Output;
 
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    titles: Vec<&'static str>,
+    columns: Vec<Column>,
     open: bool,
+    streaming: bool,
+}
+
+impl Flow {
+    fn title(&self, at: usize, output: &mut Output) {
+        if let Some(column) = self.columns.get(at).filter(|column| !column.untitled) {
+            output.stream(&column.title);
+            output.stream("=");
+        }
+    }
+
+    fn next(&mut self, at: usize, output: &mut Output) {
+        self.open = at + 1 < self.columns.len();
+        output.stream(if self.open { " " } else { "\n" });
+    }
 }
 
 impl Formatter for Flow {
     fn columns(&mut self, columns: &[Column], _output: &mut Output) {
-        self.titles = columns.iter().map(|column| column.title).collect();
+        self.columns = columns.to_vec();
     }
 
     fn value(&mut self, at: usize, value: &str, output: &mut Output) {
-        self.open = at + 1 < self.titles.len();
-        output.stream(self.titles.get(at).copied().unwrap_or_default());
-        output.stream("=");
+        self.title(at, output);
         output.stream(value);
-        output.stream(if self.open { " " } else { "\n" });
+        self.next(at, output);
+    }
+
+    fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine> {
+        if !std::mem::replace(&mut self.streaming, !piece.is_empty()) {
+            self.title(at, output);
+        }
+        output.stream_bytes(piece);
+        if piece.is_empty() {
+            self.next(at, output);
+        }
+        Ok(())
     }
 
     fn end(&mut self, output: &mut Output) {

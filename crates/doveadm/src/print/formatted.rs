@@ -1,18 +1,21 @@
 //! A text for each row, in which `%{key}` stands for a column.
 
-use super::{Column, Formatter};
+use std::borrow::Cow;
+
+use super::{Column, Formatter, MultiLine};
 use crate::output::Output;
 
 #[derive(Debug)]
 pub(super) struct Formatted {
     text: &'static str,
-    keys: Vec<&'static str>,
+    keys: Vec<Cow<'static, str>>,
     row: Vec<String>,
+    pieces: Vec<u8>,
 }
 
 impl Formatted {
     pub(super) fn new(text: &'static str) -> Self {
-        Self { text, keys: Vec::new(), row: Vec::new() }
+        Self { text, keys: Vec::new(), row: Vec::new(), pieces: Vec::new() }
     }
 
     fn expand(&self) -> String {
@@ -20,7 +23,7 @@ impl Formatted {
         let mut rest = self.text;
         while let Some((before, after)) = rest.split_once("%{") {
             let (key, after) = after.split_once('}').unwrap_or((after, ""));
-            let at = self.keys.iter().position(|known| *known == key);
+            let at = self.keys.iter().position(|known| **known == *key);
             expanded.push_str(before);
             expanded.push_str(at.and_then(|at| self.row.get(at)).map_or("", String::as_str));
             rest = after;
@@ -32,7 +35,7 @@ impl Formatted {
 
 impl Formatter for Formatted {
     fn columns(&mut self, columns: &[Column], _output: &mut Output) {
-        self.keys = columns.iter().map(|column| column.key).collect();
+        self.keys = columns.iter().map(|column| column.key.clone()).collect();
     }
 
     fn value(&mut self, _at: usize, value: &str, output: &mut Output) {
@@ -42,6 +45,15 @@ impl Formatter for Formatted {
             output.flush_stream();
             self.row.clear();
         }
+    }
+
+    fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine> {
+        self.pieces.extend_from_slice(piece);
+        if piece.is_empty() {
+            let value = std::mem::take(&mut self.pieces);
+            self.value(at, &String::from_utf8_lossy(&value), output);
+        }
+        Ok(())
     }
 
     fn end(&mut self, _output: &mut Output) {}

@@ -8,15 +8,19 @@ mod pager;
 mod tab;
 mod table;
 
+use std::borrow::Cow;
+
 use crate::output::Output;
 
 /// A column.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Column {
     /// Its name in JSON.
-    pub(crate) key: &'static str,
+    pub(crate) key: Cow<'static, str>,
     /// Its title elsewhere.
-    pub(crate) title: &'static str,
+    pub(crate) title: Cow<'static, str>,
+    /// The flow and pager formats leave the title out; so do tables where all are.
+    pub(crate) untitled: bool,
     /// Numbers stand to the right in tables.
     pub(crate) right: bool,
     /// Gets the room that is left in tables.
@@ -25,7 +29,20 @@ pub(crate) struct Column {
 
 /// A column whose key is its title.
 pub(crate) const fn column(title: &'static str) -> Column {
-    Column { key: title, title, right: false, expand: false }
+    keyed(title, title)
+}
+
+/// A column.
+pub(crate) const fn keyed(key: &'static str, title: &'static str) -> Column {
+    let (key, title) = (Cow::Borrowed(key), Cow::Borrowed(title));
+    Column { key, title, untitled: false, right: false, expand: false }
+}
+
+/// A column without a title where that is possible.
+pub(crate) const fn untitled(key: &'static str, title: &'static str) -> Column {
+    let mut column = keyed(key, title);
+    column.untitled = true;
+    column
 }
 
 /// Which formatter.
@@ -60,14 +77,24 @@ trait Formatter {
     fn columns(&mut self, columns: &[Column], output: &mut Output);
     /// The value of column number `at`.
     fn value(&mut self, at: usize, value: &str, output: &mut Output);
+    /// A piece of the value of column number `at`, which may be long and any bytes. An empty piece
+    /// ends it.
+    fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine>;
     fn end(&mut self, output: &mut Output);
 }
+
+/// The format has lines of values and cannot hold a value of several lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("table formatter doesn't support multi-line values")]
+pub(crate) struct MultiLine;
 
 /// A table being printed.
 pub(crate) struct Printer {
     formatter: Box<dyn Formatter>,
-    count: usize,
+    /// For each column the value that it has in all rows, where it is not given anew for each.
+    fixed: Vec<Option<String>>,
     at: usize,
+    streaming: bool,
 }
 
 impl Printer {
@@ -82,13 +109,51 @@ impl Printer {
             Format::Formatted(text) => Box::new(formatted::Formatted::new(text)),
         };
         formatter.columns(columns, output);
-        Self { formatter, count: columns.len(), at: 0 }
+        Self { formatter, fixed: vec![None; columns.len()], at: 0, streaming: false }
+    }
+
+    /// Fixes the value of column number `at` in the rows that come, which then leave it out.
+    pub(crate) fn fix(&mut self, at: usize, value: &str) {
+        if let Some(fixed) = self.fixed.get_mut(at) {
+            *fixed = Some(value.to_owned());
+        }
     }
 
     /// The next value.
     pub(crate) fn value(&mut self, value: &str, output: &mut Output) {
+        self.skip_fixed(output);
         self.formatter.value(self.at, value, output);
-        self.at = (self.at + 1) % self.count.max(1);
+        self.next();
+    }
+
+    /// A piece of the next value, for long ones and for bytes that are no text. An empty piece ends
+    /// the value.
+    pub(crate) fn piece(&mut self, piece: &[u8], output: &mut Output) -> Result<(), MultiLine> {
+        if !std::mem::replace(&mut self.streaming, !piece.is_empty()) {
+            self.skip_fixed(output);
+        }
+        self.formatter.piece(self.at, piece, output)?;
+        if piece.is_empty() {
+            self.next();
+        }
+        Ok(())
+    }
+
+    /// Whether nobody reads what is printed any more.
+    pub(crate) fn is_unread(&self, output: &Output) -> bool {
+        output.is_closed()
+    }
+
+    fn skip_fixed(&mut self, output: &mut Output) {
+        for _ in 0..self.fixed.len() {
+            let Some(Some(value)) = self.fixed.get(self.at) else { break };
+            self.formatter.value(self.at, value, output);
+            self.next();
+        }
+    }
+
+    fn next(&mut self) {
+        self.at = (self.at + 1) % self.fixed.len().max(1);
     }
 
     /// A row, or several.
@@ -121,13 +186,15 @@ fn width(output: &Output) -> usize {
 mod tests {
     use super::*;
 
-    const WHO: [Column; 5] = [
-        column("username"),
-        Column { key: "connections", title: "#", right: true, expand: false },
-        Column { key: "service", title: "proto", right: false, expand: false },
-        Column { key: "pids", title: "(pids)", right: false, expand: false },
-        Column { key: "ips", title: "(ips)", right: false, expand: false },
-    ];
+    fn who() -> [Column; 5] {
+        [
+            column("username"),
+            Column { right: true, ..keyed("connections", "#") },
+            keyed("service", "proto"),
+            keyed("pids", "(pids)"),
+            keyed("ips", "(ips)"),
+        ]
+    }
 
     fn print(format: Format, hide: bool, columns: &[Column], rows: &[&[&str]]) -> String {
         let mut output = Output::captured();
@@ -146,13 +213,13 @@ mod tests {
     #[test]
     fn tables_look_as_in_2_3() {
         assert_eq!(
-            print(Format::Table, false, &WHO, &ROWS),
+            print(Format::Table, false, &who(), &ROWS),
             "username          # proto (pids) (ips)                        \n\
              user1@example.com 1 imap  (8414) (127.0.0.1)                  \n\
              user3@example.com 1 pop3  (8418) (127.0.0.1)                  \n"
         );
         assert_eq!(
-            print(Format::Table, false, &WHO, &[]),
+            print(Format::Table, false, &who(), &[]),
             "username # proto (pids) (ips)                         \n"
         );
         let titles = ["IP", "penalty", "last_penalty", "last_update"].map(column);
@@ -172,12 +239,46 @@ mod tests {
             "path                             name last used           running\n\
              /srv/mail/base/run               bp   2026-11-23 14:26:02 yes    \n"
         );
-        let one = [Column { expand: true, ..column("username") }, WHO[2], column("pid"), column("ip")];
+        let one = [
+            Column { expand: true, ..column("username") },
+            keyed("service", "proto"),
+            column("pid"),
+            column("ip"),
+        ];
         assert_eq!(
             print(Format::Table, false, &one, &[&["user1@example.com", "imap", "8414", "127.0.0.1"]]),
             "username                               proto pid  ip       \n\
              user1@example.com                      imap  8414 127.0.0.1\n"
         );
+    }
+
+    const FETCH: [Column; 3] = [untitled("username", "Username"), column("uid"), column("text")];
+
+    fn stream(format: Format, rows: &[(&str, &[u8])]) -> Result<String, MultiLine> {
+        let mut output = Output::captured();
+        let mut printer = Printer::new(format, false, &FETCH, &mut output);
+        printer.fix(0, "u");
+        for (uid, text) in rows {
+            printer.value(uid, &mut output);
+            text.chunks(3).try_for_each(|piece| printer.piece(piece, &mut output))?;
+            printer.piece(b"", &mut output)?;
+        }
+        printer.end(&mut output);
+        Ok(output.take_captured())
+    }
+
+    /// Recorded from 2.3.19.
+    #[test]
+    fn long_values_come_in_pieces() {
+        let rows: [(&str, &[u8]); 2] = [("1", b"a: b\n"), ("2", b"")];
+        assert_eq!(stream(Format::Flow, &rows).unwrap(), "u uid=1 text=a: b\n\nu uid=2 text=\n");
+        assert_eq!(stream(Format::Pager, &rows).unwrap(), "u\nuid: 1\ntext:\na: b\n\x0c\nu\nuid: 2\ntext:\n");
+        assert_eq!(
+            stream(Format::Json, &[("1", b"a\xff\n")]).unwrap(),
+            "[{\"username\":\"u\",\"uid\":\"1\",\"text\":\"a\u{fffd}\\n\"}]"
+        );
+        assert_eq!(stream(Format::Table, &rows), Err(MultiLine));
+        assert!(stream(Format::Table, &rows[1..]).unwrap().starts_with("Username uid text"));
     }
 
     #[test]
@@ -192,26 +293,26 @@ mod tests {
     #[test]
     fn the_others_look_as_in_2_3() {
         assert_eq!(
-            print(Format::Flow, false, &WHO, &ROWS[..1]),
+            print(Format::Flow, false, &who(), &ROWS[..1]),
             "username=user1@example.com #=1 proto=imap (pids)=(8414) (ips)=(127.0.0.1)\n"
         );
         assert_eq!(
-            print(Format::Tab, false, &WHO, &ROWS[..1]),
+            print(Format::Tab, false, &who(), &ROWS[..1]),
             "username\t#\tproto\t(pids)\t(ips)\nuser1@example.com\t1\timap\t(8414)\t(127.0.0.1)\n"
         );
-        assert_eq!(print(Format::Tab, true, &WHO, &[]), "");
+        assert_eq!(print(Format::Tab, true, &who(), &[]), "");
         assert_eq!(
-            print(Format::Pager, false, &WHO[..2], &[&ROWS[0][..2], &ROWS[1][..2]]),
+            print(Format::Pager, false, &who()[..2], &[&ROWS[0][..2], &ROWS[1][..2]]),
             "username: user1@example.com\n#: 1\n\x0c\nusername: user3@example.com\n#: 1\n"
         );
-        assert_eq!(print(Format::Json, false, &WHO, &[]), "[]");
+        assert_eq!(print(Format::Json, false, &who(), &[]), "[]");
         assert_eq!(
-            print(Format::Json, false, &WHO[..2], &[&["a\"\\\n\u{1}é\u{2028}", "1"], &["b", "2"]]),
+            print(Format::Json, false, &who()[..2], &[&["a\"\\\n\u{1}é\u{2028}", "1"], &["b", "2"]]),
             "[{\"username\":\"a\\\"\\\\\\n\\u0001é\\u2028\",\"connections\":\"1\"},\
              {\"username\":\"b\",\"connections\":\"2\"}]"
         );
         assert_eq!(
-            print(Format::Formatted("%{ips} %{username}%x\n"), false, &WHO, &ROWS[..1]),
+            print(Format::Formatted("%{ips} %{username}%x\n"), false, &who(), &ROWS[..1]),
             "(127.0.0.1) user1@example.com%x\n"
         );
     }

@@ -1,6 +1,6 @@
 //! `tab`: values with tabs between them, a line for each row.
 
-use super::{Column, Formatter};
+use super::{Column, Formatter, MultiLine};
 use crate::output::Output;
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Formatter for Tab {
     fn columns(&mut self, columns: &[Column], output: &mut Output) {
         self.count = columns.len();
         if !self.hide_titles {
-            let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+            let titles: Vec<&str> = columns.iter().map(|column| &*column.title).collect();
             output.stream(&titles.join("\t"));
         }
     }
@@ -40,6 +40,20 @@ impl Formatter for Tab {
         if at + 1 == self.count {
             output.stream("\n");
         }
+    }
+
+    /// As in 2.3 every piece has a tab before it, and so has the end.
+    fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine> {
+        if piece.is_empty() {
+            self.value(at, "", output);
+            return Ok(());
+        }
+        self.end_titles(output);
+        if at > 0 {
+            output.stream("\t");
+        }
+        output.stream_bytes(piece);
+        Ok(())
     }
 
     fn end(&mut self, output: &mut Output) {

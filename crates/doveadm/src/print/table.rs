@@ -1,6 +1,6 @@
 //! `table`: columns under one another. The first rows are kept back to find the widths.
 
-use super::{Column, Formatter};
+use super::{Column, Formatter, MultiLine};
 use crate::output::Output;
 
 /// Rows that decide on the widths.
@@ -15,6 +15,8 @@ pub(super) struct Table {
     /// The widths are found, values are printed as they come.
     running: bool,
     next: usize,
+    /// What came of a value in pieces.
+    pieces: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -27,16 +29,24 @@ struct Fitted {
 
 impl Table {
     pub(super) fn new(hide_titles: bool, width: usize) -> Self {
-        Self { hide_titles, width, columns: Vec::new(), kept: Vec::new(), running: false, next: 0 }
+        Self {
+            hide_titles,
+            width,
+            columns: Vec::new(),
+            kept: Vec::new(),
+            running: false,
+            next: 0,
+            pieces: Vec::new(),
+        }
     }
 
     fn begin(&mut self, output: &mut Output) {
         self.running = true;
         self.measure();
         self.fit();
-        if !self.hide_titles {
+        if !self.hide_titles && self.columns.iter().any(|fitted| !fitted.column.untitled) {
             let titles: Vec<String> =
-                self.columns.iter().map(|fitted| fitted.pad(fitted.column.title)).collect();
+                self.columns.iter().map(|fitted| fitted.pad(&fitted.column.title)).collect();
             output.line(&titles.join(" "));
         }
         for value in std::mem::take(&mut self.kept) {
@@ -114,9 +124,9 @@ impl Formatter for Table {
     fn columns(&mut self, columns: &[Column], _output: &mut Output) {
         self.columns = columns
             .iter()
-            .map(|&column| {
+            .map(|column| {
                 let length = column.title.len();
-                Fitted { column, shortest: length, longest: length, width: length }
+                Fitted { column: column.clone(), shortest: length, longest: length, width: length }
             })
             .collect();
     }
@@ -130,6 +140,18 @@ impl Formatter for Table {
         }
         self.begin(output);
         self.print(value, output);
+    }
+
+    fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine> {
+        if piece.contains(&b'\n') {
+            return Err(MultiLine);
+        }
+        self.pieces.extend_from_slice(piece);
+        if piece.is_empty() {
+            let value = std::mem::take(&mut self.pieces);
+            self.value(at, &String::from_utf8_lossy(&value), output);
+        }
+        Ok(())
     }
 
     fn end(&mut self, output: &mut Output) {

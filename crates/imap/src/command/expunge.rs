@@ -9,11 +9,11 @@ use crate::reply::{Answer, Sync};
 
 pub(super) fn run(context: &mut Context, only: Option<&SequenceSet>, uid: bool) -> Result<Answer, Answer> {
     let answer = Answer::ok("Expunge completed").sync(if uid { Sync::ALL_UID } else { Sync::ALL });
+    let only = only.map(|set| context.resolve("UID EXPUNGE", set, true)).transpose()?;
     let selected = context.selected()?;
     if selected.is_readonly() {
         return Ok(answer);
     }
-    let only = only.map(|set| set.resolve_uids(selected.view.last_uid()));
     let is_meant = |uid| only.as_ref().is_none_or(|only| only.contains(uid));
     let deleted = selected.view.records().filter(|record| record.flags.has(Flags::DELETED));
     let deleted: UidSet = deleted.map(|record| record.uid).filter(|&uid| is_meant(uid)).collect();

@@ -23,6 +23,7 @@ pub(super) fn list(context: &mut Context, list: &List) -> Start {
         select_special_use: select.special_use,
         recursive_match: select.recursive_match,
         lsub: false,
+        existing_only: false,
         return_children: is_plain || returns.children,
         return_subscribed: returns.subscribed || select.subscribed,
         return_status: returns.status.map(wanted),

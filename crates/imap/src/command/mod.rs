@@ -10,10 +10,13 @@ mod idle;
 mod list;
 mod namespace;
 pub mod search;
+mod search_result;
 mod section;
 pub mod select;
+mod sort;
 mod status;
 mod store;
+mod thread;
 mod unselect;
 
 use proto::imap::{Command, CommandKind};
@@ -57,7 +60,9 @@ pub fn start(context: &mut Context, kind: CommandKind, command: Command, out: &m
         Command::Unselect => Ok(unselect::unselect(context)),
         Command::Expunge => expunge::run(context, None, false),
         Command::UidExpunge(set) => expunge::run(context, Some(&set), true),
-        Command::Search { uid, search } => return search::start(context, uid, &search),
+        Command::Search { uid, search } => return search::start(context, uid, &search, out),
+        Command::Sort { uid, sort } => return sort::start(context, uid, &sort, out),
+        Command::Thread { uid, thread } => return thread::start(context, uid, &thread),
         Command::Fetch { uid, fetch } => return fetch::start(context, name, uid, fetch),
         Command::Store { uid, store } => store::run(context, name, uid, &store),
         Command::Copy { uid, copy } => copy::copy(context, name, uid, &copy),

@@ -1,12 +1,18 @@
-//! SEARCH (RFC 3501 §6.4.4).
+//! SEARCH (RFC 3501 §6.4.4): looks through the mailbox a piece at a time, and what SORT and THREAD
+//! share with it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use proto::imap::command::{CharsetError, Charsets, DateField, SearchKey};
+use base::{ModSeq, UidSet};
+use mail_user::pattern;
+use proto::imap::command::{CharsetError, Charsets, DateField, SearchKey, SearchReturn, ThreadAlgorithm};
 use storage::View;
 use storage::search::{DateKind, Day, Query, Search};
+use storage::sort::{Criterion, Sort};
+use storage::thread::Algorithm;
 
+use super::search_result::{Found, Writer};
 use super::store::flags;
 use crate::context::{Context, NO_MAILBOX};
 use crate::job::{Job, Start, Step};
@@ -14,69 +20,175 @@ use crate::limits::{SEARCH_PROGRESS_INTERVAL, STEP_TIME};
 use crate::out::OutBuf;
 use crate::reply::{Answer, Sync};
 
-pub(super) fn start(context: &mut Context, uid: bool, search: &proto::imap::command::Search) -> Start {
-    let Some(selected) = &mut context.selected else { return Answer::bad(NO_MAILBOX).into() };
-    let view = selected.view.clone();
-    let query = query(&search.key, &view);
-    let search = Search::new(&view, &query, selected.mailbox.recent().clone());
-    let begun = (context.clock)();
-    Start::Job(Box::new(SearchJob { search, view, uid, begun, told: begun, shown: None }))
+pub(super) fn start(
+    context: &mut Context,
+    uid: bool,
+    search: &proto::imap::command::Search,
+    out: &mut OutBuf,
+) -> Start {
+    start_sorted(context, uid, &search.key, search.returns, None, out)
 }
 
-/// Looks through the mailbox, then writes the untagged SEARCH, both a piece at a time.
-struct SearchJob {
-    search: Search,
-    view: Arc<View>,
+/// Starts a SEARCH or, with criteria, a SORT.
+pub(super) fn start_sorted(
+    context: &mut Context,
     uid: bool,
-    begun: Instant,
-    /// When the client was last told how far it is.
-    told: Instant,
-    /// How many of the results are written, once all are known.
-    shown: Option<usize>,
+    key: &SearchKey,
+    returns: Option<SearchReturn>,
+    criteria: Option<Vec<Criterion>>,
+    out: &mut OutBuf,
+) -> Start {
+    let Some(looker) = Looker::new(context, key) else { return Answer::bad(NO_MAILBOX).into() };
+    if let Some(selected) = context.selected.as_mut().filter(|_| returns.is_some_and(|returns| returns.save))
+    {
+        // Only now, since the keys may have named the old one.
+        selected.saved_result = UidSet::new();
+    }
+    if returns.is_some_and(|returns| returns.update) {
+        // RFC 5267 §4.3.1: a server need not watch results.
+        out.put(b"* NO [NOUPDATE ");
+        proto::imap::response::put_string(out.raw(), context.tag.as_bytes());
+        out.put(b"] Search results are not watched.\r\n");
+    }
+    let has_seqs = key.any(&|key| matches!(key, SearchKey::Seqs(_)));
+    let job = SearchJob {
+        looker,
+        uid,
+        returns,
+        criteria,
+        with_modseq: key.any(&|key| matches!(key, SearchKey::ModSeq(_))),
+        sync: Sync::after_messages(uid && !has_seqs),
+        stage: Stage::Looking,
+    };
+    Start::Job(Box::new(job))
+}
+
+struct SearchJob {
+    looker: Looker,
+    uid: bool,
+    returns: Option<SearchReturn>,
+    criteria: Option<Vec<Criterion>>,
+    with_modseq: bool,
+    sync: Sync,
+    stage: Stage,
+}
+
+enum Stage {
+    Looking,
+    Sorting(Sort),
+    Writing(Writer),
 }
 
 impl Job for SearchJob {
     fn step(&mut self, context: &mut Context, _input: &mut &[u8], out: &mut OutBuf) -> Step {
-        let Some(shown) = self.shown else { return self.look(context, out) };
-        let mut shown = shown;
-        let found = self.search.found();
-        while !out.is_full() {
-            let Some(&uid) = found.get(shown) else {
-                out.put(b"\r\n");
-                return Step::Done(Answer::ok("Search completed").sync(Sync::after_messages(self.uid)));
-            };
-            shown += 1;
-            match (self.view.seq(uid), self.uid) {
-                (Some(_), true) => out.format(format_args!(" {uid}")),
-                (Some(seq), false) => out.format(format_args!(" {seq}")),
-                (None, _) => {}
-            }
+        if let Stage::Writing(writer) = &mut self.stage {
+            return if writer.step(out) { Step::Done(self.answer()) } else { Step::More };
         }
-        self.shown = Some(shown);
-        Step::More
+        match self.look(context, out) {
+            Ok(()) => Step::More,
+            Err(answer) => Step::Done(answer),
+        }
     }
 }
 
 impl SearchJob {
-    fn look(&mut self, context: &mut Context, out: &mut OutBuf) -> Step {
-        let Some(selected) = &mut context.selected else { return Step::Done(Answer::bad(NO_MAILBOX)) };
-        match self.search.advance(&mut *selected.mailbox, &self.view, STEP_TIME) {
-            Ok(true) => {
-                out.put(b"* SEARCH");
-                self.shown = Some(0);
+    /// Searches, then sorts.
+    fn look(&mut self, context: &mut Context, out: &mut OutBuf) -> Result<(), Answer> {
+        let found = match &mut self.stage {
+            Stage::Sorting(sort) => {
+                let selected = context.selected()?;
+                let is_done = sort.advance(&mut *selected.mailbox, STEP_TIME);
+                if !is_done.map_err(|error| context.failed(&error, Answer::of_error))? {
+                    self.looker.progress.tell((context.clock)(), sort.progress(), out);
+                    return Ok(());
+                }
+                std::mem::replace(sort, Sort::new(Vec::new(), &[])).finish()
             }
-            Ok(false) => self.tell_progress((context.clock)(), out),
-            Err(error) => return Step::Done(context.failed(&error, Answer::of_error)),
-        }
-        Step::More
+            _ => match self.looker.step(context, out)? {
+                None => return Ok(()),
+                Some(found) => match &self.criteria {
+                    Some(criteria) => {
+                        self.stage = Stage::Sorting(Sort::new(found, criteria));
+                        return Ok(());
+                    }
+                    None => found,
+                },
+            },
+        };
+        let tag = context.tag.clone();
+        let selected = context.selected()?;
+        let found =
+            Found { uids: found, view: &self.looker.view, by_uid: self.uid, with_modseq: self.with_modseq };
+        let command = if self.criteria.is_some() { "SORT" } else { "SEARCH" };
+        self.stage = Stage::Writing(match &self.returns {
+            None => found.plain(command),
+            Some(returns) => {
+                if returns.save {
+                    selected.saved_result = found.to_save(returns);
+                }
+                found.extended(&tag, returns)
+            }
+        });
+        Ok(())
     }
 
-    fn tell_progress(&mut self, now: Instant, out: &mut OutBuf) {
+    fn answer(&self) -> Answer {
+        let answer = Answer::ok(if self.criteria.is_some() { "Sort completed" } else { "Search completed" });
+        let answer = answer.sync(self.sync);
+        if self.looker.search.has_lost_messages() { answer.code("EXPUNGEISSUED") } else { answer }
+    }
+}
+
+/// A search under way: the first stage of SEARCH, SORT and THREAD.
+pub(super) struct Looker {
+    search: Search,
+    pub(super) view: Arc<View>,
+    pub(super) progress: Progress,
+}
+
+impl Looker {
+    /// `None` if no mailbox is selected.
+    pub(super) fn new(context: &Context, key: &SearchKey) -> Option<Self> {
+        let selected = context.selected.as_ref()?;
+        let view = selected.view.clone();
+        let separator =
+            context.user.namespace_of(&selected.name).map_or('/', |namespace| namespace.separator());
+        let names = Names { mailbox: &selected.name, separator, saved_result: &selected.saved_result };
+        let search = Search::new(&view, &names.query(key, &view), selected.mailbox.recent().clone());
+        let begun = (context.clock)();
+        Some(Self { search, view, progress: Progress { begun, told: begun } })
+    }
+
+    /// What was found, once that is known.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context,
+        out: &mut OutBuf,
+    ) -> Result<Option<Vec<base::Uid>>, Answer> {
+        let selected = context.selected()?;
+        match self.search.advance(&mut *selected.mailbox, &self.view, STEP_TIME) {
+            Ok(true) => Ok(Some(self.search.found().to_vec())),
+            Ok(false) => {
+                self.progress.tell((context.clock)(), self.search.progress(), out);
+                Ok(None)
+            }
+            Err(error) => Err(context.failed(&error, Answer::of_error)),
+        }
+    }
+}
+
+/// Tells a client that waits how far it is.
+pub(super) struct Progress {
+    begun: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    pub(super) fn tell(&mut self, now: Instant, (done, total): (usize, usize), out: &mut OutBuf) {
         if now.duration_since(self.told) < SEARCH_PROGRESS_INTERVAL {
             return;
         }
         self.told = now;
-        let (done, total) = self.search.progress();
         if done == 0 || total == 0 {
             return out.put(b"* OK Hang in there..\r\n");
         }
@@ -91,26 +203,56 @@ impl SearchJob {
     }
 }
 
-fn query(key: &SearchKey, view: &View) -> Query {
-    let all = |keys: &[SearchKey]| keys.iter().map(|key| query(key, view)).collect();
-    match key {
-        SearchKey::All => Query::All,
-        SearchKey::And(keys) => Query::And(all(keys)),
-        SearchKey::Or(keys) => Query::Or(all(keys)),
-        SearchKey::Not(key) => Query::Not(Box::new(query(key, view))),
-        SearchKey::Seqs(set) => Query::Uids(view.uids_of(&set.resolve_seqs_clipped(view.len()))),
-        SearchKey::Uids(set) => Query::Uids(set.resolve_uids(view.last_uid())),
-        SearchKey::Flags(system) => Query::Flags(flags(*system)),
-        SearchKey::Recent => Query::Recent,
-        SearchKey::Keyword(name) => Query::Keyword(name.clone()),
-        SearchKey::Before(field, date) => Query::Before(kind(*field), day(date.days())),
-        SearchKey::On(field, date) => Query::On(kind(*field), day(date.days())),
-        SearchKey::Since(field, date) => Query::Since(kind(*field), day(date.days())),
-        SearchKey::Larger(size) => Query::Larger(*size),
-        SearchKey::Smaller(size) => Query::Smaller(*size),
-        SearchKey::Header { name, value } => Query::Header { name: name.clone(), text: value.clone() },
-        SearchKey::Body(text) => Query::Body(text.clone()),
-        SearchKey::Text(text) => Query::Text(text.clone()),
+/// What search keys may refer to.
+struct Names<'a> {
+    mailbox: &'a str,
+    separator: char,
+    saved_result: &'a UidSet,
+}
+
+impl Names<'_> {
+    fn query(&self, key: &SearchKey, view: &View) -> Query {
+        let all = |keys: &[SearchKey]| keys.iter().map(|key| self.query(key, view)).collect();
+        match key {
+            SearchKey::All => Query::All,
+            SearchKey::And(keys) => Query::And(all(keys)),
+            SearchKey::Or(keys) => Query::Or(all(keys)),
+            SearchKey::Not(key) => Query::Not(Box::new(self.query(key, view))),
+            SearchKey::Seqs(set) => Query::Uids(view.uids_of(&set.resolve_seqs_clipped(view.len()))),
+            SearchKey::Uids(set) => Query::Uids(set.resolve_uids(view.last_uid())),
+            SearchKey::Flags(system) => Query::Flags(flags(*system)),
+            SearchKey::Recent => Query::Recent,
+            SearchKey::Keyword(name) => Query::Keyword(name.clone()),
+            SearchKey::Before(field, date) => Query::Before(kind(*field), day(date.days())),
+            SearchKey::On(field, date) => Query::On(kind(*field), day(date.days())),
+            SearchKey::Since(field, date) => Query::Since(kind(*field), day(date.days())),
+            SearchKey::Larger(size) => Query::Larger(*size),
+            SearchKey::Smaller(size) => Query::Smaller(*size),
+            SearchKey::Header { name, value } => Query::Header { name: name.clone(), text: value.clone() },
+            SearchKey::Body(text) => Query::Body(text.clone()),
+            SearchKey::Text(text) => Query::Text(text.clone()),
+            SearchKey::Older(secs) => Query::Older(*secs),
+            SearchKey::Younger(secs) => Query::Younger(*secs),
+            SearchKey::ModSeq(modseq) => Query::ModSeq(ModSeq(*modseq)),
+            SearchKey::LastResult => Query::Uids(self.saved_result.clone()),
+            SearchKey::SaveDateSupported => Query::SaveDateSupported,
+            SearchKey::InThread(name, key) => {
+                Query::InThread(algorithm(*name), Box::new(self.query(key, view)))
+            }
+            SearchKey::Guid(guid) => Query::Guid(guid.clone()),
+            SearchKey::Mailbox(wanted) => match pattern::fits(self.mailbox, wanted, self.separator) {
+                true => Query::All,
+                false => Query::None,
+            },
+        }
+    }
+}
+
+pub(super) fn algorithm(name: ThreadAlgorithm) -> Algorithm {
+    match name {
+        ThreadAlgorithm::OrderedSubject => Algorithm::OrderedSubject,
+        ThreadAlgorithm::References => Algorithm::References,
+        ThreadAlgorithm::Refs => Algorithm::Refs,
     }
 }
 
@@ -118,6 +260,7 @@ fn kind(field: DateField) -> DateKind {
     match field {
         DateField::Internal => DateKind::Received,
         DateField::Sent => DateKind::Sent,
+        DateField::Saved => DateKind::Saved,
     }
 }
 

@@ -30,7 +30,7 @@ pub enum Added {
     /// It is in the file. For each addition the message's new offset, which the caller writes into the
     /// index under the same `reset_id`; 0 where nothing was added and the old one stays.
     Written(Vec<u32>),
-    /// There is no file. [`purge`](Cache::purge) makes one.
+    /// There is no file, and [`purge`](Cache::purge) makes one; or nothing is to be changed here.
     Missing,
     /// The file is not the one the index means. The caller reads the index again and, if that does not
     /// help, locks the log, reads it once more, and calls
@@ -74,7 +74,12 @@ impl Cache {
         }
         match self.lock(index)? {
             Locking::Locked => {}
-            Locking::Missing => return Ok(Added::Missing),
+            Locking::Missing => {
+                // The new file is to say from the beginning that these are wanted.
+                let used = self.fields_to_add(additions);
+                self.note_all_added(additions, &used, occasion, index);
+                return Ok(Added::Missing);
+            }
             Locking::Stale => return Ok(Added::Stale),
             Locking::Busy => return Ok(Added::Busy),
         }
@@ -116,23 +121,19 @@ impl Cache {
         occasion: Occasion,
         index: &IndexFacts,
     ) -> Result<Option<Vec<u32>>, Trouble> {
+        if self.has_waste() && self.would_be_too_large(additions)? {
+            return Ok(None);
+        }
         self.read_field_list(index)?;
         let used = self.fields_to_add(additions);
-        if occasion == Occasion::Client {
-            for addition in additions {
-                for (id, _) in addition.fields.iter().filter(|(id, _)| used.contains(id)) {
-                    self.note_added(*id, addition.uid.get(), index.now);
-                }
-            }
-        }
+        self.note_all_added(additions, &used, occasion, index);
         if used.iter().any(|&id| self.registry.field(id).in_file.is_none()) {
             self.extend_field_list(&used, index)?;
         }
         let at = self.append_offset(0)?;
         let appendix = self.encode(additions, &used, at)?;
-        let end = u64::from(at) + appendix.bytes.len() as u64;
-        if end > self.settings.file_size_max {
-            return if self.has_waste() { Ok(None) } else { Err("Cache file too large".into()) };
+        if u64::from(at) + appendix.bytes.len() as u64 > self.settings.file_size_max {
+            return Err("Cache file too large".into());
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         if appendix.bytes.is_empty() {
@@ -147,10 +148,33 @@ impl Cache {
         Ok(Some(appendix.offsets))
     }
 
+    fn note_all_added(
+        &mut self,
+        additions: &[Addition<'_>],
+        used: &[FieldId],
+        occasion: Occasion,
+        index: &IndexFacts,
+    ) {
+        for addition in additions.iter().filter(|_| occasion == Occasion::Client) {
+            for (id, _) in addition.fields.iter().filter(|(id, _)| used.contains(id)) {
+                self.note_added(*id, addition.uid.get(), index.now);
+            }
+        }
+    }
+
     fn has_waste(&self) -> bool {
         self.open.as_ref().is_some_and(|open| {
             open.header.continued_record_count > 0 || open.header.deleted_record_count > 0
         })
+    }
+
+    /// Whether the file has no room for these values.
+    fn would_be_too_large(&self, additions: &[Addition<'_>]) -> Result<bool, Trouble> {
+        let values = additions.iter().flat_map(|addition| &addition.fields);
+        let more: u64 = values.map(|(_, value)| value.len() as u64).sum();
+        let Some(open) = &self.open else { return Ok(false) };
+        let meta = open.file.metadata().map_err(|error| Trouble::System("fstat", error))?;
+        Ok(meta.len().saturating_add(more) > self.settings.file_size_max)
     }
 
     /// The fields of the additions that may be stored.

@@ -56,7 +56,7 @@ impl Cache {
         self.registry.write_pending |= dirty || (used && in_file);
         if dirty {
             let name = &self.registry.field(id).name;
-            self.logger.debug(format_args!("Changing field {name} decision temp -> yes (uid={uid})"));
+            self.debug(format_args!("Changing field {name} decision temp -> yes (uid={uid})"));
         }
     }
 
@@ -103,7 +103,7 @@ impl Cache {
         field.highest_uid_read = uid;
         self.registry.write_pending = true;
         let name = &self.registry.field(id).name;
-        self.logger.debug(format_args!("Adding field {name} to cache for the first time (uid={uid})"));
+        self.debug(format_args!("Adding field {name} to cache for the first time (uid={uid})"));
     }
 
     /// Remembers that the file should be purged if a field has not been used for long.

@@ -295,6 +295,11 @@ impl Registry {
         (0..self.fields.len() as u32).map(FieldId)
     }
 
+    /// The fields in the file, in the file's order.
+    pub fn in_file(&self) -> impl Iterator<Item = (FieldId, &Field)> {
+        self.file_order.iter().map(|&id| (id, self.field(id)))
+    }
+
     /// The field that has this number in the file.
     pub fn by_file_number(&self, number: u32) -> Option<FieldId> {
         self.file_order.get(usize::try_from(number).ok()?).copied()
@@ -336,6 +341,17 @@ impl Registry {
         }
         field.last_used = field.last_used.max(last_used);
         if counts && *field != before {
+            field.dirty = true;
+            self.write_pending = true;
+        }
+    }
+
+    /// Decides about a field, whatever was decided before; what the settings force stays.
+    pub(super) fn decide(&mut self, id: FieldId, want: Want, last_used: u32) {
+        let field = self.field_mut(id);
+        if !field.decision.forced {
+            field.decision = Decision::of(want);
+            field.last_used = last_used;
             field.dirty = true;
             self.write_pending = true;
         }

@@ -33,7 +33,7 @@ pub const FIELD_NAME_BYTES_MAX: usize = 1004;
 pub const READ_BYTES_SEQUENTIAL: usize = 256 << 10;
 
 /// Bytes read at once anywhere else.
-pub const READ_BYTES_RANDOM: usize = 16 << 10;
+pub const READ_BYTES_RANDOM: usize = 8 << 10;
 
 /// Pieces of the file that are kept, each of at most [`READ_BYTES_SEQUENTIAL`] unless one record is
 /// larger.

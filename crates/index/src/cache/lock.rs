@@ -41,10 +41,17 @@ impl Cache {
             if !self.wait_for_lock()? {
                 return Ok(Locking::Busy);
             }
-            if self.is_replaced()? {
-                // Closing gives the lock back.
-                self.close();
-                continue;
+            // Closing gives the lock back.
+            match self.is_replaced() {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.close();
+                    continue;
+                }
+                Err(error) => {
+                    self.close();
+                    return Err(error);
+                }
             }
             let fresh = self.read_header(index);
             return match self.settle(fresh)? {

@@ -83,7 +83,8 @@ impl Pieces {
             return (at, page, to.max(page + READ_BYTES_SEQUENTIAL as u64));
         }
         if let Some(at) = self.pieces.iter().position(backward) {
-            let end = to.next_multiple_of(PAGE_BYTES);
+            // Who looked at the beginning of something looks at all of it next.
+            let end = (to + READ_BYTES_RANDOM as u64).next_multiple_of(PAGE_BYTES);
             return (at, page.min(end.saturating_sub(READ_BYTES_SEQUENTIAL as u64)), end);
         }
         let at = if self.pieces.len() < PIECES_MAX {

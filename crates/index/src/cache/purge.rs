@@ -118,9 +118,12 @@ impl Cache {
         if locking == Locking::Busy {
             return Ok(Purged::Busy);
         }
-        if !self.condition_holds(condition)? {
-            self.due = None;
+        let holds = self.condition_holds(condition);
+        if !matches!(holds, Ok(true)) {
+            // Closing unlocks.
             self.close();
+            holds?;
+            self.due = None;
             self.open(index)?;
             return Ok(Purged::ByAnother);
         }
@@ -173,7 +176,7 @@ impl Cache {
             self.or_without_file(read)?;
         }
         let (before, file_seq) = (self.file_seq().unwrap_or(0), self.next_file_seq(index));
-        self.logger.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
+        self.debug(format_args!("Purging (new file_seq={file_seq}): {reason}"));
         let fields = self.decide_for_purge(index);
         let mut numbers = vec![None; self.registry.iter().count()];
         for (number, id) in (0_u32..).zip(&fields) {
@@ -189,7 +192,7 @@ impl Cache {
             let _ = self.fs.unlink(&path);
         }
         let offsets = written?;
-        self.logger.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
+        self.debug(format_args!("Purging finished, file_seq changed {before} -> {file_seq}"));
         self.due = None;
         self.field_list_written(&fields);
         Ok((file_seq, offsets))

@@ -26,7 +26,7 @@ impl Locked<'_> {
         }
         let mut records = self.index.encode(transaction, origin);
         self.index.write(transaction, origin, &mut records)?;
-        if origin == Origin::Internal && self.index.log.as_ref().is_some_and(|log| log.has_requests) {
+        if origin == Origin::Internal && transaction.asks() {
             let start = self.index.log.as_ref().map_or(0, |log| log.sync_offset);
             self.late.get_or_insert(start.saturating_sub(records.bytes().len() as u64));
         }
@@ -76,6 +76,12 @@ impl Locked<'_> {
 impl Index {
     fn encode(&self, transaction: &Transaction, origin: Origin) -> Encoder {
         Encoder::transaction(transaction, origin, &self.map, today())
+    }
+
+    /// Writes changes under the lock.
+    pub(super) fn write_transaction(&mut self, transaction: &Transaction, origin: Origin) -> Result<()> {
+        let mut records = self.encode(transaction, origin);
+        self.write(transaction, origin, &mut records)
     }
 
     fn write(&mut self, transaction: &Transaction, origin: Origin, records: &mut Encoder) -> Result<()> {

@@ -106,9 +106,13 @@ impl Index {
                 self.cut_garbage(&mut log);
             }
         }
-        let corrupted = log.corrupted;
+        // Whatever is written to a log that bears the mark is lost for those who open it later.
+        let corrupted = log.corrupted || log.was_marked(&self.fs);
         self.log = Some(log);
-        if corrupted { self.replace_log() } else { Ok(()) }
+        if corrupted {
+            self.replace_log()?;
+        }
+        self.keep_rescued()
     }
 
     /// A writer died in the middle of a transaction, which nobody was told of.

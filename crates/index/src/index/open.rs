@@ -1,5 +1,6 @@
 //! Reads index file and log from the beginning, and finds out how they fit together.
 
+use super::rescue::Rescued;
 use super::{Index, OnDisk};
 use crate::error::{Error, Result};
 use crate::fs::is_missing;
@@ -27,6 +28,10 @@ impl Index {
         for attempt in 1.. {
             let had_index = self.read_index_file()?;
             let Some(log) = self.open_log("")? else {
+                if !had_index {
+                    self.rescue_from_logs();
+                    self.use_rescued();
+                }
                 self.log = None;
                 self.changes += 1;
                 return Ok(());
@@ -80,6 +85,7 @@ impl Index {
                     self.logger.error(format_args!("Corrupted index file {}: {reason}", path.display()));
                 }
                 self.needs_rewrite = Some("index was unusable".to_owned());
+                self.rescued = Rescued::from_index(&bytes);
                 Ok(false)
             }
         }
@@ -132,6 +138,9 @@ impl Index {
             }
             Start::At(offset) => offset,
             Start::Older(older, offset) => {
+                if !had_index {
+                    self.rescue_from_logs();
+                }
                 let limit = u64::from(log.header.prev_file_offset);
                 let begins_anew =
                     older.header.prev_file_seq == 0 && offset <= u64::from(older.header.hdr_size);
@@ -141,6 +150,9 @@ impl Index {
             Start::Lost(reason) => {
                 if retry && self.was_replaced(&log) {
                     return Ok(false);
+                }
+                if !had_index {
+                    self.rescue_from_logs();
                 }
                 let end = self.fs.stamp_of_file(log.file()).map_or(first, |stamp| stamp.size);
                 let begin = self.fsck_positions(&log, end, had_index, &reason);

@@ -149,6 +149,12 @@ impl Index {
         quiet: bool,
     ) -> Stop {
         let seq = log.header.file_seq;
+        let here = (self.map.header.log_file_seq, u64::from(self.map.header.log_file_head_offset));
+        let known = self.map.view.highest_modseq().0 == self.map.highest_modseq(log.modseq).max(1);
+        if bytes.is_empty() && !reset && !quiet && known && here == (seq, log.sync_offset) {
+            self.map.header.log_file_tail_offset = log.tail.min(log.sync_offset) as u32;
+            return Stop::End;
+        }
         let tail_before = match self.map.header.log_file_seq == seq {
             true => u64::from(self.map.header.log_file_tail_offset),
             false => 0,
@@ -192,6 +198,7 @@ impl Index {
                 "Log synchronization error at seq={seq},offset={offset} for {path}: {reason}"
             ));
         }
+        self.use_rescued();
         let last_uid = self.map.view.last_uid().map_or(0, |uid| uid.get());
         let problem = self.map.problem(last_uid);
         if let Some(problem) = &problem {

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn round_trip() {
         let update = |name: &str, value_size| AttributeUpdate {
-            private: name.len() % 2 == 0,
+            private: name.len().is_multiple_of(2),
             name: name.to_owned(),
             time: 7,
             value_size,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::header::{
     LOG_HEADER_SIZE, LOG_HEADER_SIZE_MIN, LOG_INDEX_ID, LOG_MAJOR_VERSION, LogHeader, VERSION_COMPAT_FLAGS,
 };
-use super::record::{BOUNDARY_SIZE, Kind, Next, RawRecord};
+use super::record::{Kind, Next, RawRecord};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Stamp, is_missing};
 use crate::header::{COMPAT_LITTLE_ENDIAN, LOG_TAIL_OFFSET, number};
@@ -196,6 +196,13 @@ impl LogFile {
         Ok(bytes)
     }
 
+    /// Whether somebody has marked it as damaged since it was opened.
+    pub(crate) fn was_marked(&self, fs: &Fs) -> bool {
+        let mut id = [0xff; 4];
+        let read = self.file().map(|file| fs.read_at(file, &mut id, LOG_INDEX_ID as u64));
+        matches!(read, Some(Ok(4))) && id == [0; 4]
+    }
+
     /// The size when it was last read.
     pub(crate) fn size_seen(&self) -> u64 {
         self.size_seen
@@ -272,11 +279,12 @@ impl LogFile {
                 Next::End => return Stop::Incomplete,
                 Next::Corrupt(reason) => return Stop::Corrupt(reason),
             };
-            let boundary = (record.what() == Some(Kind::Boundary)).then(|| number(record.body, 0)).flatten();
-            if let Some(size) = boundary
-                && u64::from(size).max(BOUNDARY_SIZE as u64) > end - record.offset
-            {
-                return Stop::Incomplete;
+            if record.what() == Some(Kind::Boundary) {
+                match boundary(bytes, start, &record) {
+                    Ok(true) => {}
+                    Ok(false) => return Stop::Incomplete,
+                    Err(reason) => return Stop::Corrupt(reason),
+                }
             }
             let mut modseq = self.modseq;
             record.advance_modseq(&mut modseq, self.header.version());
@@ -291,7 +299,7 @@ impl LogFile {
     /// What a record says about the log itself.
     fn track(&mut self, record: &RawRecord<'_>) -> std::result::Result<(), String> {
         if !record.is_external() {
-            self.has_requests |= is_request(record);
+            self.has_requests |= is_request(record) && record.offset >= self.tail;
             return Ok(());
         }
         match record.what() {
@@ -331,6 +339,24 @@ impl LogFile {
     }
 }
 
+/// Whether all the records are there that a boundary holds together.
+fn boundary(bytes: &[u8], start: u64, record: &RawRecord<'_>) -> std::result::Result<bool, String> {
+    let size = number(record.body, 0).unwrap_or(0);
+    let end = record.offset + u64::from(size);
+    if end > start + bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut offset = record.end();
+    while offset < end {
+        match RawRecord::at(bytes, start, offset) {
+            Next::Record(inner) => offset = inner.end(),
+            Next::End | Next::Corrupt(_) => break,
+        }
+    }
+    // Whoever wrote it wrote all of it: half of a transaction must not count.
+    if offset == end { Ok(true) } else { Err(format!("Invalid boundary size {size}")) }
+}
+
 /// Whether it asks for something to be done in the mail store.
 pub(crate) fn is_request(record: &RawRecord<'_>) -> bool {
     let kinds = [Kind::Expunge, Kind::ExpungeGuid, Kind::FlagUpdate, Kind::KeywordUpdate, Kind::KeywordReset];
@@ -351,7 +377,7 @@ fn check_header(header: &LogHeader, read: usize) -> std::result::Result<(), Stri
     if header.version() >= VERSION_COMPAT_FLAGS && header.compat_flags != COMPAT_LITTLE_ENDIAN {
         return Err("CPU architecture changed".to_owned());
     }
-    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || header.hdr_size % 4 != 0 {
+    if usize::from(header.hdr_size) < LOG_HEADER_SIZE_MIN || !header.hdr_size.is_multiple_of(4) {
         return Err("Header size too small".to_owned());
     }
     if header.index_id == 0 {

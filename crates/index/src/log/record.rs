@@ -105,7 +105,7 @@ pub const BOUNDARY_SIZE: usize = RECORD_HEADER_SIZE + 4;
 /// Sizes are written so that no byte of one that is still being written looks complete: seven bits in
 /// each byte, the highest set, most significant first, in units of four bytes.
 pub fn encode_size(size: usize) -> [u8; 4] {
-    debug_assert!(size % 4 == 0 && size <= LOG_RECORD_SIZE_MAX);
+    debug_assert!(size.is_multiple_of(4) && size <= LOG_RECORD_SIZE_MAX);
     let units = size as u32 / 4;
     [21, 14, 7, 0].map(|shift| 0x80 | (units >> shift & 0x7f) as u8)
 }
@@ -239,6 +239,13 @@ impl<'a> RawRecord<'a> {
             .filter_map(|item| Some((number(item, 0)?, base::Guid(item.get(4..20)?.try_into().ok()?))))
     }
 
+    /// UIDs and bytes of [`Kind::ExtRecordUpdate`], after an intro that says `size`.
+    pub fn ext_records(&self, size: u16) -> impl Iterator<Item = (u32, &'a [u8])> + 'a {
+        let size = usize::from(size);
+        let items = self.body.chunks_exact((4 + size).next_multiple_of(4));
+        items.filter_map(move |item| Some((number(item, 0)?, item.get(4..4 + size)?)))
+    }
+
     /// UIDs and differences of [`Kind::ExtAtomicInc`].
     pub fn increments(&self) -> impl Iterator<Item = (u32, i32)> + 'a {
         let items = self.body.chunks_exact(ATOMIC_INC_SIZE);
@@ -303,12 +310,12 @@ impl<'a> RawRecord<'a> {
             return Err(format!("Empty record contents (type=0x{kind:x})"));
         }
         match self.what() {
-            Some(Kind::Append) if self.body.len() % APPEND_SIZE != 0 => {
+            Some(Kind::Append) if !self.body.len().is_multiple_of(APPEND_SIZE) => {
                 Err("Invalid append record size".to_owned())
             }
             Some(Kind::Expunge | Kind::KeywordReset) => self.check_ranges(self.body, RANGE_SIZE),
             Some(Kind::FlagUpdate) => self.check_ranges(self.body, FLAG_UPDATE_SIZE),
-            Some(Kind::ExpungeGuid) if self.body.len() % EXPUNGE_GUID_SIZE != 0 => {
+            Some(Kind::ExpungeGuid) if !self.body.len().is_multiple_of(EXPUNGE_GUID_SIZE) => {
                 Err("Invalid expunge guid record size".to_owned())
             }
             Some(Kind::ExpungeGuid) if self.expunges().any(|(uid, _)| uid == 0) => {
@@ -327,7 +334,7 @@ impl<'a> RawRecord<'a> {
 
     fn check_ranges(&self, items: &[u8], size: usize) -> Result<(), String> {
         let kind = self.kind & TYPE_MASK & !EXPUNGE_PROT;
-        if items.len() % size != 0 {
+        if !items.len().is_multiple_of(size) {
             return Err(format!("Invalid record size (type=0x{kind:x})"));
         }
         if items.is_empty() {

@@ -69,6 +69,9 @@ impl ExtHeader {
         if align > EXT_ALIGN_MAX {
             return Err("Record alignment is too large".to_owned());
         }
+        if !align.is_power_of_two() {
+            return Err(format!("Record alignment {align} is no power of two"));
+        }
         if size >= EXT_RECORD_SIZE_END {
             return Err("Record size is too large".to_owned());
         }
@@ -76,22 +79,26 @@ impl ExtHeader {
             // Its place is not known yet.
             return Ok(());
         }
+        if usize::from(offset) < RECORD_SIZE_MIN {
+            return Err(format!("Record field points inside base record ({offset})"));
+        }
         if u32::from(offset) + u32::from(size) > record_size {
             return Err(format!("Record field points outside record size ({offset}+{size} > {record_size})"));
         }
         if offset % align != 0 {
             return Err(format!("Record field alignment {align} not used"));
         }
-        if record_size % u32::from(align) != 0 {
+        if !record_size.is_multiple_of(u32::from(align)) {
             return Err(format!("Record size not aligned by {align} as required by extension"));
         }
         Ok(())
     }
 }
 
-/// Extensions have short names of printable ASCII.
+/// Extensions have short names of ASCII letters, digits, `-`, `_` and spaces.
 pub(crate) fn is_valid_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.len() <= EXT_NAME_SIZE_MAX && name.iter().all(|byte| (0x20..0x7f).contains(byte))
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_ ".contains(byte);
+    !name.is_empty() && name.len() <= EXT_NAME_SIZE_MAX && name.iter().all(valid)
 }
 
 /// Places the records of all extensions one after the other, those with the largest alignment first,
@@ -107,10 +114,10 @@ pub(crate) fn lay_out(exts: &mut [Ext]) -> Option<u32> {
         for &at in &order {
             let (Some(ext), Some(own)) = (exts.get(at), offsets.get_mut(at)) else { continue };
             let align = u32::from(ext.record_align.max(1));
-            align_max = align_max.max(align);
             if *own != 0 || ext.record_size == 0 {
                 continue;
             }
+            align_max = align_max.max(align);
             if offset % align == 0 {
                 *own = offset;
                 offset += u32::from(ext.record_size);

@@ -40,6 +40,11 @@ pub(super) fn parse(header: &[u8]) -> Result<Vec<Arc<str>>, &'static str> {
     Ok(list)
 }
 
+/// The names in a header, or none if it is damaged.
+pub(crate) fn names(header: &[u8]) -> Vec<String> {
+    parse(header).unwrap_or_default().iter().map(|name| name.to_string()).collect()
+}
+
 /// The names of a damaged header as far as they can be read; the others become `unknown-<n>`. Also
 /// says how many those are. `count` is how many keywords messages have, for where it is not told.
 pub(super) fn rescue(header: &[u8], count: impl FnOnce() -> usize) -> (Vec<Arc<str>>, usize) {
@@ -101,7 +106,7 @@ pub(super) fn encode(names: &[Arc<str>], size: usize) -> Vec<u8> {
 pub(super) fn record_size(count: usize) -> u16 {
     let size = count.div_ceil(8) as u16;
     // Nothing is aligned anyway: a byte for later.
-    if size % 4 == 0 { size } else { size + 1 }
+    if size.is_multiple_of(4) { size } else { size + 1 }
 }
 
 impl Map {

@@ -1,6 +1,6 @@
 //! Reads an index file that was read into memory. What is damaged is mended where the rest makes sense.
 
-use super::ext::{EXT_HEADER_SIZE, ExtHeader};
+use super::ext::{EXT_HEADER_SIZE, ExtHeader, lay_out};
 use super::{Ext, KEYWORDS, MODSEQ, Map, Names, Repair, keywords};
 use crate::header::{
     COMPAT_LITTLE_ENDIAN, FLAG_CORRUPTED, HEADER_SIZE, HEADER_SIZE_MIN, Header, MAJOR_VERSION, MINOR_VERSION,
@@ -26,9 +26,11 @@ pub(crate) fn load(bytes: &[u8], names: &mut Names) -> Loaded {
     if let Err(reason) = check_header(&header, bytes.len()) {
         return Loaded::Unusable(Some(reason));
     }
-    let mut loader = Loader { bytes, map: Map::new(header.index_id), repair: Repair::default() };
+    let (map, repair) = (Map::new(header.index_id), Repair::default());
+    let mut loader = Loader { bytes, map, repair, relay: false };
     loader.header(header);
     loader.extensions(names);
+    loader.overlaps();
     let claimed = loader.map.header.messages_count;
     let last_uid = loader.records();
     loader.map.header.messages_count = claimed;
@@ -42,6 +44,11 @@ pub(crate) fn load(bytes: &[u8], names: &mut Names) -> Loaded {
     }
     let edit = loader.map.view.edit();
     loader.map.publish(edit, 0);
+    if loader.relay
+        && let Some(size) = lay_out(&mut loader.map.exts)
+    {
+        loader.map.header.record_size = size;
+    }
     Loaded::Map(Box::new(loader.map), loader.repair)
 }
 
@@ -76,6 +83,8 @@ struct Loader<'a> {
     bytes: &'a [u8],
     map: Map,
     repair: Repair,
+    /// Records of extensions lie on top of each other: they get other places.
+    relay: bool,
 }
 
 /// Where the loader finds what in a record.
@@ -175,6 +184,19 @@ impl Loader<'_> {
             Some(last * 8 + 8 - bits.get(last)?.leading_zeros() as usize)
         };
         self.raw_records().filter_map(count).max().unwrap_or(0)
+    }
+
+    /// Whether the records of two extensions have bytes in common.
+    fn overlaps(&mut self) {
+        let exts = self.map.exts.iter().filter(|ext| ext.record_size > 0);
+        let mut ranges: Vec<_> =
+            exts.map(|ext| (ext.record_offset, ext.record_offset.saturating_add(ext.record_size))).collect();
+        ranges.sort_unstable();
+        let mut pairs = ranges.iter().zip(ranges.iter().skip(1));
+        if pairs.any(|((_, end), (start, _))| start < end) {
+            self.relay = true;
+            self.repair.complaints.push("Extension records overlap".to_owned());
+        }
     }
 
     fn raw_records(&self) -> impl Iterator<Item = &[u8]> + '_ {

@@ -33,6 +33,10 @@ pub enum CommandKind {
     UidExpunge,
     Search,
     UidSearch,
+    Sort,
+    UidSort,
+    Thread,
+    UidThread,
     Fetch,
     UidFetch,
     Store,
@@ -74,15 +78,19 @@ const AFTER_LOGIN: &[(&str, CommandKind)] = &[
     ("RENAME", K::Rename),
     ("SEARCH", K::Search),
     ("SELECT", K::Select),
+    ("SORT", K::Sort),
     ("STATUS", K::Status),
     ("STORE", K::Store),
     ("SUBSCRIBE", K::Subscribe),
+    ("THREAD", K::Thread),
     ("UID COPY", K::UidCopy),
     ("UID EXPUNGE", K::UidExpunge),
     ("UID FETCH", K::UidFetch),
     ("UID MOVE", K::UidMove),
     ("UID SEARCH", K::UidSearch),
+    ("UID SORT", K::UidSort),
     ("UID STORE", K::UidStore),
+    ("UID THREAD", K::UidThread),
     ("UNSELECT", K::Unselect),
     ("UNSUBSCRIBE", K::Unsubscribe),
 ];
@@ -140,6 +148,10 @@ impl CommandKind {
                 | K::UidExpunge
                 | K::Search
                 | K::UidSearch
+                | K::Sort
+                | K::UidSort
+                | K::Thread
+                | K::UidThread
                 | K::Fetch
                 | K::UidFetch
                 | K::Store

@@ -6,7 +6,7 @@ use base::{Seq, SeqSet, Uid, UidSet};
 /// A parsed sequence set, not yet applied to a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceSet {
-    /// Both ends as written; `None` is `*`.
+    /// Both ends as written; `None` is `*`. None at all is `$`.
     ranges: Vec<(Option<u32>, Option<u32>)>,
 }
 
@@ -20,6 +20,17 @@ impl SequenceSet {
     pub fn parse(text: &str) -> Option<Self> {
         let ranges = text.split(',').map(range).collect::<Option<Vec<_>>>()?;
         Some(Self { ranges })
+    }
+
+    /// The same where `$`, the result that a SEARCH saved, may stand instead (RFC 5182).
+    pub fn parse_or_saved(text: &str) -> Option<Self> {
+        if text == "$" { Some(Self { ranges: Vec::new() }) } else { Self::parse(text) }
+    }
+
+    /// Whether this is `$`. What that means only the session knows: everything else here takes it for
+    /// the empty set.
+    pub fn is_saved_result(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// The sequence numbers meant in a mailbox of `exists` messages, for commands that act on

@@ -24,7 +24,7 @@ settings! { Root from super::login::END;
     /// Directories below which a userdb may chroot.
     VALID_CHROOT_DIRS: Str = "", MAIL_USER;
     /// Mail plugins to load, separated by spaces.
-    MAIL_PLUGINS: Str = "", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
+    MAIL_PLUGINS: Str = "", DOVEADM | MAIL_USER | LMTP;
     /// Directory of mail plugins.
     MAIL_PLUGIN_DIR: Str = "/usr/lib/dovecot/modules", DOVEADM | MAIL_USER | LMTP, NO_EFFECT_YET;
     /// Prefix of log lines of mail processes.
@@ -44,7 +44,7 @@ settings! { Root from super::login::END;
     /// Size from which attachments are stored apart.
     MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL, NO_EFFECT_YET;
     /// How `$HasAttachment` is found out.
-    MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL;
     /// Dictionary for mailbox attributes.
     MAIL_ATTRIBUTE_DICT: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
     /// Messages to read ahead.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 
+use crate::api::MailboxUpdate;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Fs, Permissions, is_missing, join};
@@ -163,6 +164,17 @@ pub(crate) fn read_header(index: &Index, name: &str) -> Option<MailboxHeader> {
 pub(crate) fn write_header(tx: &mut Transaction, name: &str, header: &MailboxHeader) {
     tx.ext(&ExtSpec::new(name, MailboxHeader::BYTES as u32, 0, 0), 0);
     tx.ext_header(name, 0, &header.to_bytes());
+}
+
+/// Changes the mailbox's identity.
+pub(crate) fn update(index: &Index, tx: &mut Transaction, name: &str, update: &MailboxUpdate) {
+    if let Some(uid_validity) = update.uid_validity {
+        tx.set_uid_validity(uid_validity);
+    }
+    if let Some(guid) = update.guid {
+        let old = index.ext_header(name).and_then(MailboxHeader::parse).unwrap_or_default();
+        write_header(tx, name, &MailboxHeader { guid, ..old });
+    }
 }
 
 /// Notes the highest UID whose message has a saved POP3 UIDL.

@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use base::{Uid, UidSet};
 use index::cache::value::{self, RecordFlags};
 use index::cache::{
-    Added, Addition, Cache, CachePlace, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged,
+    Added, Addition, Cache, CachePlace, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged, Want,
 };
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 use message::Parts;
 use message::header::Fields;
 
-use crate::error::Result;
+use crate::api::{CacheDecision, CacheField};
+use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::view::View;
 
@@ -48,10 +49,31 @@ impl Asked {
         !self.fields.is_empty()
     }
 
+    /// What has to be found out for it.
+    pub(super) fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted::NONE;
+        for (id, name) in &self.fields {
+            wanted |= match *id {
+                _ if name.is_some() => Wanted::HEADER,
+                FieldId::SIZE_VIRTUAL => Wanted::SIZE_VIRTUAL,
+                FieldId::SIZE_PHYSICAL => Wanted::SIZE_PHYSICAL,
+                FieldId::DATE_RECEIVED => Wanted::INTERNAL_DATE,
+                FieldId::DATE_SAVE => Wanted::SAVE_DATE,
+                FieldId::DATE_SENT => Wanted::SENT_DATE,
+                FieldId::IMAP_BODY => Wanted::BODY,
+                FieldId::IMAP_BODYSTRUCTURE | FieldId::MIME_PARTS | FieldId::FLAGS => Wanted::BODYSTRUCTURE,
+                FieldId::IMAP_ENVELOPE => Wanted::ENVELOPE,
+                FieldId::GUID => Wanted::GUID,
+                _ => Wanted::NONE,
+            };
+        }
+        wanted
+    }
+
     /// Takes what the facts have of it.
     pub(super) fn keep(&mut self, facts: &Facts, parts: Option<&Parts>) {
         let header = facts.header.as_deref();
-        let plain = parts.is_some_and(message::bodystructure::is_plain);
+        let plain = parts.is_some_and(message::bodystructure::is_plain_7bit);
         for (id, name) in std::mem::take(&mut self.fields) {
             let value = match name {
                 Some(name) => header.map(|header| header_value(header, &name)),
@@ -71,6 +93,7 @@ impl Cached {
             return Self { inner: None };
         };
         let place = CachePlace {
+            about: String::new(),
             path: dir.join("dovecot.index.cache"),
             permissions: index::fs::Permissions::of_dir(dir),
             readonly: false,
@@ -104,6 +127,62 @@ impl Cached {
     ) -> Asked {
         let Some(mut inner) = self.inner() else { return Asked::default() };
         inner.lookup(view, uid, wanted, names, facts)
+    }
+
+    /// What decisions want of a message that is not there yet.
+    pub(super) fn wanted_of(&self, view: &View, uid: Uid) -> Asked {
+        let Some(mut inner) = self.inner() else { return Asked::default() };
+        let column = view.columns().named(EXT);
+        let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
+        let mut index = inner.index;
+        index.reset_id = column.map(|column| column.reset_id);
+        let inner = &mut *inner;
+        match inner.cache.lookup(offset.unwrap_or(0), &index, &mut inner.found) {
+            Ok(()) => inner.asked_of(uid, Wanted::NONE, &[], &index),
+            Err(_) => Asked::default(),
+        }
+    }
+
+    /// All fields and what is decided about them.
+    pub(super) fn fields(&self, index: &Index) -> Result<Vec<CacheField>> {
+        let mut inner = self.inner().ok_or_else(unusable)?;
+        let facts = facts_of(index);
+        if !inner.cache.open(&facts)? {
+            return Err(unusable());
+        }
+        let all = inner.cache.registry().iter();
+        Ok(all
+            .map(|(_, field)| CacheField {
+                name: field.name.clone(),
+                decision: match field.decision.want {
+                    Want::No => CacheDecision::No,
+                    Want::Temp => CacheDecision::Temp,
+                    Want::Yes => CacheDecision::Yes,
+                },
+                last_used: field.last_used.into(),
+            })
+            .collect())
+    }
+
+    /// Changes decisions.
+    pub(super) fn set_fields(&self, index: &mut Index, fields: &[CacheField]) -> Result<()> {
+        let mut inner = self.inner().ok_or_else(unusable)?;
+        let mut locked = index.lock()?;
+        let facts = facts_of(&locked);
+        if !inner.cache.open(&facts)? {
+            inner.purge(&mut locked, PurgeIf::Missing, "creating cache")?;
+        }
+        let facts = facts_of(&locked);
+        for field in fields {
+            let want = match field.decision {
+                CacheDecision::No => Want::No,
+                CacheDecision::Temp => Want::Temp,
+                CacheDecision::Yes => Want::Yes,
+            };
+            let last_used = u32::try_from(field.last_used).unwrap_or(u32::MAX);
+            inner.cache.decide(&field.name, want, last_used);
+        }
+        Ok(inner.cache.flush_decisions(&facts)?)
     }
 
     /// Keeps what is to be written; `true` if it is time to.
@@ -237,7 +316,7 @@ impl Inner {
         let missing = content::missing(facts, wanted);
         let parts = self.found.get(FieldId::MIME_PARTS).and_then(|bytes| Parts::restore(bytes).ok());
         if let Some(parts) = parts
-            && message::bodystructure::is_plain(&parts)
+            && message::bodystructure::is_plain_7bit(&parts)
         {
             content::set_structure(&parts, missing, facts);
         }
@@ -438,6 +517,10 @@ fn header_value(header: &[u8], name: &str) -> Vec<u8> {
 /// 2.3 writes strings with their NUL.
 fn trim_nul(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\0").unwrap_or(bytes)
+}
+
+fn unusable() -> Error {
+    Error::Unsupported("Cache is unusable".to_owned())
 }
 
 fn ext() -> ExtSpec {

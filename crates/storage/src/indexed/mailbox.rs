@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use base::{Guid, ModSeq, Uid, UidSet};
+use base::{Guid, ModSeq, Seq, Uid, UidSet};
 
 use crate::api::{
-    FlagChange, Mailbox, MessageFile, MessageReader, OpenMode, SaveBatch, Status, StatusItems, SyncMode,
+    CacheField, FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch, Status,
+    StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -158,9 +159,51 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.save_pop3_uidls(uidls)
     }
 
-    fn alt_move(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
+    fn move_to_alt(&mut self, uids: &UidSet, to_alt: bool) -> Result<()> {
         self.check_writable()?;
         self.shared.alt_move(uids, to_alt)
+    }
+
+    fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
+        self.check_writable()?;
+        self.shared.update(update)?;
+        self.view = self.shared.view();
+        Ok(())
+    }
+
+    fn rebuild(&mut self, _fsck: bool) -> Result<()> {
+        // Each record is checked whenever the index is read.
+        self.shared.rebuild()?;
+        self.view = self.shared.view();
+        Ok(())
+    }
+
+    fn first_uncached(&mut self) -> Result<Option<Seq>> {
+        Ok(self.shared.first_uncached(&self.view))
+    }
+
+    fn precache(&mut self, uid: Uid) -> Result<()> {
+        self.shared.precache(&self.view, uid)
+    }
+
+    fn cache_fields(&mut self) -> Result<Vec<CacheField>> {
+        self.shared.cache_fields()
+    }
+
+    fn set_cache_fields(&mut self, fields: &[CacheField]) -> Result<()> {
+        self.shared.set_cache_fields(fields)
+    }
+
+    fn cache_remove(&mut self, uids: &UidSet) -> Result<()> {
+        self.shared.cache_remove(uids)
+    }
+
+    fn cache_purge(&mut self) -> Result<()> {
+        self.shared.cache_purge()
+    }
+
+    fn refcount(&mut self, uid: Uid) -> Result<Option<u32>> {
+        self.shared.driver.refcount(&self.shared, &self.view, uid)
     }
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {

@@ -5,6 +5,7 @@
 //! Locks are always taken in this order: the work mutex, the driver's guard (the uidlist's or the mbox's
 //! lock), the index's log.
 
+mod admin;
 mod cached;
 mod content;
 mod delta;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use base::{Guid, Logger, Uid, UidSet};
 use index::{Index, Locked, Transaction};
 
-use crate::api::{MessageFile, MessageReader, SaveBatch, SyncMode};
+use crate::api::{MailboxUpdate, MessageFile, MessageReader, SaveBatch, SyncMode};
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::fs::Fs;
@@ -94,7 +95,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         place
     }
 
-    /// See [`Mailbox::alt_move`](crate::Mailbox::alt_move).
+    /// See [`Mailbox::move_to_alt`](crate::Mailbox::move_to_alt).
     fn alt_move(
         &self,
         index: &mut Locked<'_>,
@@ -129,10 +130,28 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Starts saving.
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch>;
 
+    /// Changes the mailbox's identity as the store has it, and adds to `tx` what the index is to have.
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        guard: &Self::Guard,
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()>;
+
     /// See [`Mailbox::message_file`](crate::Mailbox::message_file).
     fn message_file(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
         let _ = (shared, view, uid);
         None
+    }
+
+    /// See [`Mailbox::refcount`](crate::Mailbox::refcount).
+    fn refcount(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Option<u32>> {
+        let Some(file) = self.message_file(shared, view, uid) else { return Ok(None) };
+        match std::fs::metadata(&file.path) {
+            Ok(meta) => Ok(u32::try_from(std::os::unix::fs::MetadataExt::nlink(&meta)).ok()),
+            Err(error) => Err(crate::Error::io("stat", file.path, error)),
+        }
     }
 
     /// See [`Mailbox::save_pop3_uidls`](crate::Mailbox::save_pop3_uidls).
@@ -195,6 +214,10 @@ impl std::io::Read for FileReader {
 impl std::io::Seek for FileReader {
     fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
+    }
+
+    fn seek_relative(&mut self, offset: i64) -> std::io::Result<()> {
+        self.file.seek_relative(offset)
     }
 }
 

@@ -238,7 +238,7 @@ impl<D: Driver> Shared<D> {
         })
     }
 
-    /// See [`Mailbox::alt_move`](crate::Mailbox::alt_move).
+    /// See [`Mailbox::move_to_alt`](crate::Mailbox::move_to_alt).
     pub(crate) fn alt_move(&self, uids: &UidSet, to_alt: bool) -> Result<()> {
         let mut work = self.work();
         let work = &mut *work;

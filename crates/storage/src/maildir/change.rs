@@ -44,7 +44,7 @@ impl Maildir {
             let (add, remove) = (letters(&delta.add_keywords), letters(&delta.remove_keywords));
             for uid in delta.uids.iter().filter(|uid| index.view().record(*uid).is_some()) {
                 let rename = |flags: Flags, bits: u32| (delta.flags(flags), bits & !remove | add);
-                self.one(index, work, &mut names, uid, &mut done, |candidate| {
+                self.one(index, work, &mut names, uid, &mut done, is_refusal, |candidate| {
                     self.rename(candidate, rename)
                 })?;
             }
@@ -64,9 +64,16 @@ impl Maildir {
         names.refresh(self, false)?;
         let mut done = Done::default();
         for uid in uids.iter() {
-            self.one(index, work, &mut names, uid, &mut done, |(seen, name)| {
-                self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone()))
-            })?;
+            // What cannot be removed is not expunged.
+            self.one(
+                index,
+                work,
+                &mut names,
+                uid,
+                &mut done,
+                |_| false,
+                |(seen, name)| self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone())),
+            )?;
         }
         let gone =
             uids.iter().filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid)).collect();
@@ -88,6 +95,7 @@ impl Maildir {
         names: &mut Names,
         uid: Uid,
         done: &mut Done,
+        is_refusal: impl Fn(&io::Error) -> bool,
         step: impl Fn(&(Seen, Vec<u8>)) -> io::Result<(Seen, Vec<u8>)>,
     ) -> Result<()> {
         let candidates = names.candidates(index.view(), &work.letters, uid);

@@ -10,7 +10,7 @@ use base::{Guid, Uid, UidSet};
 use index::dotlock::{Dotlock, DotlockSettings};
 use index::{Index, Locked, Transaction};
 
-use crate::api::{MessageFile, SaveBatch, SyncMode};
+use crate::api::{MailboxUpdate, MessageFile, SaveBatch, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Permissions, Stamp, is_missing};
@@ -281,6 +281,16 @@ impl Driver for Maildir {
 
     fn message_file(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
         self.file_of(shared, view, uid)
+    }
+
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        _guard: &Dotlock,
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()> {
+        self.update_uidlist(index, tx, update)
     }
 
     fn save_pop3_uidls(

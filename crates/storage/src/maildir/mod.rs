@@ -14,6 +14,7 @@ mod storage;
 mod sync;
 mod uidlist;
 mod uidvalidity;
+mod update;
 
 pub use storage::MaildirStorage;
 pub(crate) use uidvalidity::next as next_uid_validity;

@@ -156,6 +156,8 @@ impl Names {
         self.lines += parsed.lines.len();
         self.stamp = Some(stamp);
         self.entries.extend(parsed.lines.iter().filter_map(entry_of));
+        // Also of messages that turn out to be gone no UID is given again.
+        self.header.next_uid = self.next_uid();
         Ok(true)
     }
 
@@ -189,7 +191,7 @@ impl Names {
         // UIDs are never given twice, also if somebody wrote a smaller number into the file.
         let floor = if self.loaded && !renewed { self.header.next_uid } else { 1 };
         self.header = header;
-        self.header.next_uid = self.header.next_uid.max(floor);
+        self.header.next_uid = self.next_uid().max(floor);
         self.recreate = parsed.recreate || parsed.consumed < data.len() || self.header.version != 3;
         (self.offset, self.lines) = (parsed.consumed, parsed.lines.len() + 1);
         (self.loaded, self.stamp) = (true, Some(stamp));

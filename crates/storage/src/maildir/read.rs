@@ -1,6 +1,5 @@
 //! Opening messages and what their files' names, the uidlist and a stat tell of them.
 
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use base::Uid;
 
 use crate::api::{FileFormat, MessageFile, SyncMode};
+use crate::compress;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::indexed::{FileReader, Opened, Shared};
@@ -25,7 +25,10 @@ impl Maildir {
     pub(super) fn open_message(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
         let (path, file) = self.find(shared, view, uid, |path| self.fs.open(path))?;
         let size = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", path.clone(), error))?.size;
-        Ok(Opened { reader: Box::new(FileReader::new(file, size)), path })
+        let raw = Box::new(FileReader::new(file, size));
+        let known = self.entry(uid).ok().and_then(|entry| self.sizes(&entry).0);
+        let reader = compress::reader(raw, &path, known, &self.settings.compression);
+        Ok(Opened { reader: reader.map_err(|error| Error::io("read", path.clone(), error))?, path })
     }
 
     pub(super) fn file_of(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
@@ -56,7 +59,12 @@ impl Maildir {
         let size = wanted.has(Wanted::SIZE_PHYSICAL) && facts.size_physical.is_none();
         if dates || size {
             let (_, meta) = self.find(shared, view, uid, |path| std::fs::metadata(path))?;
-            take_stat(&meta, facts);
+            // A compressed file's size is not the message's.
+            if !self.settings.compression.is_on {
+                facts.size_physical = facts.size_physical.or(Some(meta.size()));
+            }
+            facts.internal_date = facts.internal_date.or(Some(time(meta.mtime(), meta.mtime_nsec())));
+            facts.save_date = facts.save_date.or(Some(time(meta.ctime(), meta.ctime_nsec())));
         }
         Ok(())
     }
@@ -144,12 +152,6 @@ impl Maildir {
             (entry.seen, entry.name) = (seen, name.into_boxed_slice());
         }
     }
-}
-
-fn take_stat(meta: &Metadata, facts: &mut Facts) {
-    facts.size_physical = facts.size_physical.or(Some(meta.size()));
-    facts.internal_date = facts.internal_date.or(Some(time(meta.mtime(), meta.mtime_nsec())));
-    facts.save_date = facts.save_date.or(Some(time(meta.ctime(), meta.ctime_nsec())));
 }
 
 fn time(secs: i64, nanos: i64) -> SystemTime {

@@ -11,6 +11,7 @@ use index::dotlock::Dotlock;
 use index::{Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::fs::join;
@@ -257,6 +258,7 @@ impl SaveBatch for Batch {
     fn begin(&mut self, meta: SaveMeta) -> Result<()> {
         self.check(&meta)?;
         self.current = None;
+        let filter = SaveFilter::new(&self.maildir().settings.compression, &self.maildir().dir)?;
         let permissions = self.maildir().permissions;
         let (mut path, mut name) = self.temp();
         let mut made = self.maildir().fs.create_new(&path, &permissions);
@@ -276,6 +278,7 @@ impl SaveBatch for Batch {
             path: Some(path),
             name,
             meta,
+            filter,
             buffer: Vec::new(),
             size: 0,
             virtual_size: 0,
@@ -385,6 +388,7 @@ struct Writer {
     path: Option<PathBuf>,
     name: String,
     meta: SaveMeta,
+    filter: SaveFilter,
     buffer: Vec<u8>,
     size: u64,
     virtual_size: u64,
@@ -439,7 +443,7 @@ impl Writer {
 
     fn flush(&mut self) -> Result<()> {
         let path = self.path.clone().unwrap_or_default();
-        let result = self.shared.driver.fs.write(&self.file, &path, &self.buffer);
+        let result = self.shared.driver.fs.write(&self.file, &path, self.filter.push(&self.buffer)?);
         self.buffer.clear();
         result.map_err(|error| Error::io("write", path, error))
     }
@@ -452,6 +456,14 @@ impl Writer {
         }
         self.flush()?;
         let path = self.path.clone().unwrap_or_default();
+        let last = self.filter.finish()?;
+        if !last.is_empty() {
+            self.shared
+                .driver
+                .fs
+                .write(&self.file, &path, last)
+                .map_err(|e| Error::io("write", path.clone(), e))?;
+        }
         if let Some(date) = self.meta.internal_date {
             self.shared.driver.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
         }

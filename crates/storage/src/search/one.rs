@@ -38,6 +38,8 @@ impl Message<'_> {
             Query::Smaller(size) => self.size()?.is_some_and(|own| own < *size),
             Query::Before(kind, day) => self.day(*kind)?.is_some_and(|own| own < *day),
             Query::On(kind, day) => self.day(*kind)?.is_some_and(|own| own == *day),
+            Query::BeforeTime(kind, secs) => self.secs(*kind)?.is_some_and(|own| own < *secs),
+            Query::SinceTime(kind, secs) => self.secs(*kind)?.is_some_and(|own| own >= *secs),
             Query::Since(kind, day) => self.day(*kind)?.is_some_and(|own| own >= *day),
             // Both hold for a message of exactly that age, as in 2.3.
             Query::Older(secs) => self.age_secs()?.is_some_and(|age| age >= i64::from(*secs)),
@@ -92,6 +94,15 @@ impl Message<'_> {
             }
         };
         Ok(time.and_then(local_day))
+    }
+
+    /// A date in seconds since 1970.
+    fn secs(&mut self, kind: DateKind) -> Result<Option<i64>> {
+        Ok(match kind {
+            DateKind::Received => self.facts(Wanted::INTERNAL_DATE)?.internal_date.map(unix_secs),
+            DateKind::Saved => self.facts(Wanted::SAVE_DATE)?.save_date.map(unix_secs),
+            DateKind::Sent => Some(self.header_facts()?.sent_date.unwrap_or_default().unix_secs),
+        })
     }
 
     fn age_secs(&mut self) -> Result<Option<i64>> {

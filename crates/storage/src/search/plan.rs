@@ -20,7 +20,7 @@ pub(super) enum Plan {
     Not(Box<Plan>),
     And(Vec<Plan>),
     Or(Vec<Plan>),
-    Header(String, Needle),
+    Header(Box<(String, Needle)>),
     /// The text of this number in the message.
     Text(usize),
     InThread(Box<InThread>),
@@ -50,7 +50,7 @@ impl Plan {
                 if !needs.fields.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                     needs.fields.push(name.clone());
                 }
-                Self::Header(name.clone(), Needle::new(text))
+                Self::Header(Box::new((name.clone(), Needle::new(text))))
             }
             Query::Body(text) => Self::text(text, Scope::Body, needs),
             Query::Text(text) => Self::text(text, Scope::Text, needs),
@@ -81,7 +81,7 @@ impl Plan {
             },
             Self::Not(inner) => inner.cost(),
             Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(0),
-            Self::Header(..) => 5,
+            Self::Header(_) => 5,
             Self::Text(_) => 8,
         }
     }
@@ -118,7 +118,8 @@ impl Plan {
             },
             Self::And(all) => Self::decide_list(all, message, false)?,
             Self::Or(any) => Self::decide_list(any, message, true)?,
-            Self::Header(name, needle) => {
+            Self::Header(header) => {
+                let (name, needle) = &**header;
                 Residue::Known(in_field(&message.fields()?, name.as_bytes(), needle))
             }
             Self::Text(index) => Residue::Text(*index),
@@ -153,6 +154,7 @@ fn sorted(queries: &[Query], view: &View, needs: &mut Needs) -> Vec<Plan> {
 fn date_kind(query: &Query) -> Option<DateKind> {
     match query {
         Query::Before(kind, _) | Query::On(kind, _) | Query::Since(kind, _) => Some(*kind),
+        Query::BeforeTime(kind, _) | Query::SinceTime(kind, _) => Some(*kind),
         Query::Older(_) | Query::Younger(_) => Some(DateKind::Received),
         Query::SaveDateSupported => Some(DateKind::Saved),
         _ => None,
@@ -207,7 +209,6 @@ impl Residue {
 #[cfg(test)]
 mod tests {
     use super::Residue::{And, Known, Not, Or, Text};
-    use super::*;
 
     #[test]
     fn decided_as_soon_as_possible() {

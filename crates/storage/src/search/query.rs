@@ -36,6 +36,10 @@ pub enum Query {
     On(DateKind, Day),
     /// `SINCE`, `SENTSINCE`, `SAVEDSINCE`: on the day or later.
     Since(DateKind, Day),
+    /// Strictly before the moment, in seconds since 1970: what `doveadm search before 2days` asks.
+    BeforeTime(DateKind, i64),
+    /// At the moment or later, in seconds since 1970.
+    SinceTime(DateKind, i64),
     /// `OLDER` (RFC 5032): the internal date lies at least so many seconds back.
     Older(u32),
     /// `YOUNGER` (RFC 5032): the internal date lies at most so many seconds back.

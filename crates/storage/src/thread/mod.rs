@@ -95,3 +95,6 @@ fn with_arrival(mailbox: &mut dyn Mailbox, uid: Uid, mut facts: Facts) -> Result
     }
     Ok(facts)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,12 @@ mod id;
 mod list;
 mod names;
 mod search;
+mod search_return;
 mod select;
+mod sort;
 mod status;
 mod store;
+mod thread;
 
 pub use append::AppendMessage;
 pub use copy::Copy;
@@ -18,8 +21,11 @@ pub use fetch::{BodySection, Fetch, FetchItem, Partial, SectionText, StringKind}
 pub use id::IdParams;
 pub use list::{List, ListReturn, ListSelect};
 pub use search::{CharsetError, Charsets, DateField, Search, SearchKey, Utf8Only};
+pub use search_return::SearchReturn;
+pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::StatusItems;
 pub use store::{Store, StoreMode};
+pub use thread::{Thread, ThreadAlgorithm};
 
 use super::arg::Arg;
 use super::error::{ArgsError, MISSING_ARGUMENTS};
@@ -56,6 +62,8 @@ pub enum Command {
     Expunge,
     UidExpunge(SequenceSet),
     Search { uid: bool, search: Search },
+    Sort { uid: bool, sort: Sort },
+    Thread { uid: bool, thread: Thread },
     Fetch { uid: bool, fetch: Fetch },
     Store { uid: bool, store: Store },
     Copy { uid: bool, copy: Copy },
@@ -96,6 +104,12 @@ impl Command {
             K::Search | K::UidSearch => {
                 Self::Search { uid: raw.kind == K::UidSearch, search: Search::parse(args, charsets)? }
             }
+            K::Sort | K::UidSort => {
+                Self::Sort { uid: raw.kind == K::UidSort, sort: Sort::parse(args, charsets)? }
+            }
+            K::Thread | K::UidThread => {
+                Self::Thread { uid: raw.kind == K::UidThread, thread: Thread::parse(args, charsets)? }
+            }
             K::Fetch | K::UidFetch => {
                 Self::Fetch { uid: raw.kind == K::UidFetch, fetch: Fetch::parse(args)? }
             }
@@ -113,14 +127,14 @@ impl Command {
 /// UID EXPUNGE's only argument (RFC 4315 §2.1).
 fn uid_set(args: &[Arg]) -> Result<SequenceSet, ArgsError> {
     let set = args.first().and_then(Arg::astring).ok_or(MISSING_ARGUMENTS)?;
-    let set = std::str::from_utf8(set).ok().and_then(SequenceSet::parse);
+    let set = std::str::from_utf8(set).ok().and_then(SequenceSet::parse_or_saved);
     set.ok_or(ArgsError::bad("Invalid uidset"))
 }
 
 /// The first argument of FETCH, STORE, COPY and MOVE.
 fn message_set(arg: &Arg) -> Result<SequenceSet, ArgsError> {
     let set = arg.atom().ok_or(super::error::INVALID_ARGUMENTS)?;
-    SequenceSet::parse(set).ok_or(ArgsError::bad("Invalid messageset"))
+    SequenceSet::parse_or_saved(set).ok_or(ArgsError::bad("Invalid messageset"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! SEARCH (RFC 3501 §6.4.4): which messages are looked for.
+//! SEARCH (RFC 3501 §6.4.4 and the keys of later extensions): which messages are looked for.
 
 use super::super::arg::Arg;
 use super::super::date::Date;
@@ -6,10 +6,14 @@ use super::super::error::ArgsError;
 use super::super::flag::SystemFlags;
 use super::super::limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX};
 use super::super::sequence::SequenceSet;
+use super::search_return::SearchReturn;
+use super::thread::ThreadAlgorithm;
 
 /// A SEARCH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
+    /// What the ESEARCH response has; `None` asks for the old SEARCH response.
+    pub returns: Option<SearchReturn>,
     /// What messages must satisfy.
     pub key: SearchKey,
 }
@@ -56,6 +60,23 @@ pub enum SearchKey {
     Body(String),
     /// This text in header or body.
     Text(String),
+    /// Arrived at least so many seconds ago (RFC 5032).
+    Older(u32),
+    /// Arrived at most so many seconds ago (RFC 5032).
+    Younger(u32),
+    /// Changed at this modification sequence or later (RFC 7162 §3.1.5). Servers that keep one for the
+    /// whole message ignore which flag is named.
+    ModSeq(u64),
+    /// What the last SEARCH with SAVE found: `$` (RFC 5182).
+    LastResult,
+    /// A save date is known (RFC 8514).
+    SaveDateSupported,
+    /// Some message of its thread satisfies this.
+    InThread(ThreadAlgorithm, Box<SearchKey>),
+    /// With this GUID: Dovecot's X-GUID.
+    Guid(String),
+    /// In a mailbox whose name, in UTF-8, fits this pattern: Dovecot's X-MAILBOX.
+    Mailbox(String),
 }
 
 /// Which date of a message is compared.
@@ -65,6 +86,8 @@ pub enum DateField {
     Internal,
     /// Its Date field.
     Sent,
+    /// When it was put into the mailbox (RFC 8514).
+    Saved,
 }
 
 /// Why a search string could not be turned into UTF-8.
@@ -100,6 +123,7 @@ impl Charsets for Utf8Only {
 
 impl Search {
     pub(super) fn parse(args: &[Arg], charsets: &dyn Charsets) -> Result<Self, ArgsError> {
+        let (returns, args) = SearchReturn::take(args)?;
         let (charset, keys) = match args {
             [word, rest @ ..] if word.is_atom("CHARSET") => {
                 let charset = rest.first().and_then(Arg::text);
@@ -108,12 +132,29 @@ impl Search {
             }
             _ => ("UTF-8".to_owned(), args),
         };
+        Ok(Self { returns, key: SearchKey::parse(keys, &charset, charsets)? })
+    }
+}
+
+impl SearchKey {
+    /// The keys to the end of the arguments, all of which must hold.
+    pub(super) fn parse(keys: &[Arg], charset: &str, charsets: &dyn Charsets) -> Result<Self, ArgsError> {
         if keys.is_empty() {
             return Err(ArgsError::bad("Missing search parameters"));
         }
-        charsets.decode(&charset, b"").map_err(charset_error)?;
-        let mut parser = Parser { charset: &charset, charsets, keys: 0 };
-        Ok(Self { key: parser.all(&mut keys.iter(), 0)? })
+        charsets.decode(charset, b"").map_err(charset_error)?;
+        let mut parser = Parser { charset, charsets, keys: 0 };
+        parser.all(&mut keys.iter(), 0)
+    }
+
+    /// Whether this or any key in it is one that `is` says yes to; what stands in INTHREAD aside.
+    pub fn any(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        is(self)
+            || match self {
+                Self::And(keys) | Self::Or(keys) => keys.iter().any(|key| key.any(is)),
+                Self::Not(key) => key.any(is),
+                _ => false,
+            }
     }
 }
 
@@ -171,11 +212,10 @@ impl Parser<'_> {
         Ok(match word {
             "NOT" => not(self.key(args, depth + 1)?),
             "OR" => self.or(args, depth)?,
-            "UID" => {
-                let set = argument(word, args)?;
-                let set = std::str::from_utf8(set).ok().and_then(SequenceSet::parse);
-                SearchKey::Uids(set.ok_or(ArgsError::bad("Invalid UID messageset"))?)
-            }
+            "UID" => match argument(word, args)? {
+                b"$" => SearchKey::LastResult,
+                set => SearchKey::Uids(set_of(set, "Invalid UID messageset")?),
+            },
             "KEYWORD" => SearchKey::Keyword(lossy(argument(word, args)?)),
             "UNKEYWORD" => not(SearchKey::Keyword(lossy(argument(word, args)?))),
             "BEFORE" => SearchKey::Before(DateField::Internal, date(word, args)?),
@@ -184,6 +224,25 @@ impl Parser<'_> {
             "SENTBEFORE" => SearchKey::Before(DateField::Sent, date(word, args)?),
             "SENTON" => SearchKey::On(DateField::Sent, date(word, args)?),
             "SENTSINCE" => SearchKey::Since(DateField::Sent, date(word, args)?),
+            "SAVEDBEFORE" | "X-SAVEDBEFORE" => SearchKey::Before(DateField::Saved, date(word, args)?),
+            "SAVEDON" | "X-SAVEDON" => SearchKey::On(DateField::Saved, date(word, args)?),
+            "SAVEDSINCE" | "X-SAVEDSINCE" => SearchKey::Since(DateField::Saved, date(word, args)?),
+            "OLDER" => SearchKey::Older(interval(word, args)?),
+            "YOUNGER" => SearchKey::Younger(interval(word, args)?),
+            "MODSEQ" => SearchKey::ModSeq(modseq(word, args)?),
+            // Without an index of words, what is asked for vaguely is looked for exactly.
+            "FUZZY" => self.key(args, depth + 1)?,
+            "INTHREAD" => {
+                let algorithm = ThreadAlgorithm::of(&lossy(argument(word, args)?));
+                let algorithm = algorithm.ok_or(ArgsError::bad("Unknown thread algorithm"))?;
+                SearchKey::InThread(algorithm, Box::new(self.key(args, depth + 1)?))
+            }
+            "X-GUID" => SearchKey::Guid(lossy(argument(word, args)?)),
+            "X-REAL-UID" => SearchKey::Uids(set_of(argument(word, args)?, "Invalid X-REAL-UID messageset")?),
+            "X-MAILBOX" => {
+                let name = base::mutf7::decode(&lossy(argument(word, args)?));
+                SearchKey::Mailbox(name.map_err(|_| ArgsError::bad("X-MAILBOX name not mUTF-7"))?)
+            }
             "LARGER" => SearchKey::Larger(size(word, args)?),
             "SMALLER" => SearchKey::Smaller(size(word, args)?),
             "BCC" | "CC" | "FROM" | "TO" | "SUBJECT" => {
@@ -219,6 +278,8 @@ fn simple_key(word: &str) -> Option<SearchKey> {
     let flag = SearchKey::Flags;
     Some(match word {
         "ALL" => SearchKey::All,
+        "$" => SearchKey::LastResult,
+        "SAVEDATESUPPORTED" => SearchKey::SaveDateSupported,
         "ANSWERED" => flag(SystemFlags::ANSWERED),
         "DELETED" => flag(SystemFlags::DELETED),
         "DRAFT" => flag(SystemFlags::DRAFT),
@@ -252,9 +313,41 @@ fn date(word: &str, args: &mut Args<'_>) -> Result<Date, ArgsError> {
 }
 
 fn size(word: &str, args: &mut Args<'_>) -> Result<u64, ArgsError> {
-    let size = argument(word, args)?;
-    let size = std::str::from_utf8(size).ok().filter(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
-    size.and_then(|size| size.parse().ok()).ok_or(ArgsError::bad("Invalid search size parameter"))
+    number(argument(word, args)?).ok_or(ArgsError::bad("Invalid search size parameter"))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn interval(word: &str, args: &mut Args<'_>) -> Result<u32, ArgsError> {
+    let secs = number(argument(word, args)?).and_then(|secs| u32::try_from(secs).ok());
+    secs.filter(|&secs| secs > 0).ok_or(ArgsError::bad("Invalid search interval parameter"))
+}
+
+/// `[entry-name entry-type] modseq`.
+fn modseq(word: &str, args: &mut Args<'_>) -> Result<u64, ArgsError> {
+    let mut value = argument(word, args)?;
+    let is_flag = value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"/flags/"));
+    if is_flag {
+        let flag = lossy(value.get(7..).unwrap_or_default());
+        let is_known =
+            |flag: &str| SystemFlags::NAMED.iter().any(|(_, name)| name.eq_ignore_ascii_case(flag));
+        if flag.starts_with('\\') && !is_known(&flag) {
+            return Err(ArgsError::bad("Invalid MODSEQ system flag"));
+        }
+        let kind = argument(word, args)?;
+        if ![&b"all"[..], b"priv", b"shared"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+            return Err(ArgsError::bad("Invalid MODSEQ type"));
+        }
+        value = argument(word, args)?;
+    }
+    number(value).ok_or(ArgsError::bad("Invalid MODSEQ value"))
+}
+
+fn set_of(set: &[u8], error: &'static str) -> Result<SequenceSet, ArgsError> {
+    std::str::from_utf8(set).ok().and_then(SequenceSet::parse).ok_or(ArgsError::bad(error))
 }
 
 fn charset_error(error: CharsetError) -> ArgsError {

@@ -176,17 +176,90 @@ fn search() {
         ("SEARCH UID x", "BAD Invalid UID messageset"),
         ("SEARCH 0", "BAD Invalid messageset"),
         ("SEARCH \"all\"", "BAD Unexpected string as search key: ALL"),
+        ("SEARCH $ UID $", "And([LastResult, LastResult])"),
+        ("SEARCH OLDER 5 NOT YOUNGER 6", "And([Older(5), Not(Younger(6))])"),
+        ("SEARCH YOUNGER 0", "BAD Invalid search interval parameter"),
+        ("SEARCH MODSEQ \"/flags/\\\\Seen\" all 7", "ModSeq(7)"),
+        ("SEARCH MODSEQ /flags/\\Foo all 7", "BAD Invalid MODSEQ system flag"),
+        ("SEARCH MODSEQ /flags/x foo 7", "BAD Invalid MODSEQ type"),
+        ("SEARCH MODSEQ x", "BAD Invalid MODSEQ value"),
+        ("SEARCH FUZZY (SEEN)", "Flags(SystemFlags(8))"),
+        ("SEARCH INTHREAD refs ALL", "InThread(Refs, All)"),
+        ("SEARCH INTHREAD FOO ALL", "BAD Unknown thread algorithm"),
+        ("SEARCH X-REAL-UID $", "BAD Invalid X-REAL-UID messageset"),
+        ("SEARCH X-MAILBOX &abc", "BAD X-MAILBOX name not mUTF-7"),
+        ("SEARCH X-MAILBOX &AOk-*", "Mailbox(\"é*\")"),
     ] {
         assert_eq!(key(line), expected, "{line}");
     }
+    assert!(key(&format!("SEARCH {}ALL", "INTHREAD REFS ".repeat(1000))).contains("nested too deeply"));
+    assert!(key(&format!("SEARCH {}ALL", "FUZZY ".repeat(5000))).contains("nested too deeply"));
     assert!(key(&format!("SEARCH {}ALL", "NOT ".repeat(5000))).contains("nested too deeply"));
     assert!(key(&format!("SEARCH {}ALL", "OR ALL ".repeat(5000))).starts_with("Or("));
     assert!(key(&format!("SEARCH {}", "1 ".repeat(15_000))).contains("Too many search keys"));
 }
 
+#[test]
+fn search_return() {
+    let returns = |options: &str| match parse(&format!("SEARCH RETURN {options} ALL")) {
+        Ok(Command::Search { search, .. }) => search.returns.ok_or_else(String::new),
+        other => Err(format!("{other:?}")),
+    };
+    let none = SearchReturn::default();
+    assert_eq!(returns("()"), Ok(SearchReturn { all: true, ..none }));
+    assert_eq!(returns("(save)"), Ok(SearchReturn { save: true, ..none }));
+    assert_eq!(returns("(MIN COUNT)"), Ok(SearchReturn { min: true, count: true, ..none }));
+    assert_eq!(returns("(PARTIAL 9:3)"), Ok(SearchReturn { partial: Some((3, 9)), ..none }));
+    assert_eq!(returns("(UPDATE (FLAGS))"), Ok(SearchReturn { all: true, update: true, ..none }));
+    for (options, text) in [
+        ("(FOO)", "Unknown SEARCH return option"),
+        ("((ALL))", "SEARCH return options contain non-atoms"),
+        ("(PARTIAL)", "PARTIAL range missing"),
+        ("(PARTIAL 0:1)", "PARTIAL range broken"),
+        ("(PARTIAL 1:4294967296)", "PARTIAL range broken"),
+        ("(PARTIAL 1:2 PARTIAL 1:2)", "PARTIAL can be used only once"),
+        ("(ALL PARTIAL 1:2)", "PARTIAL conflicts with ALL"),
+        ("(UPDATE UPDATE)", "SEARCH return options have duplicate UPDATE"),
+    ] {
+        check(&format!("SEARCH RETURN {options} ALL"), &format!("BAD {text}"));
+    }
+}
+
+#[test]
+fn sort_and_thread() {
+    let criteria = |program: &str| match parse(&format!("SORT {program} UTF-8 ALL")) {
+        Ok(Command::Sort { sort, .. }) => {
+            let show = |one: &SortCriterion| format!("{}{:?}", if one.reverse { "-" } else { "" }, one.key);
+            sort.criteria.iter().map(show).collect::<Vec<_>>().join(" ")
+        }
+        Ok(other) => format!("{other:?}"),
+        Err(error) => error,
+    };
+    for (program, expected) in [
+        ("(SUBJECT reverse DATE)", "Subject -Date"),
+        ("(REVERSE REVERSE CC DISPLAYTO)", "Cc DisplayTo"),
+        // As in 2.3, the REVERSE of a key that comes again is the next one's.
+        ("(TO REVERSE TO FROM)", "To -From"),
+        ("()", "BAD Empty sort program"),
+        ("(REVERSE)", "BAD Sort list ends with REVERSE"),
+        ("(FOO)", "BAD Unknown sort argument: FOO"),
+        ("((DATE))", "BAD Invalid sort list argument"),
+        ("DATE", "BAD Invalid sort argument"),
+    ] {
+        assert_eq!(criteria(program), expected, "{program}");
+    }
+    assert_eq!(criteria(&format!("({})", "TO FROM ".repeat(5000).trim_end())), "To From");
+    check("SORT (DATE) (UTF-8) ALL", "BAD Invalid charset argument");
+    check("SORT (DATE) FOO ALL", "NO [BADCHARSET] Unknown charset");
+    check("THREAD REFS UTF-8 ALL", "Thread { uid: false, thread: Thread { algorithm: Refs, key: All } }");
+    check("THREAD REFS", "BAD Invalid arguments");
+    check("THREAD FOO UTF-8 ALL", "BAD Unknown thread algorithm");
+    check("UID THREAD REFERENCES UTF-8", "BAD Missing search parameters");
+}
+
 proptest! {
     #[test]
-    fn words_never_panic(line in "(UID |)(SEARCH|FETCH|STORE|LIST|STATUS|ID|ENABLE|COPY|LSUB) ([0-9:*,]{0,5} |BODY\\[|[A-Z.]{0,8}|\\]|<[0-9.]{0,4}>|\\(|\\)|OR |NOT |\"a\"| |é){0,12}") {
+    fn words_never_panic(line in "(UID |)(SEARCH|SORT|THREAD|FETCH|STORE|LIST|STATUS|ID|ENABLE|COPY|LSUB) ([0-9:*,]{0,5} |BODY\\[|[A-Z.]{0,8}|\\]|<[0-9.]{0,4}>|\\(|\\)|OR |NOT |\"a\"| |é){0,12}") {
         let _ = parse(&line);
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use base::{Guid, Uid, UidSet, UidValidity};
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 
-use crate::api::{FileFormat, MessageFile, SaveBatch, SyncMode};
+use crate::api::{FileFormat, MailboxUpdate, MessageFile, SaveBatch, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
@@ -306,6 +306,22 @@ impl Driver for Mdbox {
 
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
         Box::new(save::Batch::new(shared.clone()))
+    }
+
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        _guard: &(),
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()> {
+        mailbox::update(index, tx, MDBOX_HEADER, update);
+        Ok(())
+    }
+
+    fn refcount(&self, _shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Option<u32>> {
+        let entry = self.store.entry(self.map_uid(view, uid)?)?;
+        Ok(entry.map(|entry| entry.refcount.into()))
     }
 
     fn message_file(&self, _shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {

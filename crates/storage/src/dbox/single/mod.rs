@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use base::{Guid, Uid, UidSet, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
-use crate::api::{FileFormat, MessageFile, SaveBatch, SyncMode};
+use crate::api::{FileFormat, MailboxUpdate, MessageFile, SaveBatch, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::is_missing;
@@ -295,6 +295,17 @@ impl Driver for Sdbox {
 
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
         Box::new(save::Batch::new(shared.clone()))
+    }
+
+    fn update(
+        &self,
+        index: &mut Locked<'_>,
+        _guard: &(),
+        tx: &mut Transaction,
+        update: &MailboxUpdate,
+    ) -> Result<()> {
+        mailbox::update(index, tx, SDBOX_HEADER, update);
+        Ok(())
     }
 
     fn message_file(&self, _shared: &Shared<Self>, _view: &View, uid: Uid) -> Option<MessageFile> {

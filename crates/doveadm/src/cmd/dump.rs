@@ -1,0 +1,143 @@
+//! `doveadm dump`: what is in a file of the mail formats, in 2.3's words. A type is a line in
+//! [`TYPES`]; those without a printer are recognised, and say that they cannot be shown yet.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::args::Args;
+use crate::cmd::auth::help;
+use crate::context::{Context, Failure, Outcome, status};
+
+/// A type of file.
+struct Type {
+    name: &'static str,
+    /// Whether a file is of this type; `None` for types that must be named.
+    test: Option<fn(&Path) -> bool>,
+    /// Shows a file.
+    print: Option<Print>,
+}
+
+/// Shows a file, with what follows the path on the command line.
+type Print = fn(&mut Context, &Path, &[String]) -> Outcome;
+
+/// In 2.3's order, in which they are tried.
+const TYPES: [Type; 9] = [
+    Type { name: "dbox", test: Some(is_dbox), print: None },
+    Type { name: "index", test: Some(is_index), print: None },
+    Type { name: "log", test: Some(is_log), print: None },
+    Type { name: "mailboxlog", test: Some(is_mailbox_log), print: None },
+    Type { name: "thread", test: Some(|path| name_of(path).ends_with(".thread")), print: None },
+    Type { name: "imapzlib", test: Some(is_imap_zlib), print: None },
+    Type { name: "dcrypt-file", test: Some(|path| begins_with(path, b"CRYPTED\x03\x07")), print: None },
+    Type { name: "dcrypt-key", test: None, print: None },
+    Type { name: "multiplex", test: None, print: None },
+];
+
+pub(crate) fn dump(cx: &mut Context, args: &Args) -> Outcome {
+    let path = args.text("path").ok_or_else(|| help("dump"))?;
+    let file = Path::new(path);
+    let found = match args.text("type") {
+        Some(wanted) => TYPES.iter().find(|known| known.name == wanted).ok_or_else(|| {
+            let names: Vec<&str> = TYPES.iter().map(|known| known.name).collect();
+            eprintln!("Available dump types: {}", names.join(" "));
+            Failure::Fatal(format!("Unknown type: {wanted}"), status::USAGE)
+        })?,
+        None => {
+            let found = TYPES.iter().find(|known| known.test.is_some_and(|test| test(file)));
+            let found = found
+                .ok_or_else(|| Failure::Fatal(format!("Can't autodetect file type: {path}"), status::DATA))?;
+            cx.output.line(&format!("Detected file type: {}", found.name));
+            found
+        }
+    };
+    match found.print {
+        Some(print) => print(cx, file, args.list("args")),
+        None => Err(Failure::fatal(format_args!("Files of type {} cannot be shown yet", found.name))),
+    }
+}
+
+fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
+}
+
+/// The first bytes of a file, as many as there are.
+fn beginning(path: &Path, length: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A file that cannot be read is of no type.
+    let _ = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+    bytes
+}
+
+fn begins_with(path: &Path, magic: &[u8]) -> bool {
+    beginning(path, magic.len() as u64) == magic
+}
+
+fn is_dbox(path: &Path) -> bool {
+    let name = name_of(path);
+    name.starts_with("m.") || name.starts_with("u.")
+}
+
+/// `dovecot.index`, or the directory that it is in.
+fn is_index(path: &Path) -> bool {
+    let file: PathBuf = if path.is_dir() { path.join("dovecot.index") } else { path.to_owned() };
+    // The major version, which is the first byte.
+    name_of(&file).ends_with(".index") && begins_with(&file, &[7])
+}
+
+fn is_log(path: &Path) -> bool {
+    let name = name_of(path);
+    let ends = name.split_once(".log").is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('.'));
+    // Major version 1, some minor version, and a header of at least 24 bytes (little endian).
+    ends && match *beginning(path, LOG_HEADER_BYTES_MIN).as_slice() {
+        [1, _, low, high, ..] => u64::from(u16::from_le_bytes([low, high])) >= LOG_HEADER_BYTES_MIN,
+        _ => false,
+    }
+}
+
+/// `dovecot.mailbox.log`: a record's type, three empty bytes, GUID and time.
+fn is_mailbox_log(path: &Path) -> bool {
+    name_of(path).ends_with(".log")
+        && matches!(*beginning(path, MAILBOX_LOG_RECORD_BYTES).as_slice(), [1..=6, 0, 0, 0, ref rest @ ..] if rest.len() == 20)
+}
+
+/// A raw log of an IMAP session with COMPRESS.
+fn is_imap_zlib(path: &Path) -> bool {
+    let name = name_of(path);
+    if !name.ends_with(".in") && !name.ends_with(".out") {
+        return false;
+    }
+    let text = String::from_utf8_lossy(&beginning(path, 4095)).to_ascii_lowercase();
+    text.contains(" ok begin compression.") || text.contains(" compress deflate")
+}
+
+const LOG_HEADER_BYTES_MIN: u64 = 24;
+const MAILBOX_LOG_RECORD_BYTES: u64 = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, content: &[u8], expected: Option<&str>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let found = TYPES.iter().find(|known| known.test.is_some_and(|test| test(&path)));
+        assert_eq!(found.map(|known| known.name), expected, "{name}");
+    }
+
+    #[test]
+    fn types_are_recognised() {
+        let log = [&[1, 3, 40, 0][..], &[0; 40]].concat();
+        check("m.1", b"", Some("dbox"));
+        check("dovecot.index", &[7, 3, 120, 0], Some("index"));
+        check("dovecot.index.log", &log, Some("log"));
+        check("dovecot.index.log.2", &log, Some("log"));
+        check("dovecot.mailbox.log", &[&[4, 0, 0, 0][..], &[9; 20]].concat(), Some("mailboxlog"));
+        check("dovecot.index.thread", b"", Some("thread"));
+        check("x.in", b"1 OK Begin compression.\r\n", Some("imapzlib"));
+        check("dovecot.index.log", &[1, 3], None);
+        check("other", b"x", None);
+    }
+}

@@ -1,0 +1,302 @@
+//! The commands on mail, which share the options that say whose.
+
+use crate::cmd;
+use crate::spec::{Command, Kind, Param, argument, long, option};
+
+/// The options that all of them have, and then their own.
+macro_rules! params {
+    ($($own:expr),* $(,)?) => {
+        &[
+            option('A', "all-users", Kind::Flag, "All users that the userdb lists"),
+            option('S', "socket-path", Kind::Text, "Lets the doveadm server at this socket do it"),
+            option('u', "user", Kind::Text, "This user, or those that fit a mask with * and ?"),
+            option('F', "user-file", Kind::Text, "The users named in this file, a line each"),
+            $($own),*
+        ]
+    };
+}
+
+const QUERY: Param = argument("query", Kind::List, "The search query, see doveadm-search-query(7)");
+const MAILBOXES: Param = argument("mailbox", Kind::List, "The mailboxes");
+const MASK: Param = argument("mailbox-mask", Kind::Text, "A name, or a mask with * and %");
+const FLAG: Param = long("flag", Kind::List, "A flag, in place of the first argument");
+const FLAGS: Param = argument("flagstr", Kind::Text, "Flags with spaces between them");
+const SUBSCRIPTIONS: Param = option('s', "subscriptions", Kind::Flag, "The subscriptions, too");
+
+/// A command on mail.
+const fn mail(
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    params: &'static [Param],
+    run: fn(&mut crate::context::Context, &crate::args::Args) -> crate::context::Outcome,
+) -> Command {
+    Command { name, usage, about, params, takes_all: false, run }
+}
+
+/// All of them.
+pub(crate) static MAIL_COMMANDS: &[Command] = &[
+    mail(
+        "altmove",
+        "[-u <user>|-A] [-S <socket_path>] [-r] <search query>",
+        "Moves messages to the alternative storage",
+        params![option('r', "reverse", Kind::Flag, "Moves them back"), QUERY],
+        cmd::purge::altmove,
+    ),
+    mail(
+        "copy",
+        "[-u <user>|-A] [-S <socket_path>] <destination> [user <source user>] <search query>",
+        "Copies messages into another mailbox",
+        params![argument("destination-mailbox", Kind::Text, "The mailbox that gets them"), QUERY],
+        cmd::copy::copy,
+    ),
+    mail(
+        "deduplicate",
+        "[-u <user>|-A] [-S <socket_path>] [-m] <search query>",
+        "Removes messages that a mailbox has twice",
+        params![option('m', "by-msgid", Kind::Flag, "Compares Message-IDs instead of GUIDs"), QUERY],
+        cmd::deduplicate::deduplicate,
+    ),
+    mail(
+        "expunge",
+        "[-u <user>|-A] [-S <socket_path>] [-m] <search query>",
+        "Removes messages",
+        params![
+            option('d', "delete-empty-mailbox", Kind::Flag, "Deletes mailboxes that are empty then"),
+            QUERY
+        ],
+        cmd::expunge::expunge,
+    ),
+    mail(
+        "fetch",
+        "[-u <user>|-A] [-S <socket_path>] <fields> <search query>",
+        "Shows messages, or what is asked of them",
+        params![
+            long("field", Kind::List, "A field, in place of the first argument"),
+            argument("fieldstr", Kind::Text, "Fields with spaces between them"),
+            QUERY
+        ],
+        cmd::fetch::fetch,
+    ),
+    mail(
+        "flags add",
+        "[-u <user>|-A] [-S <socket_path>] <flags> <search query>",
+        "Adds flags to messages",
+        params![FLAG, FLAGS, QUERY],
+        cmd::flags::add,
+    ),
+    mail(
+        "flags remove",
+        "[-u <user>|-A] [-S <socket_path>] <flags> <search query>",
+        "Takes flags off messages",
+        params![FLAG, FLAGS, QUERY],
+        cmd::flags::remove,
+    ),
+    mail(
+        "flags replace",
+        "[-u <user>|-A] [-S <socket_path>] <flags> <search query>",
+        "Sets the flags of messages",
+        params![FLAG, FLAGS, QUERY],
+        cmd::flags::replace,
+    ),
+    mail(
+        "force-resync",
+        "[-u <user>|-A] [-S <socket_path>] [-f] <mailbox mask>",
+        "Looks at mailboxes anew and mends their indexes",
+        params![option('f', "fsck", Kind::Flag, "Checks the index, too"), MASK],
+        cmd::resync::force_resync,
+    ),
+    mail(
+        "import",
+        "[-u <user>|-A] [-S <socket_path>] [-U source-user] [-s] <source mail location> <dest parent mailbox> <search query>",
+        "Copies messages from another place",
+        params![
+            option('U', "source-user", Kind::Text, "Whose place it is"),
+            option('s', "subscribe", Kind::Flag, "Subscribes to the mailboxes"),
+            argument("source-location", Kind::Text, "The place, as mail_location has it"),
+            argument("dest-parent-mailbox", Kind::Text, "The mailbox that gets them below it"),
+            QUERY
+        ],
+        cmd::import::import,
+    ),
+    mail(
+        "index",
+        "[-u <user>|-A] [-S <socket_path>] [-q] [-n <max recent>] <mailbox mask>",
+        "Caches what clients will ask of messages",
+        params![
+            option('q', "queue", Kind::Flag, "Lets the indexer process do it"),
+            option('n', "max-recent", Kind::Text, "Only mailboxes with no more new messages"),
+            MASK
+        ],
+        cmd::index::index,
+    ),
+    mail(
+        "mailbox cache decision",
+        "[-u <user>|-A] [-S <socket_path>] [--all] [--fields <fields>] [--last-used <timestamp>] [--decision <decision>] <mailbox> [<mailbox> ...]",
+        "Shows or changes what the cache keeps",
+        params![
+            option('a', "all", Kind::Flag, "All fields"),
+            option('f', "fieldstr", Kind::Text, "These fields"),
+            option('l', "last-used", Kind::Number, "Sets when they were last used, in seconds since 1970"),
+            option('d', "decision", Kind::Text, "Sets the decision: yes, temp or no"),
+            MAILBOXES
+        ],
+        cmd::mailbox::cache::decision,
+    ),
+    mail(
+        "mailbox cache purge",
+        "[-u <user>|-A] [-S <socket_path>] <mailbox> [<mailbox> ...]",
+        "Writes caches anew without what nobody needs",
+        params![MAILBOXES],
+        cmd::mailbox::cache::purge,
+    ),
+    mail(
+        "mailbox cache remove",
+        "[-u <user>|-A] [-S <socket_path>] <search string>",
+        "Forgets what is cached of messages",
+        params![QUERY],
+        cmd::mailbox::cache::remove,
+    ),
+    mail(
+        "mailbox create",
+        "[-u <user>|-A] [-S <socket_path>] [-s] [-g <guid>] <mailbox> [...]",
+        "Creates mailboxes",
+        params![SUBSCRIPTIONS, option('g', "guid", Kind::Text, "The mailbox's GUID"), MAILBOXES],
+        cmd::mailbox::create::create,
+    ),
+    mail(
+        "mailbox delete",
+        "[-u <user>|-A] [-S <socket_path>] [-e] [-r] [-s] [-Z] <mailbox> [...]",
+        "Deletes mailboxes",
+        params![
+            option('e', "require-empty", Kind::Flag, "Only if there are no messages"),
+            SUBSCRIPTIONS,
+            option('r', "recursive", Kind::Flag, "Those below them, too"),
+            option(
+                'Z',
+                "unsafe",
+                Kind::Flag,
+                "Accepted for 2.3's sake: here all mail goes at once in any case"
+            ),
+            MAILBOXES
+        ],
+        cmd::mailbox::delete::delete,
+    ),
+    mail(
+        "mailbox list",
+        "[-u <user>|-A] [-S <socket_path>] [-7|-8] [-s] [<mailbox mask> [...]]",
+        "Lists mailboxes",
+        params![
+            option('7', "mutf7", Kind::Flag, "Names in modified UTF-7"),
+            option('8', "utf8", Kind::Flag, "Names in UTF-8"),
+            option('s', "subscriptions", Kind::Flag, "Those subscribed to"),
+            argument("mailbox-mask", Kind::List, "Names, or masks with * and %")
+        ],
+        cmd::mailbox::list::list,
+    ),
+    mail(
+        "mailbox path",
+        "[-u <user>|-A] [-S <socket_path>] [-t <type>] <mailbox>",
+        "Shows where on disk a mailbox is",
+        params![
+            MAILBOXES,
+            option(
+                't',
+                "type",
+                Kind::Text,
+                "dir, alt-dir, mailbox, alt-mailbox, control, index or index-private"
+            )
+        ],
+        cmd::mailbox::path::path,
+    ),
+    mail(
+        "mailbox rename",
+        "[-u <user>|-A] [-S <socket_path>] [-s] <old name> <new name>",
+        "Renames a mailbox",
+        params![
+            SUBSCRIPTIONS,
+            argument("mailbox", Kind::Text, "The mailbox"),
+            argument("new-name", Kind::Text, "Its new name")
+        ],
+        cmd::mailbox::rename::rename,
+    ),
+    mail(
+        "mailbox status",
+        "[-u <user>|-A] [-S <socket_path>] <fields> <mailbox> [...]",
+        "Shows the counts of mailboxes",
+        params![
+            option('t', "total-sum", Kind::Flag, "The sums of all"),
+            option('f', "field", Kind::List, "A field, in place of the first argument"),
+            argument("fieldstr", Kind::Text, "Fields with spaces between them, or all"),
+            argument("mailbox-mask", Kind::List, "Names, or masks with * and %")
+        ],
+        cmd::mailbox::status::status,
+    ),
+    mail(
+        "mailbox subscribe",
+        "[-u <user>|-A] [-S <socket_path>] <mailbox> [...]",
+        "Subscribes to mailboxes",
+        params![MAILBOXES],
+        cmd::mailbox::subscribe::subscribe,
+    ),
+    mail(
+        "mailbox unsubscribe",
+        "[-u <user>|-A] [-S <socket_path>] <mailbox> [...]",
+        "Ends subscriptions",
+        params![MAILBOXES],
+        cmd::mailbox::subscribe::unsubscribe,
+    ),
+    mail(
+        "mailbox update",
+        "[-u <user>|-A] [-S <socket_path>] [--mailbox-guid guid] [--uid-validity uid] [--min-next-uid uid] [--min-first-recent-uid uid] [--min-highest-modseq seq] [--min-highest-pvt-modseq seq] <mailbox>",
+        "Changes the numbers that identify a mailbox",
+        params![
+            option('g', "mailbox-guid", Kind::Text, "The GUID"),
+            option('V', "uid-validity", Kind::Text, "UIDVALIDITY"),
+            option('N', "min-next-uid", Kind::Text, "The least UIDNEXT"),
+            option('R', "min-first-recent-uid", Kind::Text, "The least UID of recent messages"),
+            option('H', "min-highest-modseq", Kind::Text, "The least HIGHESTMODSEQ"),
+            option('P', "min-highest-pvt-modseq", Kind::Text, "The same for private flags"),
+            MAILBOXES
+        ],
+        cmd::mailbox::update::update,
+    ),
+    mail(
+        "move",
+        "[-u <user>|-A] [-S <socket_path>] <destination> [user <source user>] <search query>",
+        "Moves messages into another mailbox",
+        params![argument("destination-mailbox", Kind::Text, "The mailbox that gets them"), QUERY],
+        cmd::copy::move_mail,
+    ),
+    mail(
+        "purge",
+        "[-u <user>|-A] [-S <socket_path>] ",
+        "Frees the space of messages that are gone",
+        params![],
+        cmd::purge::purge,
+    ),
+    mail(
+        "rebuild attachments",
+        "[-u <user>|-A] [-S <socket_path>] <search query>",
+        "Sets the keywords that tell of attachments",
+        params![QUERY],
+        cmd::rebuild::attachments,
+    ),
+    mail(
+        "save",
+        "[-u <user>|-A] [-S <socket_path>] [-m mailbox]",
+        "Puts a message into a mailbox",
+        params![
+            option('m', "mailbox", Kind::Text, "The mailbox; INBOX by default"),
+            argument("file", Kind::Text, "The message; standard input by default")
+        ],
+        cmd::save::save,
+    ),
+    mail(
+        "search",
+        "[-u <user>|-A] [-S <socket_path>] <search query>",
+        "Finds messages",
+        params![QUERY],
+        cmd::search::search,
+    ),
+];

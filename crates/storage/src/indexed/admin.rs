@@ -1,0 +1,120 @@
+//! What administrators do to a mailbox: its identity, its index and its cache.
+
+use base::{Seq, Uid, UidSet};
+use index::{Origin, Transaction};
+
+use crate::api::{CacheField, MailboxUpdate, SyncMode};
+use crate::error::Result;
+use crate::facts::{Facts, Wanted};
+use crate::view::View;
+
+use super::{Driver, Shared, content};
+
+impl<D: Driver> Shared<D> {
+    /// See [`Mailbox::update`](crate::Mailbox::update).
+    pub(crate) fn update(&self, update: &MailboxUpdate) -> Result<()> {
+        self.sync(SyncMode::Quick, false)?;
+        let mut work = self.work();
+        let work = &mut *work;
+        let guard = self.driver.guard()?;
+        let mut index = work.index.lock()?;
+        let mut tx = Transaction::new();
+        self.driver.update(&mut index, &guard, &mut tx, update)?;
+        if let Some(next) = update.min_next_uid.filter(|next| next.get() > index.header().next_uid) {
+            tx.set_next_uid(next);
+        }
+        let first_recent = index.header().first_recent_uid;
+        if let Some(first) = update.min_first_recent_uid.filter(|first| first.get() > first_recent) {
+            tx.set_first_recent_uid(first);
+        }
+        if let Some(modseq) = update.min_highest_modseq {
+            tx.update_highest_modseq(modseq);
+        }
+        index.commit(&tx, Origin::External)?;
+        drop(index);
+        self.publish(&work.index);
+        Ok(())
+    }
+
+    /// See [`Mailbox::rebuild`](crate::Mailbox::rebuild).
+    pub(crate) fn rebuild(&self) -> Result<()> {
+        self.sync(SyncMode::Rebuild, false)?;
+        let mut work = self.work();
+        let work = &mut *work;
+        let mut index = work.index.lock()?;
+        if !index.has_pending() {
+            index.rewrite()?;
+        }
+        Ok(())
+    }
+
+    /// See [`Mailbox::first_uncached`](crate::Mailbox::first_uncached): what follows the last message of
+    /// which anything is cached, as in 2.3.
+    pub(crate) fn first_uncached(&self, view: &View) -> Option<Seq> {
+        let cached = view.columns().named("cache").map_or(0, |column| {
+            let all = view.records_with(column.id).zip(1u32..);
+            all.filter(|((_, bytes), _)| bytes.iter().any(|&byte| byte != 0))
+                .map(|(_, seq)| seq)
+                .last()
+                .unwrap_or(0)
+        });
+        (cached < view.len()).then(|| Seq::new(cached + 1)).flatten()
+    }
+
+    /// Puts what decisions want of a message into the cache.
+    pub(crate) fn precache(&self, view: &View, uid: Uid) -> Result<()> {
+        let mut asked = self.cached.wanted_of(view, uid);
+        let wanted = asked.wanted();
+        if wanted == Wanted::NONE {
+            return Ok(());
+        }
+        let mut facts = Facts::default();
+        self.driver.facts(self, view, uid, wanted, &mut facts)?;
+        let missing = content::missing(&facts, wanted);
+        let mut parts = None;
+        if missing != Wanted::NONE {
+            parts = content::read(self.driver.open(self, view, uid)?, missing, &mut facts)?;
+        }
+        asked.keep(&facts, parts.as_ref());
+        if self.cached.add(uid, asked) { self.flush_cache() } else { Ok(()) }
+    }
+
+    /// See [`Mailbox::cache_fields`](crate::Mailbox::cache_fields).
+    pub(crate) fn cache_fields(&self) -> Result<Vec<CacheField>> {
+        let work = self.work();
+        self.cached.fields(&work.index)
+    }
+
+    /// See [`Mailbox::set_cache_fields`](crate::Mailbox::set_cache_fields).
+    pub(crate) fn set_cache_fields(&self, fields: &[CacheField]) -> Result<()> {
+        let mut work = self.work();
+        self.cached.set_fields(&mut work.index, fields)
+    }
+
+    /// See [`Mailbox::cache_remove`](crate::Mailbox::cache_remove).
+    pub(crate) fn cache_remove(&self, uids: &UidSet) -> Result<()> {
+        let mut work = self.work();
+        let work = &mut *work;
+        let mut index = work.index.lock()?;
+        let Some(reset_id) = index.ext_reset_id("cache") else { return Ok(()) };
+        self.cached.note_expunged(index.view(), uids);
+        let mut tx = Transaction::new();
+        tx.ext(&index::ExtSpec::new("cache", 0, 4, 4), reset_id);
+        for uid in index.view().records_in(uids).map(|(_, record)| record.uid) {
+            tx.ext_record("cache", uid, &[0; 4]);
+        }
+        index.commit(&tx, Origin::External)?;
+        drop(index);
+        self.publish(&work.index);
+        Ok(())
+    }
+
+    /// See [`Mailbox::cache_purge`](crate::Mailbox::cache_purge).
+    pub(crate) fn cache_purge(&self) -> Result<()> {
+        self.flush_cache()?;
+        let mut work = self.work();
+        self.cached.purge(&mut work.index, true)?;
+        self.publish(&work.index);
+        Ok(())
+    }
+}
