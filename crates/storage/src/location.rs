@@ -219,6 +219,6 @@ mod tests {
         check("maildir:/m:INDEXPVT=/p", "INDEXPVT isn't supported yet in: maildir:/m:INDEXPVT=/p");
         check("maildir:/m:FOO=1", "Unknown setting: FOO in: maildir:/m:FOO=1");
         check("maildir:", "Mail root directory not given: maildir:");
-        check("sdbox:/m", "sdbox /m inbox=None control=None index=None Fs false");
+        check("sdbox:/m", "sdbox /m inbox=None control=None index=None Fs dbox-Mailsfalse");
     }
 }

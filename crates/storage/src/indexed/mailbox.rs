@@ -213,6 +213,9 @@ impl<D: Driver> Mailbox for Handle<D> {
 
 impl<D: Driver> Drop for Handle<D> {
     fn drop(&mut self) {
+        if !self.readonly {
+            self.shared.driver.closing(&self.shared);
+        }
         // What was found out is of use to the next session; without it only time is lost.
         let _ = self.shared.flush_cache();
     }

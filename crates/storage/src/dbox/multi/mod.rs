@@ -172,7 +172,7 @@ impl Driver for Mdbox {
         Ok(())
     }
 
-    fn guards_changes(&self) -> bool {
+    fn guards_changes(&self, _expunges: bool) -> bool {
         false
     }
 
@@ -215,12 +215,18 @@ impl Driver for Mdbox {
         self.place.clean(index)
     }
 
-    fn store_flags(&self, _index: &Index, _work: &mut Known, _deltas: &[Delta]) -> Result<Done> {
+    fn store_flags(
+        &self,
+        _index: &Index,
+        _work: &mut Known,
+        _guard: Option<&()>,
+        _deltas: &[Delta],
+    ) -> Result<Done> {
         // They are in the index only.
         Ok(Done::default())
     }
 
-    fn expunge(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+    fn expunge(&self, index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
         if work.gone.is_empty() {
             work.rebuild_count = self.store.rebuild_count()?;
         }

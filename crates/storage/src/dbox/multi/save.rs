@@ -79,10 +79,9 @@ impl Batch {
         self.mdbox().store.check(index);
         let mut tx = Transaction::new();
         map::declare(&mut tx);
-        let mut header = map::header(index);
+        let header = map::header(index);
         let highest = self.appender.assign_ids(header.highest_file_id.saturating_add(1))?;
         if let Some(highest) = highest {
-            header.highest_file_id = highest;
             tx.ext_header(MAP, 0, &highest.to_le_bytes());
         }
         let mut places = self.appender.places().into_iter();

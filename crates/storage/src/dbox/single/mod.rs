@@ -186,7 +186,7 @@ impl Driver for Sdbox {
         Ok(())
     }
 
-    fn guards_changes(&self) -> bool {
+    fn guards_changes(&self, _expunges: bool) -> bool {
         false
     }
 
@@ -226,12 +226,18 @@ impl Driver for Sdbox {
         self.place.clean(index)
     }
 
-    fn store_flags(&self, _index: &Index, _work: &mut Known, _deltas: &[Delta]) -> Result<Done> {
+    fn store_flags(
+        &self,
+        _index: &Index,
+        _work: &mut Known,
+        _guard: Option<&()>,
+        _deltas: &[Delta],
+    ) -> Result<Done> {
         // They are in the index only.
         Ok(Done::default())
     }
 
-    fn expunge(&self, _index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+    fn expunge(&self, _index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
         uids.iter().for_each(|uid| work.gone.insert(uid));
         Ok(Done::default())
     }
@@ -320,7 +326,7 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// Seconds since 1970, as indexes have them.
-pub(super) fn now() -> u32 {
+pub(crate) fn now() -> u32 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
