@@ -273,7 +273,9 @@ impl Driver for Mdbox {
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
         let (file, message) = self.locate(shared, view, uid)?;
         let reader = BodyReader::new(file.file.clone(), message.body, message.size);
-        Ok(Opened { reader: Box::new(reader), path: file.path.clone() })
+        self.place.opened(reader, &file.path, || {
+            file.dbox.metadata(&message).map_err(|error| self.store.damaged(&file.path, error))
+        })
     }
 
     fn facts(

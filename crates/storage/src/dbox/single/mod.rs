@@ -263,8 +263,8 @@ impl Driver for Sdbox {
 
     fn open(&self, shared: &Shared<Self>, _view: &View, uid: Uid) -> Result<Opened> {
         let located = self.locate(shared, uid)?;
-        let reader = BodyReader::new(located.file, located.message.body, located.message.size);
-        Ok(Opened { reader: Box::new(reader), path: located.path })
+        let reader = BodyReader::new(located.file.clone(), located.message.body, located.message.size);
+        self.place.opened(reader, &located.path, || self.metadata(&located))
     }
 
     fn facts(
