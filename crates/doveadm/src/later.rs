@@ -2,10 +2,6 @@
 
 /// Name and usage.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    (
-        "backup",
-        "[-fPRU] [-l <secs>] [-r <rawlog path>] [-m <mailbox>] [-g <mailbox guid>] [-n <namespace> | -N] [-x <exclude>] [-a <all mailbox>] [-s <state>] [-T <secs>] [-t <start date>] [-e <end date>] [-O <sync flag>] [-I <max size>] -d|<dest>",
-    ),
     ("batch", "<sep> <cmd1> [<sep> <cmd2> [..]]"),
     ("dict get", "[-u <user>] <dict uri> <key>"),
     ("dict inc", "[-u <user>] <dict uri> <key> <diff>"),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Output;
 
-use harness::{Builder, Host};
+use harness::{Builder, Host, Under};
 
 fn host() -> Host {
     let config = "namespace inbox {\n  inbox = yes\n  separator = /\n}\n";
@@ -368,4 +368,61 @@ fn wrong_command_lines() {
         64,
     );
     check(&host, "dump /nonexistent", "", "Fatal: Can't autodetect file type: /nonexistent\n", 65);
+}
+
+/// What there is of user1's mail, in the place or in the user's own mailboxes.
+fn all_of(host: &Host, place: Option<&str>) -> Vec<String> {
+    let location = place.map(|place| format!("mail_location={place}"));
+    let global: Vec<&str> = location.iter().flat_map(|location| ["-o", location]).collect();
+    let fields = "mailbox mailbox-guid uid guid date.received size.virtual hdr.subject";
+    let mut lines = Vec::new();
+    for line in [
+        &["-f", "flow", "fetch", "-u", "user1", fields, "all"][..],
+        &["mailbox", "status", "-u", "user1", "uidnext uidvalidity guid", "*"],
+        &["mailbox", "list", "-u", "user1", "-s"],
+    ] {
+        lines.extend(host.doveadm(&[&global, line].concat()).lines().map(str::to_owned));
+    }
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_backup_is_the_same() {
+    let host = host();
+    with_mail(&host);
+    host.doveadm(&["mailbox", "create", "-u", "user1", "-s", "a", "a/b", "old"]);
+    host.doveadm(&["copy", "-u", "user1", "a/b", "mailbox", "INBOX", "uid", "2:3"]);
+    let place = format!("maildir:{}/mail/user1/backup", host.dir().display());
+    check(&host, &format!("backup -u user1 {place}"), "", "", 0);
+    assert_eq!(all_of(&host, Some(&place)), all_of(&host, None));
+
+    host.doveadm(&["flags", "add", "-u", "user1", "\\Flagged", "mailbox", "INBOX", "uid", "3"]);
+    host.doveadm(&["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "1"]);
+    host.doveadm(&["copy", "-u", "user1", "INBOX", "mailbox", "a/b", "uid", "1"]);
+    host.doveadm(&["mailbox", "delete", "-u", "user1", "-s", "old"]);
+    check(&host, &format!("backup -u user1 {place}"), "", "", 0);
+    assert_eq!(all_of(&host, Some(&place)), all_of(&host, None));
+    let flagged = format!("-o mail_location={place} -f flow fetch -u user1 uid mailbox INBOX flagged");
+    check(&host, &flagged, "uid=3\n", "", 0);
+
+    // What the place has more goes.
+    let other = format!("-o mail_location={place} mailbox create -u user1 more");
+    check(&host, &other, "", "", 0);
+    check(&host, &format!("backup -u user1 {place}"), "", "", 0);
+    assert_eq!(all_of(&host, Some(&place)), all_of(&host, None));
+}
+
+/// The original empties the user's INBOX.
+#[test]
+fn a_place_that_is_not_there_is_no_backup() {
+    let host = host();
+    if host.under() == Under::Dovecot {
+        return;
+    }
+    with_mail(&host);
+    let place = format!("maildir:{}/mail/user1/none", host.dir().display());
+    let (_, _, status) = said(&host, &format!("backup -u user1 -R {place}"));
+    assert_eq!(status, 75);
+    finds(&host, "all", &[1, 2, 3]);
 }

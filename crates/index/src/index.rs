@@ -62,6 +62,8 @@ struct OnDisk {
     id: Option<(u64, u64)>,
     log_seq: u32,
     tail: u32,
+    /// It was damaged: what it says is what could be saved of it.
+    repaired: bool,
 }
 
 impl Index {

@@ -32,6 +32,8 @@ pub const LOG_SIZE_MAX: u64 = 1 << 30;
 pub const INDEX_SIZE_MAX: u64 = 4 << 30;
 /// The bytes of one extension's header.
 pub const EXT_HEADER_SIZE_MAX: u32 = 16 * 1024 * 1024 - 1;
+/// The bytes of all extensions' headers together: far more than any plugin of 2.3 keeps.
+pub const EXT_HEADERS_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// One more than the bytes of one extension's record.
 pub const EXT_RECORD_SIZE_END: u16 = 32768;
 /// The largest alignment of an extension's record.

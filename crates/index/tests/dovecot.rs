@@ -337,8 +337,12 @@ fn dovecot_carries_out_what_we_ask_for_in_a_maildir() {
         real.flags("remove", "\\Flagged", "1");
         check(&real, &mut open);
         assert_eq!(open.lock().unwrap().pending().unwrap(), [], "Dovecot has done it");
-        let names = std::fs::read_dir(real.index_dir().join("cur")).unwrap().flatten();
-        let mut codes: Vec<_> = names
+        // Dovecot leaves them in new/ until a session claims them.
+        let dirs = ["new", "cur"].map(|name| std::fs::read_dir(real.index_dir().join(name)).unwrap());
+        let mut codes: Vec<_> = dirs
+            .into_iter()
+            .flatten()
+            .flatten()
             .map(|entry| entry.file_name().to_string_lossy().rsplit_once(":2,").unwrap().1.to_owned())
             .collect();
         codes.sort();

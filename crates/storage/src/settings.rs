@@ -34,8 +34,12 @@ pub struct MailSettings {
     pub mail_index: index::Settings,
     /// The `mail_cache_*` settings.
     pub mail_cache: index::cache::CacheSettings,
-    /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
+    /// `mailbox_list_index`: keep counts of all mailboxes in one file, so that STATUS opens none.
     pub mailbox_list_index: bool,
+    /// `mailbox_list_index_very_dirty_syncs`: believe that file without a look at the mailboxes.
+    pub mailbox_list_index_very_dirty_syncs: bool,
+    /// `mailbox_list_index_include_inbox`: keep INBOX's counts there as well.
+    pub mailbox_list_index_include_inbox: bool,
     /// `maildir_stat_dirs`: stat entries to tell directories from files.
     pub maildir_stat_dirs: bool,
     /// `maildir_copy_with_hardlinks`
@@ -46,14 +50,14 @@ pub struct MailSettings {
     pub maildir_broken_filename_sizes: bool,
     /// `maildir_empty_new`: always move everything from new/ to cur/ when opening.
     pub maildir_empty_new: bool,
+    /// `mail_plugins = zlib` and its settings.
+    pub compression: Compression,
     /// `mdbox_rotate_size`, in bytes: no message is added to a file that would become larger.
     pub mdbox_rotate_size: u64,
     /// `mdbox_rotate_interval`: nor to one that is older; zero for no limit.
     pub mdbox_rotate_interval: Duration,
     /// `mdbox_preallocate_space`
     pub mdbox_preallocate_space: bool,
-    /// `mail_plugins = zlib` and its settings.
-    pub compression: Compression,
     /// The `mbox_*` settings.
     pub mbox: MboxSettings,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
@@ -95,15 +99,17 @@ impl Default for MailSettings {
             mail_index: index::Settings::default(),
             mail_cache: index::cache::CacheSettings::default(),
             mailbox_list_index: true,
+            mailbox_list_index_very_dirty_syncs: false,
+            mailbox_list_index_include_inbox: false,
             maildir_stat_dirs: false,
             maildir_copy_with_hardlinks: true,
             maildir_very_dirty_syncs: false,
             maildir_broken_filename_sizes: false,
             maildir_empty_new: false,
+            compression: Compression::default(),
             mdbox_rotate_size: 10 << 20,
             mdbox_rotate_interval: Duration::ZERO,
             mdbox_preallocate_space: false,
-            compression: Compression::default(),
             mbox: MboxSettings::default(),
             hostname: String::new(),
         }

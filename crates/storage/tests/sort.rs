@@ -67,6 +67,8 @@ fn many_bodies_are_read_in_order() {
         Query::Not(Box::new(body("5"))),
         Query::Not(Box::new(Query::Header { name: "A".to_owned(), text: "c".to_owned() })),
     ]);
+    // As deep as protocols let queries be.
+    let query = (0..200).fold(query, |query, _| Query::Not(Box::new(query)));
     let want: Vec<u32> = (0..300).filter(|number| number % 7 == 3).map(|number| number + 1).collect();
     let all: Vec<u32> = search::run(&mut *inbox, &view, &query).unwrap().into_iter().map(Uid::get).collect();
     assert_eq!(all, want);

@@ -71,7 +71,8 @@ impl Index {
                 self.on_disk.log_seq = map.header.log_file_seq;
                 self.on_disk.tail = map.header.log_file_tail_offset;
                 self.map = *map;
-                if !repair.is_empty() {
+                self.on_disk.repaired = !repair.is_empty();
+                if self.on_disk.repaired {
                     for complaint in &repair.complaints {
                         self.logger
                             .error(format_args!("Corrupted index file {}: {complaint}", path.display()));
@@ -169,7 +170,9 @@ impl Index {
         let (seq, head) = (header.log_file_seq, u64::from(header.log_file_head_offset));
         let (own, first) = (log.header.file_seq, u64::from(log.header.hdr_size));
         let (prev, prev_end) = (log.header.prev_file_seq, u64::from(log.header.prev_file_offset));
-        if prev == 0 && (!had_index || seq < own || (seq == own && head <= first)) {
+        // A log with all that ever happened knows better than an index file that was damaged.
+        let useless = !had_index || self.on_disk.repaired;
+        if prev == 0 && (useless || seq < own || (seq == own && head <= first)) {
             return Ok(Start::Empty);
         }
         if had_index && seq == own && head >= first {

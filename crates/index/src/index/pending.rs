@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::log::Kind;
 use crate::log::file::is_request;
 use crate::log::record::{KeywordModify, Next, RawRecord, ranges};
-use crate::view::Flags;
+use crate::view::{Flags, View};
 
 /// What a session asked for and nobody has carried out on the mail store yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +59,7 @@ impl Locked<'_> {
         while offset < end {
             let Next::Record(record) = RawRecord::at(&bytes, tail, offset) else { break };
             if is_request(&record) && record.check().is_ok() {
-                collect(&record, &mut list);
+                collect(&record, &index.map.view, &mut list);
             }
             offset = record.end();
         }
@@ -67,12 +67,13 @@ impl Locked<'_> {
     }
 }
 
-fn collect(record: &RawRecord<'_>, list: &mut Vec<Pending>) {
+fn collect(record: &RawRecord<'_>, view: &View, list: &mut Vec<Pending>) {
     match record.what() {
         Some(Kind::Expunge) => {
-            for uid in set(record.body).iter() {
-                list.push(Pending::Expunge { uid, guid: Guid::default() });
-            }
+            // A range may have billions of UIDs that no message has.
+            let uids = set(record.body);
+            let there = view.records_in(&uids).map(|(_, record)| record.uid);
+            list.extend(there.map(|uid| Pending::Expunge { uid, guid: Guid::default() }));
         }
         Some(Kind::ExpungeGuid) => list.extend(
             record.expunges().filter_map(|(uid, guid)| Some(Pending::Expunge { uid: Uid::new(uid)?, guid })),

@@ -77,6 +77,10 @@ impl Index {
                 self.log = Some(log);
                 Ok(())
             }
+            // Somebody on another host replaced it, and the server forgot it (NFS).
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StaleNetworkFileHandle => {
+                self.reload()
+            }
             Err(error) => {
                 self.log = Some(log);
                 Err(error)

@@ -111,8 +111,12 @@ impl Index {
         }
         match self.put_index(&map.encode()) {
             Ok(id) => {
-                self.on_disk =
-                    OnDisk { id, log_seq: map.header.log_file_seq, tail: map.header.log_file_tail_offset };
+                self.on_disk = OnDisk {
+                    id,
+                    log_seq: map.header.log_file_seq,
+                    tail: map.header.log_file_tail_offset,
+                    repaired: false,
+                };
                 self.needs_rewrite = None;
                 self.read_much = false;
                 let (path, seq) = (self.path.display(), map.header.log_file_seq);
@@ -172,7 +176,12 @@ impl Index {
         let read = self.fs.open(&self.path).and_then(|file| self.fs.read_at(&file, &mut bytes, 0));
         let header = read.ok().map(|read| Header::parse(bytes.get(..read).unwrap_or_default()));
         self.on_disk = match header.filter(|header| header.index_id == self.map.header.index_id) {
-            Some(header) => OnDisk { id, log_seq: header.log_file_seq, tail: header.log_file_tail_offset },
+            Some(header) => OnDisk {
+                id,
+                log_seq: header.log_file_seq,
+                tail: header.log_file_tail_offset,
+                repaired: false,
+            },
             None => OnDisk { id, ..OnDisk::default() },
         };
     }

@@ -91,6 +91,12 @@ impl LogFile {
         let read = fs.read_at(&file, &mut bytes, 0).map_err(|error| Error::io("pread", path, error))?;
         let bytes = bytes.get(..read).unwrap_or_default();
         let header = LogHeader::parse(bytes);
+        if stamp.size > LOG_SIZE_MAX {
+            let (path, size) = (path.display(), stamp.size);
+            return Ok(Opened::Corrupt(Some(format!(
+                "Corrupted transaction log file {path}: too large ({size})"
+            ))));
+        }
         if bytes.first().is_some_and(|&major| major != LOG_MAJOR_VERSION) {
             return Ok(Opened::Corrupt(None));
         }

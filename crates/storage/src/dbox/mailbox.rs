@@ -182,17 +182,6 @@ pub(crate) fn write_header(tx: &mut Transaction, name: &str, header: &MailboxHea
     tx.ext_header(name, 0, &header.to_bytes());
 }
 
-/// Changes the mailbox's identity.
-pub(crate) fn update(index: &Index, tx: &mut Transaction, name: &str, update: &MailboxUpdate) {
-    if let Some(uid_validity) = update.uid_validity {
-        tx.set_uid_validity(uid_validity);
-    }
-    if let Some(guid) = update.guid {
-        let old = index.ext_header(name).and_then(MailboxHeader::parse).unwrap_or_default();
-        write_header(tx, name, &MailboxHeader { guid, ..old });
-    }
-}
-
 /// Notes the highest UID whose message has a saved POP3 UIDL.
 pub(crate) fn write_pop3_uidl(tx: &mut Transaction, uid: u32) {
     tx.ext(&ExtSpec::new(POP3_UIDL, 4, 0, 0), 0);
@@ -221,5 +210,15 @@ pub(crate) fn fill(facts: &mut Facts, message: &Message, metadata: &Metadata, wa
     if wanted.has(Wanted::FILE_NAME) {
         // 2.3's `%f` is empty for dbox.
         facts.file_name = Some(text(""));
+    }
+}
+
+/// Changes a mailbox's GUID and UIDVALIDITY, both of which are in the index alone.
+pub(crate) fn update(index: &Index, tx: &mut Transaction, name: &str, update: &MailboxUpdate) {
+    if let Some(validity) = update.uid_validity {
+        tx.set_uid_validity(validity);
+    }
+    if let (Some(guid), Some(old)) = (update.guid, read_header(index, name)) {
+        write_header(tx, name, &MailboxHeader { guid, ..old });
     }
 }

@@ -208,6 +208,7 @@ impl MboxStorage {
             logger: self.logger.clone(),
             settings: self.settings.clone(),
             index_dir: self.index_dir(name),
+            list: None,
         };
         let (path, control) = (self.file(name), self.control_root());
         Shared::get(Mbox::new(context, path, control, self.lists.clone(), self.owner.clone()))

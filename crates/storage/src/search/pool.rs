@@ -15,7 +15,7 @@ use message::search::{self, Needle};
 
 use crate::api::MessageReader;
 use crate::error::{Error, Result};
-use crate::limits::{SEARCH_OPEN_MAX, SEARCH_THREADS_MAX, SEARCH_WAITING_PER_THREAD};
+use crate::limits::{SEARCH_OPEN_MAX, SEARCH_STACK_BYTES, SEARCH_THREADS_MAX, SEARCH_WAITING_PER_THREAD};
 
 use super::plan::Residue;
 
@@ -66,7 +66,8 @@ impl<'a> Pool<'a> {
         self.changed.notify_one();
         if waiting > SEARCH_WAITING_PER_THREAD * (threads.len() + 1)
             && let Some(permit) = Permit::take()
-            && Builder::new().name("search".to_owned()).spawn_scoped(scope, || self.work()).is_ok()
+            && let builder = Builder::new().name("search".to_owned()).stack_size(SEARCH_STACK_BYTES)
+            && builder.spawn_scoped(scope, || self.work()).is_ok()
         {
             threads.push(permit);
         }

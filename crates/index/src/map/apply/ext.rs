@@ -5,7 +5,7 @@ use base::{ModSeq, Uid};
 use super::keyword::valid_uid;
 use super::{Applier, Current};
 use crate::header::number;
-use crate::limits::EXTENSIONS_MAX;
+use crate::limits::{EXT_HEADERS_SIZE_MAX, EXTENSIONS_MAX, INDEX_SIZE_MAX};
 use crate::log::record::{ExtIntro, RawRecord};
 use crate::map::ext::{Ext, ExtHeader, lay_out};
 use crate::map::{KEYWORDS, MODSEQ};
@@ -49,6 +49,10 @@ impl Applier<'_> {
         };
         let checked = described.check(&name, self.map.header.record_size);
         checked.map_err(|error| format!("Broken extension introduction: {error}"))?;
+        let headers: usize = self.map.exts.iter().map(|ext| ext.header.len()).sum();
+        if headers + intro.hdr_size as usize > EXT_HEADERS_SIZE_MAX {
+            return Err(format!("Broken extension introduction: Headersize too large ({})", intro.hdr_size));
+        }
         let ignored = known.is_some_and(|ext| ext.reset_id != intro.reset_id);
         let at = match position {
             Some(at) if ignored => at,
@@ -110,7 +114,9 @@ impl Applier<'_> {
 
     /// Lays the records out anew.
     fn replace_exts(&mut self, mut exts: Vec<Ext>) -> Result<(), String> {
-        let Some(size) = lay_out(&mut exts) else {
+        let messages = u64::from(self.map.header.messages_count);
+        let size = lay_out(&mut exts).filter(|&size| u64::from(size) * messages <= INDEX_SIZE_MAX);
+        let Some(size) = size else {
             return Err("Broken extension introduction: Record size is too large".to_owned());
         };
         self.map.exts = exts;

@@ -254,7 +254,13 @@ impl Driver for Mdbox {
         }
     }
 
-    fn alt_move(&self, index: &mut Locked<'_>, _work: &mut Known, uids: &UidSet, to_alt: bool) -> Result<()> {
+    fn move_to_alt(
+        &self,
+        index: &mut Locked<'_>,
+        _work: &mut Known,
+        uids: &UidSet,
+        to_alt: bool,
+    ) -> Result<()> {
         let view = index.view();
         for (_, record) in view.records_in(uids) {
             let map_uid = self.map_uid(view, record.uid)?;

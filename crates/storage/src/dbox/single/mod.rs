@@ -248,7 +248,13 @@ impl Driver for Sdbox {
         gone.iter().filter(|uid| index.view().record(*uid).is_none()).for_each(|uid| self.unlink(uid));
     }
 
-    fn alt_move(&self, index: &mut Locked<'_>, _work: &mut Known, uids: &UidSet, to_alt: bool) -> Result<()> {
+    fn move_to_alt(
+        &self,
+        index: &mut Locked<'_>,
+        _work: &mut Known,
+        uids: &UidSet,
+        to_alt: bool,
+    ) -> Result<()> {
         let uids: UidSet = index.view().records_in(uids).map(|(_, record)| record.uid).collect();
         for uid in uids.iter() {
             self.move_file(uid, to_alt)?;
