@@ -81,7 +81,7 @@ impl Session<'_> {
             0..=2 => self.append(),
             3..=5 => {
                 let (sign, flags) = (["+", "-", ""][self.below(3) as usize], self.flags());
-                let highest = u64::from(self.own.last().map_or(1, |own| own.0));
+                let highest = u64::from(self.own.iter().map(|own| own.0).max().unwrap_or(1));
                 let first = 1 + self.below(highest);
                 let last = first + self.below(5);
                 ok(&mut self.client, &format!("UID STORE {first}:{last} {sign}FLAGS ({flags})"));
@@ -127,10 +127,16 @@ impl Session<'_> {
 
     fn expunge(&mut self) {
         let Some(at) = self.one() else { return };
-        let (uid, _) = self.own.remove(at);
+        let (uid, subject) = self.own.remove(at);
         ok(&mut self.client, &format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"));
         ok(&mut self.client, &format!("UID EXPUNGE {uid}"));
-        self.ledger.removed.push(("INBOX", uid));
+        // Another session may have taken the flag away at that moment.
+        let left = ok(&mut self.client, &format!("UID FETCH {uid} FLAGS"));
+        if left.iter().any(|line| line.contains(&format!("UID {uid} ")) || line.contains(&format!("UID {uid})"))) {
+            self.own.push((uid, subject));
+        } else {
+            self.ledger.removed.push(("INBOX", uid));
+        }
     }
 }
 

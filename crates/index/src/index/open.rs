@@ -4,6 +4,7 @@ use super::rescue::Rescued;
 use super::{Index, OnDisk};
 use crate::error::{Error, Result};
 use crate::fs::is_missing;
+use crate::header::FLAG_FSCKD;
 use crate::limits::{INDEX_SIZE_MAX, REOPEN_MAX};
 use crate::log::file::{LogFile, Opened};
 use crate::map::Map;
@@ -31,6 +32,9 @@ impl Index {
                 if !had_index {
                     self.rescue_from_logs();
                     self.use_rescued();
+                } else if !self.is_in_memory() {
+                    // What the log had beyond the index file is lost.
+                    self.map.header.flags |= FLAG_FSCKD;
                 }
                 self.log = None;
                 self.changes += 1;
@@ -100,6 +104,8 @@ impl Index {
             self.logger.error(format_args!("Fixed index file {path}: {fix}"));
         }
         self.needs_rewrite.get_or_insert_with(|| "fscking".to_owned());
+        // Drivers whose messages are known to the index only look at them all.
+        self.map.header.flags |= FLAG_FSCKD;
     }
 
     /// Opens the log, or with `.2` the one before. `None` if there is no usable one.
@@ -220,7 +226,7 @@ impl Index {
     }
 
     /// Logs that a log is damaged; it is replaced under the next lock.
-    pub(super) fn tell_corrupted_log(&self, log: &mut LogFile, reason: &str) {
+    pub(super) fn tell_corrupted_log(&mut self, log: &mut LogFile, reason: &str) {
         self.logger.error(format_args!(
             "Corrupted transaction log file {} seq {}: {reason} (sync_offset={})",
             log.path.display(),
@@ -228,6 +234,7 @@ impl Index {
             log.sync_offset
         ));
         log.corrupted = true;
+        self.map.header.flags |= FLAG_FSCKD;
     }
 
     /// Moves the index's position in the log to where reading can begin, and gives that.

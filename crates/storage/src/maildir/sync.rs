@@ -79,7 +79,7 @@ impl Maildir {
         }
         if guard.is_some() {
             self.fix_duplicates(&names, &mut found);
-            pass.reappeared(self, &mut names, &mut found);
+            pass.reappeared(self, &mut names, &mut found, whole);
             pass.give_uids(self, &mut names, found.unknown)?;
         }
         pass.merge(&names, &mut work.letters, &listing, whole);
@@ -206,10 +206,11 @@ impl Pass<'_> {
     }
 
     /// Files with a UID below those that the index has given, which are not in it, were expunged once:
-    /// they are new messages.
-    fn reappeared(&self, maildir: &Maildir, names: &mut Names, found: &mut Compared) {
+    /// they are new messages. Where cur/ was not read, what was seen there before proves nothing: somebody
+    /// else may just have expunged it.
+    fn reappeared(&self, maildir: &Maildir, names: &mut Names, found: &mut Compared, whole: bool) {
         let is_back = |entry: &Entry| {
-            entry.seen != Seen::Nowhere
+            (entry.seen == Seen::New || whole && entry.seen == Seen::Cur)
                 && entry.uid.get() < self.next_uid
                 && self.view.record(entry.uid).is_none()
         };

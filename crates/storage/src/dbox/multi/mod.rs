@@ -228,7 +228,7 @@ impl Driver for Mdbox {
 
     fn expunge(&self, index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
         if work.gone.is_empty() {
-            work.rebuild_count = self.store.rebuild_count()?;
+            work.rebuild_count = self.store.rebuild_count();
         }
         for uid in uids.iter() {
             match self.map_uid(index.view(), uid) {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base::{Logger, Uid};
@@ -40,6 +41,8 @@ pub(crate) struct Store {
     map: Mutex<Option<Index>>,
     /// The map as it was seen last; held for moments.
     view: Mutex<Arc<View>>,
+    /// How often the storage had been rebuilt by then; `u32::MAX` while nobody has looked.
+    rebuild_count: AtomicU32,
     /// Recently used files.
     files: Mutex<Vec<(u32, Arc<OpenFile>)>>,
     /// Something does not fit together; with how often the storage had been rebuilt by then.
@@ -93,6 +96,7 @@ impl Store {
             logger,
             map: Mutex::default(),
             view: Mutex::new(Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE))),
+            rebuild_count: AtomicU32::new(u32::MAX),
             files: Mutex::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
@@ -156,6 +160,7 @@ impl Store {
     /// Makes the map's state what lookups see.
     pub(crate) fn publish(&self, index: &Index) {
         *lock(&self.view) = index.view().clone();
+        self.rebuild_count.store(map::header(index).rebuild_count, Ordering::Relaxed);
     }
 
     /// UIDVALIDITY of the map.
@@ -164,12 +169,10 @@ impl Store {
         Ok(map.index()?.header().uid_validity)
     }
 
-    /// How often the storage has been rebuilt.
-    pub(crate) fn rebuild_count(&self) -> Result<u32> {
-        let mut map = self.map()?;
-        let index = map.index()?;
-        index.refresh()?;
-        Ok(map::header(index).rebuild_count)
+    /// How often the storage has been rebuilt, as it was seen last. May be called with a mailbox locked,
+    /// which must not wait for the map: whoever has that may wait for the mailbox.
+    pub(crate) fn rebuild_count(&self) -> u32 {
+        self.rebuild_count.load(Ordering::Relaxed)
     }
 
     /// Ids of the `m.N` files in a directory.
@@ -198,10 +201,9 @@ impl Store {
         Ok(highest)
     }
 
-    /// Has the storage rebuilt at the next occasion.
+    /// Has the storage rebuilt at the next occasion. May be called with a mailbox locked.
     pub(crate) fn set_corrupted(&self) {
-        let count = self.map().and_then(|mut map| Ok(map::header(map.index()?).rebuild_count));
-        lock(&self.corrupted).get_or_insert(count.unwrap_or(u32::MAX));
+        lock(&self.corrupted).get_or_insert(self.rebuild_count());
     }
 
     /// If the storage is to be rebuilt: how often it had been when that was noticed.
@@ -338,6 +340,7 @@ impl Store {
         let mut map = self.map()?;
         let mut map = map.index()?.lock()?;
         if map::header(&map).rebuild_count != rebuild_count {
+            self.publish(&map);
             return Ok(());
         }
         let mut counts: BTreeMap<Uid, i32> = BTreeMap::new();
