@@ -119,7 +119,7 @@ fn spaced(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', ',', '\t']).filter(|word| !word.is_empty())
 }
 
-/// The words of a location that say where index files go, of which there are none yet.
+/// The words of a location that say where files go which are not there yet, or which nobody reads.
 fn location_words(location: &str) -> impl Iterator<Item = &'static str> {
     let is_set = move |known: &&str| {
         let words = location.split(':').skip(2);
@@ -127,7 +127,7 @@ fn location_words(location: &str) -> impl Iterator<Item = &'static str> {
             .map(|word| word.split('=').next().unwrap_or_default())
             .any(|word| word.eq_ignore_ascii_case(known))
     };
-    ["INDEX", "VOLATILEDIR", "INDEXCACHE", "LISTINDEX", "ITERINDEX", "ALT"].into_iter().filter(is_set)
+    ["VOLATILEDIR", "ITERINDEX"].into_iter().filter(is_set)
 }
 
 fn protocol(service: &Node) -> &str {

@@ -129,6 +129,11 @@ impl Tree {
         }
     }
 
+    /// The directory of a mailbox's cache, if that is apart from the index.
+    pub(crate) fn cache(&self, name: &str) -> Option<PathBuf> {
+        self.location.index_cache.as_ref().map(|cache| self.below(cache, name))
+    }
+
     /// Where the subscriptions and `dovecot-uidvalidity` are.
     pub(crate) fn control_root(&self) -> &Path {
         self.location.control.as_deref().unwrap_or(&self.location.root)

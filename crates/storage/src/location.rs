@@ -17,6 +17,8 @@ pub struct Location {
     pub control: Option<PathBuf>,
     /// `INDEX=`; `MEMORY` and an empty value mean that there is none on disk.
     pub index: Option<IndexPlace>,
+    /// `INDEXCACHE=`: where `dovecot.index.cache` is, if not beside the index.
+    pub index_cache: Option<PathBuf>,
     /// `LISTINDEX=`: the list index, relative to where indexes are; empty for none.
     pub list_index: PathBuf,
     /// `ALT=`: a second, usually slower place for dbox message files.
@@ -109,6 +111,7 @@ impl Location {
             inbox: None,
             control: None,
             index: None,
+            index_cache: None,
             list_index: PathBuf::from("dovecot.list.index"),
             alt: None,
             layout: if maildir { Layout::MaildirPlusPlus } else { Layout::Fs },
@@ -126,6 +129,7 @@ impl Location {
             "CONTROL" => self.control = Some(expand(value, home)?),
             "INDEX" if value == "MEMORY" || value.is_empty() => self.index = Some(IndexPlace::Memory),
             "INDEX" => self.index = Some(IndexPlace::Dir(expand(value, home)?)),
+            "INDEXCACHE" => self.index_cache = Some(expand(value, home)?),
             "LISTINDEX" => self.list_index = expand(value, home)?,
             "ALT" => self.alt = Some(expand(value, home)?),
             "LAYOUT" => {
@@ -144,7 +148,7 @@ impl Location {
             "SUBSCRIPTIONS" => self.subscriptions = value.to_owned(),
             "UTF-8" => self.utf8 = true,
             // They say where files go that only other drivers, or the index, have: nothing differs without.
-            "VOLATILEDIR" | "INDEXCACHE" | "ITERINDEX" => {}
+            "VOLATILEDIR" | "ITERINDEX" => {}
             "FULLDIRNAME" | "BROKENCHAR" | "STORAGENAMEESCAPECHAR" | "INDEXPVT" | "NO-NOSELECT" => {
                 return Err(Error::Unsupported(format!("{key} isn't supported yet in: {text}")));
             }

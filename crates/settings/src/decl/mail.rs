@@ -112,11 +112,11 @@ settings! { Root from super::login::END;
     /// Flushes NFS caches for indexes.
     MAIL_NFS_INDEX: bool = "no", MAIL, NO_EFFECT_YET;
     /// Keeps an index of the mailbox list.
-    MAILBOX_LIST_INDEX: bool = "yes", MAIL, NO_EFFECT_YET;
+    MAILBOX_LIST_INDEX: bool = "yes", MAIL;
     /// Trusts the index of the mailbox list.
-    MAILBOX_LIST_INDEX_VERY_DIRTY_SYNCS: bool = "no", MAIL, NO_EFFECT_YET;
+    MAILBOX_LIST_INDEX_VERY_DIRTY_SYNCS: bool = "no", MAIL;
     /// Keeps INBOX in the index of the mailbox list.
-    MAILBOX_LIST_INDEX_INCLUDE_INBOX: bool = "no", MAIL, NO_EFFECT_YET;
+    MAILBOX_LIST_INDEX_INCLUDE_INBOX: bool = "no", MAIL;
     /// Logs what mail access does, for finding mistakes.
     MAIL_DEBUG: bool = "no", IMAP_URLAUTH | SUBMIT | MAIL;
     /// Allows `~` and absolute paths in mailbox names.

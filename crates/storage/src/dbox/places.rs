@@ -97,6 +97,11 @@ impl Places {
         }
     }
 
+    /// The directory of a mailbox's cache, if that is apart from the index.
+    pub(crate) fn cache(&self, name: &str) -> Option<PathBuf> {
+        self.location().index_cache.as_ref().map(|cache| self.below(cache, name))
+    }
+
     fn below(&self, root: &Path, name: &str) -> PathBuf {
         root.join(&self.location().mailbox_dir).join(self.encode(name))
     }

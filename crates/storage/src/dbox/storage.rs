@@ -145,12 +145,17 @@ impl DboxStorage {
         if self.location().index.is_some() {
             self.mkdir_all(&index_dir)?;
         }
+        let cache_dir = self.places.cache(name);
+        if let Some(dir) = &cache_dir {
+            self.mkdir_all(dir)?;
+        }
         Ok(MailboxPlace {
             context: Context {
                 fs: self.fs.clone(),
                 logger: self.logger.clone(),
                 settings: self.settings.clone(),
                 index_dir: Some(index_dir),
+                cache_dir,
                 list: self.list_index.clone().map(|list| (list, name.to_owned())),
             },
             dir: self.places.dir(name),
@@ -193,7 +198,8 @@ impl DboxStorage {
         self.remove_tree(&trash)?;
         let extra =
             [Some(self.places.index(name)), Some(self.places.control(name)), self.places.alt_dir(name)];
-        for extra in extra.into_iter().flatten().filter(|extra| *extra != dir) {
+        let extra = extra.into_iter().chain([self.places.cache(name)]);
+        for extra in extra.flatten().filter(|extra| *extra != dir) {
             self.remove_files(&extra);
             let _ = self.fs.rmdir(&extra);
         }
@@ -355,10 +361,12 @@ impl Storage for DboxStorage {
         if !self.move_dir(&self.places.node(from), &self.places.node(to))? {
             return Err(Error::NotFound(from.to_owned()));
         }
-        for (old, new) in [
+        let cache = self.places.cache(from).zip(self.places.cache(to));
+        let extra = [
             (self.places.index(from), self.places.index(to)),
             (self.places.control(from), self.places.control(to)),
-        ] {
+        ];
+        for (old, new) in extra.into_iter().chain(cache) {
             if self.exists(&old)? {
                 self.move_dir(&old, &new)?;
             }

@@ -132,6 +132,7 @@ impl Cached {
         let Some(dir) = context.index_dir.as_ref().filter(|_| !settings.is_disabled()) else {
             return Self { inner: None };
         };
+        let dir = context.cache_dir.as_ref().unwrap_or(dir);
         let place = CachePlace {
             about: String::new(),
             path: dir.join("dovecot.index.cache"),

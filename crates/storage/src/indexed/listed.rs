@@ -10,6 +10,17 @@ use crate::list_index::{Known, Source, stamp_of};
 use super::shared::Work;
 use super::{Driver, Shared, size};
 
+/// When the list is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tell {
+    /// If the mailbox has changed since it was told last.
+    News,
+    /// Even if not: the list did not know, whatever it was told.
+    Always,
+    /// The mailbox has another identity now.
+    Identity,
+}
+
 /// What the list was told last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Told {
@@ -18,8 +29,8 @@ pub(crate) struct Told {
 }
 
 impl<D: Driver> Shared<D> {
-    /// Tells the list what is new; `renamed` says that the mailbox has another identity now.
-    pub(crate) fn tell_list(&self, renamed: bool) {
+    /// Tells the list what is new.
+    pub(crate) fn tell_list(&self, tell: Tell) {
         let Some((list, name)) = &self.driver.context().list else { return };
         let mut work = self.work();
         let work = &mut *work;
@@ -27,10 +38,10 @@ impl<D: Driver> Shared<D> {
             return;
         }
         let now = Told { log: work.index.log_position(), store: self.driver.store_record(&mut work.driver) };
-        if work.told.as_ref() == Some(&now) && !renamed {
+        if work.told.as_ref() == Some(&now) && tell == Tell::News {
             return;
         }
-        list.update(name, &mut Look { shared: self, work }, renamed);
+        list.update(name, &mut Look { shared: self, work }, tell == Tell::Identity);
         work.told =
             Some(Told { log: work.index.log_position(), store: self.driver.store_record(&mut work.driver) });
         self.publish(&work.index);

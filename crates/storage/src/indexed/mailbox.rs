@@ -13,6 +13,7 @@ use crate::facts::{Facts, Wanted};
 use crate::notify::{Callback, Subscription};
 use crate::view::{Flags, View};
 
+use super::listed::Tell;
 use super::{Driver, Shared};
 
 /// See [`Mailbox`].
@@ -72,7 +73,7 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.flush_cache()?;
         let claims = self.mode == OpenMode::ReadWrite && !self.readonly;
         let claimed = self.shared.sync(mode, claims)?;
-        self.shared.tell_list(false);
+        self.shared.tell_list(Tell::News);
         let view = self.shared.view();
         if claims {
             claimed.iter().for_each(|uid| self.recent.insert(uid));
@@ -127,7 +128,7 @@ impl<D: Driver> Mailbox for Handle<D> {
         let view = self.shared.view();
         let size = if items.has(StatusItems::SIZE) { Some(self.shared.size(&view)?) } else { None };
         let guid = if items.has(StatusItems::GUID) { Some(self.guid()?) } else { None };
-        self.shared.tell_list(false);
+        self.shared.tell_list(Tell::Always);
         Ok(Status {
             messages: view.len(),
             recent: self.waiting(&view).len() as u32,
@@ -153,7 +154,7 @@ impl<D: Driver> Mailbox for Handle<D> {
     fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
         self.check_writable()?;
         self.shared.update(update)?;
-        self.shared.tell_list(true);
+        self.shared.tell_list(Tell::Identity);
         self.view = self.shared.view();
         Ok(())
     }
@@ -210,6 +211,6 @@ impl<D: Driver> Drop for Handle<D> {
         }
         // What was found out is of use to the next session; without it only time is lost.
         let _ = self.shared.flush_cache();
-        self.shared.tell_list(false);
+        self.shared.tell_list(Tell::News);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Context {
     pub settings: Arc<MailSettings>,
     /// `None` with `INDEX=MEMORY`.
     pub index_dir: Option<PathBuf>,
+    /// Where the cache is, if not beside the index.
+    pub cache_dir: Option<PathBuf>,
     /// The list that is told of changes, and the mailbox's name in it.
     pub list: Option<(Arc<ListIndex>, String)>,
 }

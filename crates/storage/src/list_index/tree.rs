@@ -26,6 +26,8 @@ pub(super) struct Node {
 pub(super) struct Tree {
     nodes: HashMap<u32, Node>,
     children: HashMap<(u32, Arc<str>), u32>,
+    /// How many names are below each.
+    counts: HashMap<u32, usize>,
     highest_name_id: u32,
     /// The list is to be compared with the directories.
     pub refresh: bool,
@@ -91,6 +93,7 @@ impl Tree {
             if self.children.insert((node.parent, node.name.clone()), uid).is_some() {
                 return Err(format!("Duplicate mailbox '{}' in index", node.name));
             }
+            *self.counts.entry(node.parent).or_default() += 1;
         }
         Ok(())
     }
@@ -125,6 +128,7 @@ impl Tree {
         self.highest_name_id += 1;
         let name: Arc<str> = Arc::from(name);
         self.children.insert((parent, name.clone()), uid);
+        *self.counts.entry(parent).or_default() += 1;
         let node = Node { name_id: self.highest_name_id, name, parent, flags };
         self.nodes.entry(uid).or_insert(node)
     }
@@ -132,6 +136,9 @@ impl Tree {
     pub(super) fn remove(&mut self, uid: u32) {
         if let Some(node) = self.nodes.remove(&uid) {
             self.children.remove(&(node.parent, node.name));
+            if let Some(count) = self.counts.get_mut(&node.parent) {
+                *count = count.saturating_sub(1);
+            }
         }
     }
 
@@ -155,6 +162,9 @@ impl Tree {
 
     /// The record and those below it.
     pub(super) fn with_children(&self, top: u32) -> Vec<u32> {
+        if self.counts.get(&top).copied().unwrap_or(0) == 0 {
+            return vec![top];
+        }
         let is_below = |mut uid: u32| {
             while uid != 0 && uid != top {
                 uid = self.nodes.get(&uid).map_or(0, |node| node.parent);
@@ -207,6 +217,7 @@ mod tests {
         tree.add(1, 2, "a", 0);
         tree.add(2, 1, "b", 0);
         tree.children.clear();
+        tree.counts.clear();
         assert!(tree.link().unwrap_err().contains("loops to node itself"));
         tree.remove(2);
         tree.children.clear();

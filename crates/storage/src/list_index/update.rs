@@ -139,11 +139,8 @@ impl ListIndex {
     ) -> Transaction {
         let mut transaction = Transaction::new();
         let mut put = |extension: &Extension, bytes: &[u8]| {
-            // What is not there is zeros.
-            let same = match record_of(index, uid, extension) {
-                Some(old) => old.get(..bytes.len()) == Some(bytes),
-                None => bytes.iter().all(|&byte| byte == 0),
-            };
+            let old = record_of(index, uid, extension);
+            let same = old.is_some_and(|old| old.get(..bytes.len()) == Some(bytes));
             if !same {
                 transaction.ext(&spec(extension), 0);
                 transaction.ext_record(extension.name, uid, bytes);
@@ -159,7 +156,9 @@ impl ListIndex {
         }
         put(&MSGS, &known.messages.encode());
         put(&HMODSEQ, &known.highest_modseq.to_ne_bytes());
-        put(&VSIZE, &known.size.unwrap_or_default().encode());
+        if known.size.is_some() || record_of(index, uid, &VSIZE).is_some() {
+            put(&VSIZE, &known.size.unwrap_or_default().encode());
+        }
         if let Some(log) = known.log {
             put(&INDEX_SYNC, &log.encode());
         }

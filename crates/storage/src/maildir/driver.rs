@@ -289,8 +289,10 @@ impl Driver for Maildir {
 
     fn store_record(&self, work: &mut Known) -> Option<(Extension, Vec<u8>)> {
         // Then nobody knows what cur/ is like.
-        let keeps = !self.settings.maildir_very_dirty_syncs;
-        keeps.then(|| (MAILDIR, work.dirs.list_times(&self.place).encode()))
+        if self.settings.maildir_very_dirty_syncs {
+            return None;
+        }
+        Some((MAILDIR, work.dirs.list_times(&self.place)?.encode()))
     }
 
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {

@@ -73,12 +73,13 @@ impl Dirs {
     }
 
     /// The directories' times for the list index, which knows whole seconds only: zeros while a change
-    /// could still come that leaves the same time.
-    pub(super) fn list_times(&mut self, place: &Place) -> MaildirTimes {
-        match (self.new.settled(place, "new"), self.cur.settled(place, "cur")) {
+    /// could still come that leaves the same time. `None` if nobody has looked at them here.
+    pub(super) fn list_times(&mut self, place: &Place) -> Option<MaildirTimes> {
+        self.known?;
+        Some(match (self.new.settled(place, "new"), self.cur.settled(place, "cur")) {
             (Some(new_mtime), Some(cur_mtime)) => MaildirTimes { new_mtime, cur_mtime },
             _ => MaildirTimes::default(),
-        }
+        })
     }
 
     /// The next look reads both directories.

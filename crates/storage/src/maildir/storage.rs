@@ -129,6 +129,13 @@ impl MaildirStorage {
         Ok(Some(dir))
     }
 
+    fn cache_dir(&self, name: &str) -> Result<Option<PathBuf>> {
+        let Some(dir) = self.tree.cache(name) else { return Ok(None) };
+        let made = self.fs.mkdir_all(&dir, &self.permissions());
+        made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
+        Ok(Some(dir))
+    }
+
     /// Removes files that lie in tmp/ since long, at most once per `mail_temp_scan_interval`.
     fn clean_tmp(&self, dir: &Path) {
         let interval = self.settings.mail_temp_scan_interval;
@@ -175,7 +182,8 @@ impl MaildirStorage {
             let _ = self.fs.rmdir(&dir);
         }
         self.remove_tree(&trash)?;
-        for extra in [Some(self.tree.control(name)), self.tree.index(name)].into_iter().flatten() {
+        let extra = [Some(self.tree.control(name)), self.tree.index(name), self.tree.cache(name)];
+        for extra in extra.into_iter().flatten() {
             if extra != dir {
                 self.remove_files(&extra);
                 let _ = self.fs.rmdir(&extra);
@@ -244,6 +252,9 @@ impl MaildirStorage {
         {
             self.move_extra(&old, &new)?;
         }
+        if let (Some(old), Some(new)) = (self.tree.cache(from), self.tree.cache(to)) {
+            self.move_extra(&old, &new)?;
+        }
         Ok(moved)
     }
 
@@ -292,6 +303,7 @@ impl Storage for MaildirStorage {
             logger: self.logger.clone(),
             settings: self.settings.clone(),
             index_dir: self.index_dir(name)?,
+            cache_dir: self.cache_dir(name)?,
             list: self.list_index.clone().map(|list| (list, name.to_owned())),
         };
         let permissions = Permissions::of_dir(&dir);

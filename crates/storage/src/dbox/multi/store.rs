@@ -277,6 +277,7 @@ impl Store {
                 logger: self.logger.clone(),
                 settings: self.settings.clone(),
                 index_dir: Some(places.index(name)),
+                cache_dir: places.cache(name),
                 list: None,
             },
             alt: places.alt_dir(name),
