@@ -203,11 +203,18 @@ impl MboxStorage {
     }
 
     fn shared(&self, name: &str) -> Result<Arc<Shared<Mbox>>> {
+        let index_dir = self.index_dir(name);
+        let cache = self.location().index_cache.as_ref().filter(|_| index_dir.is_some());
+        let cache_dir = cache.map(|cache| self.index_below(cache, name));
+        if let Some(dir) = &cache_dir {
+            self.mkdir_all(dir)?;
+        }
         let context = Context {
             fs: self.fs.clone(),
             logger: self.logger.clone(),
             settings: self.settings.clone(),
-            index_dir: self.index_dir(name),
+            index_dir,
+            cache_dir,
             list: None,
         };
         let (path, control) = (self.file(name), self.control_root());
