@@ -34,7 +34,7 @@ impl Mbox {
                 return Err(Error::Expunged(uid));
             }
             if let Some(offset) = Self::offset(&view, uid)
-                && let Ok(Some(start)) = self.scan(&**locked.file()).start(offset)
+                && let Ok(Some(start)) = self.scan(locked.file()).start(offset)
                 && self.is_message(&view, uid, &start)
             {
                 return Ok((start, locked));
