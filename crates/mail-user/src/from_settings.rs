@@ -4,7 +4,8 @@ use base::Logger;
 use settings::key::{self, mailbox, namespace};
 use settings::vars::Expander;
 use settings::{Section, SectionKind, Settings};
-use storage::settings::{FsyncMode, LockMethod};
+use storage::mbox::md5::HeaderMd5;
+use storage::settings::{FsyncMode, LockMethod, MboxSettings};
 use storage::{Compression, Error, MailSettings, Result};
 
 use crate::input::{Auto, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings};
@@ -61,10 +62,25 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
         mdbox_rotate_size: settings.get(key::MDBOX_ROTATE_SIZE),
         mdbox_rotate_interval: settings.get(key::MDBOX_ROTATE_INTERVAL),
         mdbox_preallocate_space: settings.get(key::MDBOX_PREALLOCATE_SPACE),
+        mbox: mbox_of(settings),
         hostname: hostname.to_owned(),
         mail_index: index_of(settings),
         mail_cache: cache_of(settings),
         ..MailSettings::default()
+    }
+}
+
+fn mbox_of(settings: &Settings) -> MboxSettings {
+    MboxSettings {
+        read_locks: settings.get(key::MBOX_READ_LOCKS).to_owned(),
+        write_locks: settings.get(key::MBOX_WRITE_LOCKS).to_owned(),
+        lock_timeout: settings.get(key::MBOX_LOCK_TIMEOUT),
+        dotlock_change_timeout: settings.get(key::MBOX_DOTLOCK_CHANGE_TIMEOUT),
+        min_index_size: settings.get(key::MBOX_MIN_INDEX_SIZE),
+        dirty_syncs: settings.get(key::MBOX_DIRTY_SYNCS),
+        very_dirty_syncs: settings.get(key::MBOX_VERY_DIRTY_SYNCS),
+        lazy_writes: settings.get(key::MBOX_LAZY_WRITES),
+        md5: HeaderMd5::of(settings.get(key::MBOX_MD5)).unwrap_or_default(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use storage::{DboxStorage, Error, MailSettings, MaildirStorage, Result, Storage};
+use storage::{DboxStorage, Error, MailSettings, MaildirStorage, MboxStorage, Result, Storage};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType};
 
@@ -170,7 +170,11 @@ fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<A
         "sdbox" | "dbox" | "mdbox" => {
             Ok(Arc::new(DboxStorage::new(location, mail, settings.inbox, input.logger.clone())?))
         }
-        driver @ ("mbox" | "imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
+        "mbox" => {
+            let (has_inbox, owner) = (settings.inbox, input.username.as_str());
+            Ok(Arc::new(MboxStorage::new(location, mail, has_inbox, owner, input.logger.clone())?))
+        }
+        driver @ ("imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
             Err(Error::Unsupported(format!("Mail storage driver {driver} isn't available yet: {text}")))
         }
         driver => Err(Error::Unsupported(format!("Unknown mail storage driver {driver}"))),

@@ -202,7 +202,7 @@ fn what_cannot_be_says_so() {
         ..NamespaceSettings::default()
     };
     for (text, expected) in [
-        ("mbox:~/mail", "Mail storage driver mbox isn't available yet: mbox:~/mail"),
+        ("imapc:~/mail", "Mail storage driver imapc isn't available yet: imapc:~/mail"),
         ("foo:~/mail", "Unknown mail storage driver foo"),
         ("maildir:~/x:LAYOUT=index", "LAYOUT=index isn't supported yet in: maildir:~/x:LAYOUT=index"),
     ] {

@@ -139,8 +139,8 @@ pub enum SyncMode {
     Quick,
     /// Reads everything again (CHECK).
     Full,
-    /// Also makes the index anew from the mail, where the format keeps no other list of it
-    /// (`doveadm force-resync`).
+    /// Also makes the index anew from the mail, where the format keeps no other list of it: what
+    /// [`Mailbox::rebuild`] does.
     Rebuild,
 }
 

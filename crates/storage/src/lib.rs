@@ -41,6 +41,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, Wanted};
 pub use location::Location;
 pub use maildir::MaildirStorage;
+pub use mbox::MboxStorage;
 pub use notify::{Hub, Subscription};
 pub use session_lock::SessionLock;
 pub use settings::MailSettings;

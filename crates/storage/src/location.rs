@@ -86,15 +86,19 @@ impl Location {
         Ok(location)
     }
 
-    /// 2.3's order of auto-detection, as far as the drivers are there: `~/Maildir`, then the mbox
-    /// places, which are named in the error.
+    /// 2.3's order of auto-detection: `~/mdbox`, `~/sdbox`, `~/Maildir`. An mbox is not looked for: its
+    /// INBOX would be wherever the system delivers to.
     fn detect(home: Option<&Path>) -> Result<Self> {
-        let root = match home {
-            Some(home) => home.join("Maildir"),
-            None => PathBuf::from("/"),
-        };
-        if root.join("cur").is_dir() {
-            return Ok(Self { root, ..Self::of_driver("maildir") });
+        for (driver, dir, sign) in
+            [("mdbox", "mdbox", "storage"), ("sdbox", "sdbox", "mailboxes"), ("maildir", "Maildir", "cur")]
+        {
+            let root = match home {
+                Some(home) => home.join(dir),
+                None => PathBuf::from("/"),
+            };
+            if root.join(sign).is_dir() && (home.is_some() || driver == "maildir") {
+                return Ok(Self { root, ..Self::of_driver(driver) });
+            }
         }
         let home = home.map_or_else(|| "(not set)".to_owned(), |home| home.display().to_string());
         Err(Error::Unsupported(format!(
@@ -227,6 +231,21 @@ mod tests {
         check("maildir:/m:INDEXPVT=/p", "INDEXPVT isn't supported yet in: maildir:/m:INDEXPVT=/p");
         check("maildir:/m:FOO=1", "Unknown setting: FOO in: maildir:/m:FOO=1");
         check("maildir:", "Mail root directory not given: maildir:");
-        check("sdbox:/m", "sdbox /m inbox=None control=None index=None Fs false");
+        check("sdbox:/m", "sdbox /m inbox=None control=None index=None Fs dbox-Mailsfalse");
+    }
+
+    #[test]
+    fn detection() {
+        let home = tempfile::tempdir().unwrap();
+        let found = || Location::parse("", Some(home.path())).map(|location| location.driver).ok();
+        assert_eq!(found(), None);
+        for (made, expected) in
+            [("Maildir/cur", "maildir"), ("sdbox/mailboxes", "sdbox"), ("mdbox/storage", "mdbox")]
+        {
+            std::fs::create_dir_all(home.path().join(made)).unwrap();
+            assert_eq!(found().as_deref(), Some(expected));
+        }
+        let location = Location::parse("", Some(home.path())).unwrap();
+        assert_eq!((location.layout, location.mailbox_dir.as_str()), (Layout::Fs, "mailboxes"));
     }
 }

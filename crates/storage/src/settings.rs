@@ -58,6 +58,8 @@ pub struct MailSettings {
     pub mdbox_rotate_interval: Duration,
     /// `mdbox_preallocate_space`
     pub mdbox_preallocate_space: bool,
+    /// The `mbox_*` settings.
+    pub mbox: MboxSettings,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
 }
@@ -108,7 +110,48 @@ impl Default for MailSettings {
             mdbox_rotate_size: 10 << 20,
             mdbox_rotate_interval: Duration::ZERO,
             mdbox_preallocate_space: false,
+            mbox: MboxSettings::default(),
             hostname: String::new(),
+        }
+    }
+}
+
+/// The `mbox_*` settings.
+#[derive(Clone, Debug)]
+pub struct MboxSettings {
+    /// `mbox_read_locks`: words of [`Method`](crate::mbox::lock::Method), the first taken first.
+    pub read_locks: String,
+    /// `mbox_write_locks`
+    pub write_locks: String,
+    /// `mbox_lock_timeout`
+    pub lock_timeout: Duration,
+    /// `mbox_dotlock_change_timeout`: a lock file beside an mbox that neither changes for so long is
+    /// overridden.
+    pub dotlock_change_timeout: Duration,
+    /// `mbox_min_index_size`, in bytes: smaller files have no index on disk.
+    pub min_index_size: u64,
+    /// `mbox_dirty_syncs`: where a file has grown, only what is new is read.
+    pub dirty_syncs: bool,
+    /// `mbox_very_dirty_syncs`: not even CHECK reads all again.
+    pub very_dirty_syncs: bool,
+    /// `mbox_lazy_writes`: flags are written to the file when it is closed, or at CHECK.
+    pub lazy_writes: bool,
+    /// `mbox_md5`
+    pub md5: crate::mbox::md5::HeaderMd5,
+}
+
+impl Default for MboxSettings {
+    fn default() -> Self {
+        Self {
+            read_locks: "fcntl".to_owned(),
+            write_locks: "fcntl dotlock".to_owned(),
+            lock_timeout: Duration::from_secs(5 * 60),
+            dotlock_change_timeout: Duration::from_secs(2 * 60),
+            min_index_size: 0,
+            dirty_syncs: true,
+            very_dirty_syncs: false,
+            lazy_writes: true,
+            md5: crate::mbox::md5::HeaderMd5::Apop3d,
         }
     }
 }

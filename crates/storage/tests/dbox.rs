@@ -12,9 +12,10 @@ use std::time::SystemTime;
 use base::Logger;
 use real::Real;
 use storage::api::copy;
+use storage::compress::Format;
 use storage::{
-    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, OpenMode, Storage, SyncMode,
-    Wanted,
+    Compression, CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, OpenMode, Storage,
+    SyncMode, Wanted,
 };
 use support::{change, save, uids};
 
@@ -23,13 +24,15 @@ struct Place {
     dir: tempfile::TempDir,
     driver: &'static str,
     extra: String,
+    /// `zlib_save`
+    compressed: Option<Format>,
 }
 
 impl Place {
     fn new(driver: &'static str, extra: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let extra = extra.replace("~", &dir.path().display().to_string());
-        Self { dir, driver, extra }
+        Self { dir, driver, extra, compressed: None }
     }
 
     fn location(&self) -> String {
@@ -40,12 +43,20 @@ impl Place {
         // /tmp's own directories are private: nobody must be able to pass.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(self.dir.path(), open).unwrap();
-        Real::new(self.dir.path(), &self.location(), "")
+        let more = self
+            .compressed
+            .map(|format| format!("mail_plugins = zlib\nplugin {{\n  zlib_save = {}\n}}\n", format.name()));
+        Real::new(self.dir.path(), &self.location(), &more.unwrap_or_default())
     }
 
     fn storage(&self) -> Box<dyn Storage> {
         let location = Location::parse(&self.location(), None).unwrap();
-        let settings = Arc::new(MailSettings { hostname: "host".to_owned(), ..MailSettings::default() });
+        let save = self.compressed.map(|format| (format, format.default_level()));
+        let settings = Arc::new(MailSettings {
+            hostname: "host".to_owned(),
+            compression: Compression { is_on: save.is_some(), save },
+            ..MailSettings::default()
+        });
         Box::new(DboxStorage::new(location, settings, true, Logger::new("test: ")).unwrap())
     }
 
@@ -302,7 +313,7 @@ fn sdbox_mended() {
     assert_eq!(agree(&real, &mut *inbox), [&flagless[0], &flagless[2], &flagless[3]].map(String::clone));
     assert_eq!(place.files("mail/mailboxes/INBOX/dbox-Mails"), ["u.1", "u.3", "u.3.broken", "u.4"]);
     assert_eq!(save(&mut *inbox, "Subject: 5\n\nours\n", Flags::NONE, &[]).unwrap(), 5);
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!(agree(&real, &mut *inbox).len(), 4);
 }
 
@@ -478,7 +489,7 @@ fn mdbox_alternative_place() {
     storage.purge().unwrap();
     assert_eq!(files().1, [""; 0]);
     assert_eq!(agree(&real, &mut *inbox), before);
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!(agree(&real, &mut *inbox), before);
 }
 
@@ -525,7 +536,7 @@ fn mdbox_mended() {
     copy(&mut *inbox, &uids(&[1]), &mut *other, CopyMode::Copy).unwrap();
     inbox.expunge(&uids(&[2])).unwrap();
     let before = (agree(&real, &mut *inbox), agree(&real, &mut *other));
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     assert_eq!((agree(&real, &mut *inbox), agree(&real, &mut *other)), before);
     assert_eq!(map(&place).iter().filter(|line| line.ends_with("x0")).count(), 1);
 
@@ -550,7 +561,7 @@ fn mdbox_mended() {
     std::fs::remove_dir_all(place.path("mail/mailboxes/other")).unwrap();
     let storage = place.storage();
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
     assert_eq!(agree(&real, &mut *other).len(), 3);
     assert_eq!(agree(&real, &mut *inbox), now);
@@ -619,9 +630,10 @@ fn damaged_at_random(driver: &'static str) {
     }
     let storage = place.storage();
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
     save(&mut *inbox, "Subject: last\n\nours\n", Flags::NONE, &["a"]).unwrap();
-    let view = inbox.sync(SyncMode::Rebuild).unwrap();
+    inbox.rebuild(false).unwrap();
+    let view = inbox.view();
     for record in view.records() {
         inbox.fetch_facts(record.uid, Wanted::GUID).unwrap();
     }
@@ -635,4 +647,54 @@ fn sdbox_damaged_at_random() {
 #[test]
 fn mdbox_damaged_at_random() {
     damaged_at_random("mdbox");
+}
+
+fn compressed(driver: &'static str, format: Format) {
+    let mut place = Place::new(driver, "");
+    place.compressed = Some(format);
+    let Some(real) = place.real() else { return };
+    let storage = place.storage();
+    let long = format!("Subject: long\n\n{}", "the same line\n".repeat(9000));
+    real.run(&["save"], long.as_bytes());
+    real.run(&["save"], b"Subject: short\n\nx\n");
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert!(text(&mut *inbox, 1) == long);
+    assert_eq!(save(&mut *inbox, &long.replace('\n', "\r\n"), Flags::SEEN, &[]).unwrap(), 3);
+    save(&mut *inbox, "Subject: short\n\nx\n", Flags::SEEN, &[]).unwrap();
+    assert_eq!(agree(&real, &mut *inbox).len(), 4);
+    for uid in [1, 3] {
+        assert!(text(&mut *inbox, uid) == long && real.text("INBOX", uid) == long.as_bytes());
+    }
+    storage.create("other", false).unwrap();
+    let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
+    copy(&mut *inbox, &uids(&[1, 3]), &mut *other, CopyMode::Copy).unwrap();
+    assert_eq!(agree(&real, &mut *other).len(), 2);
+    // They really are compressed.
+    fn total(dir: &std::path::Path) -> u64 {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(
+                |entry| {
+                    if entry.path().is_dir() { total(&entry.path()) } else { entry.metadata().unwrap().len() }
+                },
+            )
+            .sum()
+    }
+    assert!(total(&place.path("mail")) < long.len() as u64);
+    inbox.rebuild(false).unwrap();
+    assert_eq!(agree(&real, &mut *inbox).len(), 4);
+    real.try_run(&["force-resync", "*"], b"");
+    assert_eq!(agree(&real, &mut *inbox).len(), 4);
+}
+
+#[test]
+fn sdbox_compressed() {
+    compressed("sdbox", Format::Gz);
+    compressed("sdbox", Format::Zstd);
+}
+
+#[test]
+fn mdbox_compressed() {
+    compressed("mdbox", Format::Gz);
+    compressed("mdbox", Format::Lz4);
 }

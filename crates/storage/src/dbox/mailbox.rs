@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime};
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 
 use crate::api::MailboxUpdate;
+use crate::compress;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Fs, Permissions, is_missing, join};
-use crate::indexed::Context;
+use crate::indexed::{Context, Opened};
 use crate::limits::READ_BYTES;
 use crate::settings::FsyncMode;
 use crate::source::ReadAt;
 
+use super::body::BodyReader;
 use super::file::Message;
 use super::metadata::Metadata;
 use super::names::{self, TEMPORARY_AGE, TEMPORARY_PREFIX};
@@ -82,6 +84,20 @@ impl MailboxPlace {
         let last = SystemTime::UNIX_EPOCH + Duration::from_secs(last);
         let age = SystemTime::now().duration_since(last);
         !interval.is_zero() && age.is_ok_and(|age| age > interval)
+    }
+
+    /// The plain bytes of a message that may be compressed.
+    pub(crate) fn opened(
+        &self,
+        raw: BodyReader,
+        path: &Path,
+        metadata: impl FnOnce() -> Result<Metadata>,
+    ) -> Result<Opened> {
+        let compression = &self.context.settings.compression;
+        let size = if compression.is_on { metadata()?.physical_size() } else { None };
+        let reader = compress::reader(Box::new(raw), path, size, compression);
+        let reader = reader.map_err(|error| Error::io("read", path, error))?;
+        Ok(Opened { reader, path: path.to_owned() })
     }
 
     /// Removes what crashes left in the mailbox's directory, if it is time to.

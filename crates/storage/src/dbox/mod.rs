@@ -23,6 +23,9 @@ mod write;
 
 pub use storage::DboxStorage;
 
+pub(crate) use single::now as unix_now;
+pub(crate) use write::unix_secs;
+
 use std::io;
 
 /// Why a dbox file could not be read.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::api::SaveMeta;
+use crate::compress::{Compression, SaveFilter};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::limits::READ_BYTES;
@@ -26,6 +27,7 @@ pub(crate) struct MessageWriter {
     /// Where the next bytes go.
     at: u64,
     ends: LineEnds,
+    filter: SaveFilter,
     buffer: Vec<u8>,
 }
 
@@ -40,10 +42,17 @@ pub(crate) struct Written {
 
 impl MessageWriter {
     /// Begins a message at `offset`, which is the end of the file.
-    pub(crate) fn begin(fs: &Fs, file: Arc<File>, path: PathBuf, offset: u64) -> Self {
-        // Until the header is filled in, whoever reads it sees that nothing is there.
-        let buffer = vec![0; MESSAGE_HEADER_BYTES];
-        Self { fs: fs.clone(), file, path, offset, at: offset, ends: LineEnds::new(false), buffer }
+    pub(crate) fn begin(
+        fs: &Fs,
+        file: Arc<File>,
+        path: PathBuf,
+        offset: u64,
+        compression: &Compression,
+    ) -> Result<Self> {
+        let filter = SaveFilter::new(compression, &path)?;
+        // Until the header is filled in, zeros are there: whoever reads it sees that nothing is.
+        let (at, ends) = (offset + MESSAGE_HEADER_BYTES as u64, LineEnds::new(false));
+        Ok(Self { fs: fs.clone(), file, path, offset, at, ends, filter, buffer: Vec::new() })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -58,8 +67,10 @@ impl MessageWriter {
 
     fn flush(&mut self) -> Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
-        self.put(&buffer, self.at)?;
-        self.at += buffer.len() as u64;
+        let stored = self.filter.push(&buffer)?;
+        let put = self.fs.write_at(&self.file, &self.path, stored, self.at);
+        put.map_err(|error| Error::io("write", self.path.clone(), error))?;
+        self.at += stored.len() as u64;
         Ok(())
     }
 
@@ -71,12 +82,15 @@ impl MessageWriter {
     /// Ends the message. `mailbox` is its name as the layout has it, for mdbox.
     pub(crate) fn finish(mut self, meta: &SaveMeta, mailbox: Option<&str>) -> Result<Written> {
         self.ends.finish(&mut self.buffer);
+        self.flush()?;
+        let mut rest = self.filter.finish()?.to_vec();
+        let body_size = self.at + rest.len() as u64 - self.offset - MESSAGE_HEADER_BYTES as u64;
         let guid = match &meta.guid {
             Some(guid) if !guid.is_empty() => guid.clone(),
             _ => names::new_guid().to_string(),
         };
         let metadata = NewMetadata {
-            physical_size: None,
+            physical_size: (body_size != self.ends.size()).then(|| self.ends.size()),
             received: unix_secs(meta.internal_date.unwrap_or_else(SystemTime::now)),
             virtual_size: self.ends.virtual_size(),
             pop3_uidl: meta.pop3_uidl.as_deref(),
@@ -84,10 +98,10 @@ impl MessageWriter {
             guid: &guid,
             mailbox,
         };
-        self.buffer.extend(metadata.to_bytes());
-        self.flush()?;
-        self.put(&header::message(self.ends.size(), MESSAGE_HEADER_BYTES), self.offset)?;
-        Ok(Written { end: self.at, guid })
+        rest.extend(metadata.to_bytes());
+        self.put(&rest, self.at)?;
+        self.put(&header::message(body_size, MESSAGE_HEADER_BYTES), self.offset)?;
+        Ok(Written { end: self.at + rest.len() as u64, guid })
     }
 }
 

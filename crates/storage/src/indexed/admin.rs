@@ -39,7 +39,7 @@ impl<D: Driver> Shared<D> {
 
     /// See [`Mailbox::rebuild`](crate::Mailbox::rebuild).
     pub(crate) fn rebuild(&self) -> Result<()> {
-        self.sync(SyncMode::Full, false)?;
+        self.sync(SyncMode::Rebuild, false)?;
         let mut work = self.work();
         let work = &mut *work;
         let mut index = work.index.lock()?;

@@ -195,6 +195,10 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.move_to_alt(uids, to_alt)
     }
 
+    fn refcount(&mut self, uid: Uid) -> Result<Option<u32>> {
+        self.shared.driver.refcount(&self.shared, &self.view, uid)
+    }
+
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.driver.message_file(&self.shared, &self.view, uid)
     }
@@ -202,6 +206,9 @@ impl<D: Driver> Mailbox for Handle<D> {
 
 impl<D: Driver> Drop for Handle<D> {
     fn drop(&mut self) {
+        if !self.readonly {
+            self.shared.driver.closing(&self.shared);
+        }
         // What was found out is of use to the next session; without it only time is lost.
         let _ = self.shared.flush_cache();
         if self.shared.driver.is_damaged() {

@@ -69,8 +69,8 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Takes the mail store's lock. Without the right to, a mailbox can still be read.
     fn guard(&self) -> Result<Self::Guard>;
 
-    /// Whether flags and expunges need the guard as well as the index's lock.
-    fn guards_changes(&self) -> bool;
+    /// Whether flags, or `expunges`, need the guard as well as the index's lock.
+    fn guards_changes(&self, expunges: bool) -> bool;
 
     /// Whether there may be anything in the mail store that the index does not know. `claim` says that
     /// a session wants to make new messages its `\Recent`.
@@ -88,10 +88,27 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
 
     /// Changes flags in the mail store. Gives the messages that are not where they were known to be:
     /// the store is then looked at again.
-    fn store_flags(&self, index: &Index, work: &mut Self::Work, deltas: &[Delta]) -> Result<Done>;
+    fn store_flags(
+        &self,
+        index: &Index,
+        work: &mut Self::Work,
+        guard: Option<&Self::Guard>,
+        deltas: &[Delta],
+    ) -> Result<Done>;
 
     /// Removes messages from the mail store; see [`store_flags`](Self::store_flags).
-    fn expunge(&self, index: &Index, work: &mut Self::Work, uids: &UidSet) -> Result<Done>;
+    fn expunge(
+        &self,
+        index: &Index,
+        work: &mut Self::Work,
+        guard: Option<&Self::Guard>,
+        uids: &UidSet,
+    ) -> Result<Done>;
+
+    /// Called when a session that may write gives up the mailbox.
+    fn closing(&self, shared: &Shared<Self>) {
+        let _ = shared;
+    }
 
     /// Called when the index has been changed and unlocked: what only then can be removed.
     fn unlocked(&self, index: &Index, work: &mut Self::Work) {
@@ -163,6 +180,15 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     fn message_file(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
         let _ = (shared, view, uid);
         None
+    }
+
+    /// See [`Mailbox::refcount`](crate::Mailbox::refcount).
+    fn refcount(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Option<u32>> {
+        let Some(file) = self.message_file(shared, view, uid) else { return Ok(None) };
+        match std::fs::metadata(&file.path) {
+            Ok(meta) => Ok(u32::try_from(std::os::unix::fs::MetadataExt::nlink(&meta)).ok()),
+            Err(error) => Err(crate::Error::io("stat", file.path, error)),
+        }
     }
 
     /// See [`Mailbox::save_pop3_uidls`](crate::Mailbox::save_pop3_uidls).

@@ -131,7 +131,7 @@ impl<D: Driver> Shared<D> {
         stale: bool,
         claim: bool,
     ) -> Result<UidSet> {
-        let guard = self.guard_if(stale || self.driver.guards_changes())?;
+        let guard = self.guard_if(stale || self.driver.guards_changes(true))?;
         let mut index = work.index.lock()?;
         self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim)?;
         let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
@@ -170,28 +170,34 @@ impl<D: Driver> Shared<D> {
         claim: bool,
     ) -> Result<()> {
         let pending = Changes::of(index.pending()?, index.view());
-        let lost = self.carry_out(index, work, pending.clone())?;
+        let lost = self.carry_out(index, work, guard, pending.clone())?;
         if !stale && lost.is_empty() {
             return Ok(());
         }
         let mode = if lost.is_empty() { mode } else { SyncMode::Full };
         self.driver.sync(index, work, guard, &Resync { mode, claim, unsettled: &lost })?;
         if !lost.is_empty() {
-            self.carry_out(index, work, pending.only(&lost))?;
+            self.carry_out(index, work, guard, pending.only(&lost))?;
         }
         Ok(())
     }
 
     /// Changes the store as the index's log asks. Gives what was not found.
-    fn carry_out(&self, index: &mut Locked<'_>, work: &mut D::Work, changes: Changes) -> Result<UidSet> {
+    fn carry_out(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut D::Work,
+        guard: Option<&D::Guard>,
+        changes: Changes,
+    ) -> Result<UidSet> {
         if changes.is_empty() {
             return Ok(UidSet::new());
         }
         let mut tx = Transaction::new();
-        let stored = self.driver.store_flags(index, work, &changes.deltas)?;
+        let stored = self.driver.store_flags(index, work, guard, &changes.deltas)?;
         tx.update_bits(&stored.refused, Record::DIRTY, 0);
         let size = self.size_without(index, &changes.expunges);
-        let expunged = self.driver.expunge(index, work, &changes.expunges)?;
+        let expunged = self.driver.expunge(index, work, guard, &changes.expunges)?;
         let not_done = |uid: &Uid| expunged.lost.contains(*uid) || expunged.refused.contains(*uid);
         for uid in changes.expunges.iter().filter(|uid| !not_done(uid)) {
             tx.expunge(uid, base::Guid::default());
@@ -233,7 +239,7 @@ impl<D: Driver> Shared<D> {
     pub(crate) fn store_flags(&self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>> {
         let settings = &self.driver.context().settings;
         check_keywords(&change.keywords, settings.mail_max_keyword_length)?;
-        self.change(|index| {
+        self.change(false, |index| {
             let delta = Delta::of_change(index.view(), uids, change);
             Changes { deltas: vec![delta], expunges: UidSet::new() }
         })
@@ -241,7 +247,7 @@ impl<D: Driver> Shared<D> {
 
     /// Removes those in `uids` that exist.
     pub(crate) fn expunge(&self, uids: &UidSet) -> Result<Arc<View>> {
-        self.change(|index| {
+        self.change(true, |index| {
             let expunges = index.view().records_in(uids).map(|(_, record)| record.uid).collect();
             Changes { deltas: Vec::new(), expunges }
         })
@@ -259,16 +265,17 @@ impl<D: Driver> Shared<D> {
     }
 
     /// A change of ours, made in the store and the index in one go.
-    fn change(&self, make: impl Fn(&Index) -> Changes) -> Result<Arc<View>> {
+    fn change(&self, expunges: bool, make: impl Fn(&Index) -> Changes) -> Result<Arc<View>> {
         let mut work = self.work();
         let work = &mut *work;
         work.index.refresh()?;
         let stale = self.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
-        let guard = self.guard_if(stale || self.driver.guards_changes())?;
+        let guarded = self.driver.guards_changes(expunges || work.index.has_pending());
+        let guard = self.guard_if(stale || guarded)?;
         let mut index = work.index.lock()?;
         self.settle(&mut index, &mut work.driver, guard.as_ref(), SyncMode::Quick, stale, false)?;
         let changes = make(&index);
-        let mut result = self.apply(&mut index, &mut work.driver, &changes);
+        let mut result = self.apply(&mut index, &mut work.driver, guard.as_ref(), &changes);
         if let Ok(lost) = &result
             && !lost.is_empty()
         {
@@ -277,7 +284,7 @@ impl<D: Driver> Shared<D> {
             let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
             result = self.driver.sync(&mut index, &mut work.driver, guard.as_ref(), &sync).and_then(|()| {
                 let rest = make(&index).only(&lost);
-                self.apply(&mut index, &mut work.driver, &rest)
+                self.apply(&mut index, &mut work.driver, guard.as_ref(), &rest)
             });
         }
         index.synced()?;
@@ -294,7 +301,13 @@ impl<D: Driver> Shared<D> {
         }
     }
 
-    fn apply(&self, index: &mut Locked<'_>, work: &mut D::Work, changes: &Changes) -> Result<UidSet> {
+    fn apply(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut D::Work,
+        guard: Option<&D::Guard>,
+        changes: &Changes,
+    ) -> Result<UidSet> {
         let mut updates = FlagUpdates::default();
         updates.deltas(index.view(), &changes.deltas);
         let differing = updates.uids();
@@ -302,7 +315,7 @@ impl<D: Driver> Shared<D> {
         let mut lost = UidSet::new();
         let mut tx = Transaction::new();
         if !differing.is_empty() {
-            let done = self.driver.store_flags(index, work, &deltas)?;
+            let done = self.driver.store_flags(index, work, guard, &deltas)?;
             let mut kept = FlagUpdates::default();
             let found: Vec<Delta> = deltas.iter().map(|delta| delta.without(&done.lost)).collect();
             kept.deltas(index.view(), &found);
@@ -313,7 +326,7 @@ impl<D: Driver> Shared<D> {
         if !changes.expunges.is_empty() {
             self.cached.note_expunged(index.view(), &changes.expunges);
             let size = self.size_without(index, &changes.expunges);
-            let done: Done = self.driver.expunge(index, work, &changes.expunges)?;
+            let done: Done = self.driver.expunge(index, work, guard, &changes.expunges)?;
             self.note_size(size, &done, &mut tx);
             let gone = changes.expunges.iter();
             gone.filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid))

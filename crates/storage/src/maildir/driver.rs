@@ -243,7 +243,7 @@ impl Driver for Maildir {
         self.lock_uidlist()
     }
 
-    fn guards_changes(&self) -> bool {
+    fn guards_changes(&self, _expunges: bool) -> bool {
         // The index's lock keeps scans out while files are renamed; where there is none on disk, the
         // uidlist's must.
         self.place.context.index_dir.is_none()
@@ -263,11 +263,23 @@ impl Driver for Maildir {
         self.sync_files(index, work, guard, sync)
     }
 
-    fn store_flags(&self, index: &Index, work: &mut Known, deltas: &[Delta]) -> Result<Done> {
+    fn store_flags(
+        &self,
+        index: &Index,
+        work: &mut Known,
+        _guard: Option<&Dotlock>,
+        deltas: &[Delta],
+    ) -> Result<Done> {
         self.rename_all(index, work, deltas)
     }
 
-    fn expunge(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+    fn expunge(
+        &self,
+        index: &Index,
+        work: &mut Known,
+        _guard: Option<&Dotlock>,
+        uids: &UidSet,
+    ) -> Result<Done> {
         self.unlink_all(index, work, uids)
     }
 

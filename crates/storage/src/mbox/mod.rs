@@ -5,11 +5,21 @@
 //! their headers say to us), [`rewrite`] (what they are to say), [`moves`] (bringing that into the
 //! file), [`save`], [`lock`], [`md5`]. The bytes are described in `docs/formats/mbox.md`.
 
+mod batch;
+mod driver;
 pub mod from_line;
 pub mod header;
 pub mod lock;
 pub mod md5;
 pub mod moves;
+mod read;
+pub mod records;
 pub mod rewrite;
 pub mod save;
 pub mod scan;
+mod spool;
+mod storage;
+mod sync;
+mod write;
+
+pub use storage::MboxStorage;

@@ -195,8 +195,13 @@ impl Build<'_> {
                     && old.keywords.iter().map(String::as_str).eq(new.keywords.iter().copied());
                 changed(is_same, new.to_value())
             }
-            // It must not stand before an X-IMAPbase that is added at the end.
-            Own::Uid if wanted.base.is_some() && !self.done(Own::Base) && !self.done(Own::Pseudo) => None,
+            // They must not stand before an X-IMAPbase that is added at the end: what they say would not
+            // count.
+            Own::Uid | Own::Keywords
+                if wanted.base.is_some() && !self.done(Own::Base) && !self.done(Own::Pseudo) =>
+            {
+                None
+            }
             Own::Uid => {
                 let uid = wanted.uid?;
                 changed(self.old.uid == Some(uid), uid.to_string())
@@ -320,6 +325,22 @@ impl Rewrite {
     /// How far what comes next is shifted: towards the end of the file if positive.
     fn shift(&self) -> i64 {
         self.arrangement.size().cast_signed() - self.at.cast_signed()
+    }
+
+    /// Whether the new file has a message already.
+    pub fn has_first(&self) -> bool {
+        self.has_first
+    }
+
+    /// Whether what comes next does not stay where it is.
+    pub fn is_shifted(&self) -> bool {
+        self.shift() != 0
+    }
+
+    /// The messages up to `offset`, the beginning of one, stay as they are.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.arrangement.keep(self.at, offset);
+        self.at = offset;
     }
 
     /// The next message goes.

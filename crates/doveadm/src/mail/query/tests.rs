@@ -77,6 +77,7 @@ fn numbers_are_those_of_the_mailbox() {
             flags: Flags::NONE,
             keywords: storage::KeywordSet::default(),
             modseq: ModSeq(1),
+            bits: 0,
         });
     }
     let view = edit.finish();

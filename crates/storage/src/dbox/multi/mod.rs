@@ -172,7 +172,7 @@ impl Driver for Mdbox {
         Ok(())
     }
 
-    fn guards_changes(&self) -> bool {
+    fn guards_changes(&self, _expunges: bool) -> bool {
         false
     }
 
@@ -215,12 +215,18 @@ impl Driver for Mdbox {
         self.place.clean(index)
     }
 
-    fn store_flags(&self, _index: &Index, _work: &mut Known, _deltas: &[Delta]) -> Result<Done> {
+    fn store_flags(
+        &self,
+        _index: &Index,
+        _work: &mut Known,
+        _guard: Option<&()>,
+        _deltas: &[Delta],
+    ) -> Result<Done> {
         // They are in the index only.
         Ok(Done::default())
     }
 
-    fn expunge(&self, index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+    fn expunge(&self, index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
         if work.gone.is_empty() {
             work.rebuild_count = self.store.rebuild_count();
         }
@@ -277,7 +283,9 @@ impl Driver for Mdbox {
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
         let (file, message) = self.locate(shared, view, uid)?;
         let reader = BodyReader::new(file.file.clone(), message.body, message.size);
-        Ok(Opened { reader: Box::new(reader), path: file.path.clone() })
+        self.place.opened(reader, &file.path, || {
+            file.dbox.metadata(&message).map_err(|error| self.store.damaged(&file.path, error))
+        })
     }
 
     fn facts(
@@ -314,6 +322,10 @@ impl Driver for Mdbox {
         })
     }
 
+    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
+        Box::new(save::Batch::new(shared.clone()))
+    }
+
     fn update(
         &self,
         index: &mut Locked<'_>,
@@ -325,8 +337,9 @@ impl Driver for Mdbox {
         Ok(())
     }
 
-    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
-        Box::new(save::Batch::new(shared.clone()))
+    fn refcount(&self, _shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Option<u32>> {
+        let entry = self.store.entry(self.map_uid(view, uid)?)?;
+        Ok(entry.map(|entry| entry.refcount.into()))
     }
 
     fn message_file(&self, _shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {

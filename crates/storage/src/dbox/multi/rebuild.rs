@@ -320,7 +320,7 @@ impl Rebuild<'_> {
         let mut index = self.open(place)?;
         if index.is_new() {
             if let Some(backup) = place.backup() {
-                return self.from_backup(&mut index, &backup, place);
+                return self.take_backup(&mut index, &backup, place);
             }
             // Nothing ever was there, or nobody knows any more what.
             return Ok(());
@@ -378,7 +378,7 @@ impl Rebuild<'_> {
     }
 
     /// The index is lost, but an older one is there.
-    fn from_backup(&mut self, index: &mut Index, backup: &Index, place: &MailboxPlace) -> Result<()> {
+    fn take_backup(&mut self, index: &mut Index, backup: &Index, place: &MailboxPlace) -> Result<()> {
         let view = backup.view().clone();
         let mut tx = Transaction::new();
         tx.set_uid_validity(view.uid_validity());

@@ -193,7 +193,9 @@ impl SaveBatch for Batch {
         self.abort();
         let slot = self.appender.next(meta.size_hint.unwrap_or(0), false)?;
         let fs = &self.mdbox().store.fs;
-        let writer = MessageWriter::begin(fs, slot.handle.clone(), slot.path.clone(), slot.offset);
+        let compression = &self.mdbox().context().settings.compression;
+        let (file, path) = (slot.handle.clone(), slot.path.clone());
+        let writer = MessageWriter::begin(fs, file, path, slot.offset, compression)?;
         self.current = Some(Current { slot, writer, meta });
         Ok(())
     }

@@ -186,7 +186,7 @@ impl Driver for Sdbox {
         Ok(())
     }
 
-    fn guards_changes(&self) -> bool {
+    fn guards_changes(&self, _expunges: bool) -> bool {
         false
     }
 
@@ -226,12 +226,18 @@ impl Driver for Sdbox {
         self.place.clean(index)
     }
 
-    fn store_flags(&self, _index: &Index, _work: &mut Known, _deltas: &[Delta]) -> Result<Done> {
+    fn store_flags(
+        &self,
+        _index: &Index,
+        _work: &mut Known,
+        _guard: Option<&()>,
+        _deltas: &[Delta],
+    ) -> Result<Done> {
         // They are in the index only.
         Ok(Done::default())
     }
 
-    fn expunge(&self, _index: &Index, work: &mut Known, uids: &UidSet) -> Result<Done> {
+    fn expunge(&self, _index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
         uids.iter().for_each(|uid| work.gone.insert(uid));
         Ok(Done::default())
     }
@@ -267,8 +273,8 @@ impl Driver for Sdbox {
 
     fn open(&self, shared: &Shared<Self>, _view: &View, uid: Uid) -> Result<Opened> {
         let located = self.locate(shared, uid)?;
-        let reader = BodyReader::new(located.file, located.message.body, located.message.size);
-        Ok(Opened { reader: Box::new(reader), path: located.path })
+        let reader = BodyReader::new(located.file.clone(), located.message.body, located.message.size);
+        self.place.opened(reader, &located.path, || self.metadata(&located))
     }
 
     fn facts(
@@ -303,6 +309,10 @@ impl Driver for Sdbox {
         })
     }
 
+    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
+        Box::new(save::Batch::new(shared.clone()))
+    }
+
     fn update(
         &self,
         index: &mut Locked<'_>,
@@ -312,10 +322,6 @@ impl Driver for Sdbox {
     ) -> Result<()> {
         mailbox::update(index, tx, SDBOX_HEADER, update);
         Ok(())
-    }
-
-    fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
-        Box::new(save::Batch::new(shared.clone()))
     }
 
     fn message_file(&self, _shared: &Shared<Self>, _view: &View, uid: Uid) -> Option<MessageFile> {
@@ -330,7 +336,7 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// Seconds since 1970, as indexes have them.
-pub(super) fn now() -> u32 {
+pub(crate) fn now() -> u32 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }

@@ -236,7 +236,9 @@ impl SaveBatch for Batch {
         let now = u64::try_from(unix_secs(std::time::SystemTime::now())).unwrap_or(0);
         let header = FileHeader::new(now);
         let written = fs.write_at(&file, &path, &header.to_line(), 0);
-        let writer = MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes);
+        let compression = &place.context.settings.compression;
+        let writer = MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes, compression);
+        let writer = writer.inspect_err(|_| drop(fs.unlink(&path)))?;
         let failed = written.map_err(|error| Error::io("write", path.clone(), error));
         self.current = Some(Current { path, file, writer, meta });
         failed

@@ -1,0 +1,429 @@
+//! The same mboxes used by us, by real Dovecot 2.3 and by programs that know nothing of indexes: UIDs,
+//! flags, keywords, GUIDs, sizes and dates must agree at every step.
+
+#[path = "support/real.rs"]
+mod real;
+mod support;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base::Logger;
+use real::Real;
+use storage::api::copy;
+use storage::settings::MboxSettings;
+use storage::{
+    CopyMode, FlagMode, Flags, Location, MailSettings, Mailbox, MboxStorage, OpenMode, Storage, SyncMode,
+    Wanted,
+};
+use support::{change, save, uids};
+
+/// A mail location of a test.
+struct Place {
+    dir: tempfile::TempDir,
+    extra: String,
+    settings: MboxSettings,
+}
+
+impl Place {
+    fn new(extra: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let extra = extra.replace("~", &dir.path().display().to_string());
+        Self { dir, extra, settings: MboxSettings::default() }
+    }
+
+    fn location(&self) -> String {
+        format!("mbox:{}/mail{}", self.dir.path().display(), self.extra)
+    }
+
+    fn real(&self) -> Option<Real> {
+        // /tmp's own directories are private: nobody must be able to pass.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.dir.path(), open).unwrap();
+        Real::new(self.dir.path(), &self.location(), "")
+    }
+
+    fn storage(&self) -> MboxStorage {
+        let location = Location::parse(&self.location(), None).unwrap();
+        let settings = MailSettings {
+            hostname: "host".to_owned(),
+            mbox: self.settings.clone(),
+            ..MailSettings::default()
+        };
+        MboxStorage::new(location, Arc::new(settings), true, "tester", Logger::new("test: ")).unwrap()
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    fn text(&self, below: &str) -> String {
+        String::from_utf8(std::fs::read(self.path(below)).unwrap()).unwrap()
+    }
+
+    /// Another program appends.
+    fn deliver(&self, below: &str, number: u32) {
+        let mut file = std::fs::File::options().create(true).append(true).open(self.path(below)).unwrap();
+        let text = format!(
+            "From someone@else Thu Nov 29 22:33:{number:02} 2001\nFrom: a@b\nMessage-ID: <{number}@x>\n\
+             Subject: foreign {number}\n\nbody {number}\n\n"
+        );
+        file.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+const FIELDS: &str = "uid flags size.virtual size.physical guid date.received.unixtime";
+
+/// Flags sorted, without `\Recent`, which belongs to a session.
+fn normal(line: &str) -> String {
+    let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
+    let mut flags: Vec<&str> =
+        fields[1].split(' ').filter(|flag| !flag.is_empty() && *flag != "\\Recent").collect();
+    flags.sort_unstable();
+    fields[1] = flags.join(" ");
+    fields.join("\t")
+}
+
+/// Every message of a mailbox as Dovecot sees it.
+fn theirs(real: &Real, mailbox: &str) -> Vec<String> {
+    real.fields(mailbox, FIELDS).iter().map(|line| normal(line)).collect()
+}
+
+/// The same as we see it.
+fn ours(mailbox: &mut dyn Mailbox) -> Vec<String> {
+    let view = mailbox.sync(SyncMode::Quick).unwrap();
+    let wanted = Wanted::SIZE_VIRTUAL | Wanted::SIZE_PHYSICAL | Wanted::GUID | Wanted::INTERNAL_DATE;
+    let mut lines = Vec::new();
+    for record in view.records() {
+        let facts = mailbox.fetch_facts(record.uid, wanted).unwrap();
+        let mut flags: Vec<&str> = record.flags.names().collect();
+        flags.extend(view.keyword_names(&record.keywords));
+        let date = facts.internal_date.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        lines.push(normal(&format!(
+            "{}\t{}\t{}\t{}\t{}\t{date}",
+            record.uid,
+            flags.join(" "),
+            facts.size_virtual.unwrap(),
+            facts.size_physical.unwrap(),
+            facts.guid.unwrap()
+        )));
+    }
+    lines
+}
+
+fn text(mailbox: &mut dyn Mailbox, uid: u32) -> String {
+    let mut reader = mailbox.open_message(base::Uid::new(uid).unwrap()).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    text
+}
+
+fn agree(real: &Real, mailbox: &mut dyn Mailbox) -> Vec<String> {
+    let seen = ours(mailbox);
+    assert_eq!(theirs(real, mailbox.name()), seen);
+    seen
+}
+
+/// The indexes are lost; what the files say stays.
+fn forget_indexes(place: &Place) {
+    for dir in ["mail/.imap", "mail/a/.imap", "index/.imap", "index/a/.imap"] {
+        let _ = std::fs::remove_dir_all(place.path(dir));
+    }
+}
+
+fn check_agreement(extra: &str) {
+    let place = Place::new(extra);
+    let Some(real) = place.real() else { return };
+    let storage = place.storage();
+    let open = |name: &str| storage.open(name, OpenMode::ReadWrite).unwrap();
+
+    // Dovecot makes the mailbox, and another program delivers into it.
+    for number in 1..=4 {
+        real.run(&["save"], format!("Subject: {number}\r\n\r\nline\r\n").as_bytes());
+    }
+    place.deliver("mail/inbox", 5);
+    real.run(&["flags", "add", "\\Seen work $Forwarded", "mailbox", "INBOX", "uid", "1:2"], b"");
+    real.run(&["mailbox", "create", "Entwürfe"], b"");
+    real.run(&["mailbox", "create", "a/b"], b"");
+    real.run(&["mailbox", "subscribe", "Entwürfe"], b"");
+    let mut inbox = open("INBOX");
+    let mut other = open("Entwürfe");
+    assert_eq!(agree(&real, &mut *inbox).len(), 5);
+    assert_eq!(text(&mut *inbox, 2), "Subject: 2\n\nline\n");
+    assert_eq!(storage.subscriptions().unwrap(), ["Entwürfe"]);
+    let mut listed: Vec<_> =
+        storage.list().unwrap().iter().map(|one| (one.name.clone(), one.selectable)).collect();
+    listed.sort();
+    let expected = [("Entwürfe", true), ("INBOX", true), ("a", false), ("a/b", true)];
+    assert_eq!(listed, expected.map(|(name, selectable)| (name.to_owned(), selectable)));
+
+    // We change everything that can be changed.
+    save(&mut *inbox, "Subject: 6\r\n\r\nours\r\n", Flags::NONE, &[]).unwrap();
+    save(&mut *inbox, "Subject: 7\r\n\r\nours\r\n", Flags::DRAFT, &["work", "new-one"]).unwrap();
+    agree(&real, &mut *inbox);
+    assert_eq!(real.text("INBOX", 7), b"Subject: 7\n\nours\n");
+    inbox.store_flags(&uids(&[1, 5]), &change(FlagMode::Replace, Flags::ANSWERED, &["again"])).unwrap();
+    inbox.store_flags(&uids(&[2]), &change(FlagMode::Remove, Flags::SEEN, &["work"])).unwrap();
+    inbox.expunge(&uids(&[3])).unwrap();
+    agree(&real, &mut *inbox);
+    copy(&mut *inbox, &uids(&[2, 7]), &mut *other, CopyMode::Move).unwrap();
+    copy(&mut *inbox, &uids(&[1]), &mut *other, CopyMode::Copy).unwrap();
+    assert_eq!(agree(&real, &mut *inbox).len(), 4);
+    assert_eq!(agree(&real, &mut *other).len(), 3);
+    storage.set_subscribed("INBOX", true).unwrap();
+    assert_eq!(real.run(&["mailbox", "list", "-s"], b""), "Entwürfe\nINBOX\n".as_bytes());
+
+    // Dovecot goes on.
+    real.run(&["save"], b"Subject: 8\r\n\r\ntheirs\r\n");
+    real.run(&["flags", "add", "\\Flagged third", "mailbox", "INBOX", "all"], b"");
+    real.run(&["expunge", "mailbox", "INBOX", "uid", "1"], b"");
+    real.run(&["move", "Entwürfe", "mailbox", "INBOX", "uid", "4"], b"");
+    agree(&real, &mut *inbox);
+    agree(&real, &mut *other);
+    inbox.expunge(&uids(&[6])).unwrap();
+    save(&mut *inbox, "Subject: 9\r\n\r\nours\r\n", Flags::SEEN, &[]).unwrap();
+    place.deliver("mail/inbox", 10);
+    let last = agree(&real, &mut *inbox);
+    assert_eq!(last.len(), 4);
+
+    // From scratch, as after a restart.
+    inbox.sync(SyncMode::Full).unwrap();
+    drop((inbox, other));
+    let mut inbox = open("INBOX");
+    assert_eq!(ours(&mut *inbox), last);
+    let guid = real.run(&["-f", "flow", "mailbox", "status", "guid uidvalidity", "INBOX"], b"");
+    let validity = inbox.view().uid_validity();
+    let expected = format!("INBOX uidvalidity={validity} guid={}\n", inbox.guid().unwrap());
+    assert_eq!(String::from_utf8(guid).unwrap(), expected);
+
+    // The files know all of it but the mailboxes' GUIDs.
+    let others = ours(&mut *open("Entwürfe"));
+    open("Entwürfe").sync(SyncMode::Full).unwrap();
+    drop(inbox);
+    forget_indexes(&place);
+    assert_eq!(theirs(&real, "INBOX"), last);
+    forget_indexes(&place);
+    let mut inbox = open("INBOX");
+    assert_eq!((agree(&real, &mut *inbox), inbox.view().uid_validity()), (last.clone(), validity));
+    assert_eq!(agree(&real, &mut *open("Entwürfe")), others);
+    real.run(&["force-resync", "*"], b"");
+    assert_eq!(agree(&real, &mut *inbox), last);
+}
+
+#[test]
+fn together() {
+    check_agreement("");
+}
+
+#[test]
+fn in_several_places() {
+    check_agreement(":INDEX=~/index:CONTROL=~/control");
+}
+
+#[test]
+fn made_by_us() {
+    let place = Place::new("");
+    let Some(real) = place.real() else { return };
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    for number in 0..3 {
+        save(&mut *inbox, &format!("Subject: {number}\r\n\r\nours\r\n"), Flags::SEEN, &["a", "b"]).unwrap();
+    }
+    storage.create("x/y", false).unwrap();
+    assert!(storage.create("x/y/z", false).is_err());
+    storage.set_subscribed("x/y", true).unwrap();
+    assert_eq!(agree(&real, &mut *inbox).len(), 3);
+    assert_eq!(real.run(&["mailbox", "list", "-s"], b""), b"x/y\n");
+    real.run(&["flags", "remove", "a", "mailbox", "INBOX", "uid", "2"], b"");
+    real.run(&["expunge", "mailbox", "INBOX", "uid", "3"], b"");
+    real.run(&["copy", "x/y", "mailbox", "INBOX", "uid", "1"], b"");
+    agree(&real, &mut *inbox);
+    let mut other = storage.open("x/y", OpenMode::ReadWrite).unwrap();
+    assert_eq!(agree(&real, &mut *other).len(), 1);
+    drop(other);
+    real.run(&["mailbox", "rename", "x/y", "x/z"], b"");
+    storage.rename("x/z", "w").unwrap();
+    let mut other = storage.open("w", OpenMode::ReadWrite).unwrap();
+    assert_eq!(agree(&real, &mut *other).len(), 1);
+    drop(other);
+    storage.delete("w").unwrap();
+    assert_eq!(real.run(&["mailbox", "list"], b""), b"x\nINBOX\n");
+    assert!(storage.open("w", OpenMode::ReadWrite).is_err());
+}
+
+#[test]
+fn by_itself() {
+    let place = Place::new("");
+    std::fs::create_dir(place.path("mail")).unwrap();
+    for number in 1..=3 {
+        place.deliver("mail/inbox", number);
+    }
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert_eq!(ours(&mut *inbox).len(), 3);
+    assert_eq!(inbox.recent().iter().count(), 3);
+    // Not written before it is asked for.
+    inbox.store_flags(&uids(&[2]), &change(FlagMode::Add, Flags::SEEN, &["one"])).unwrap();
+    assert!(!place.text("mail/inbox").contains("X-UID"));
+    inbox.sync(SyncMode::Full).unwrap();
+    let written = place.text("mail/inbox");
+    for expected in
+        ["X-IMAPbase: ", " 0000000003 one\n", "X-UID: 2\nStatus: RO\nX-Keywords: one ", "X-UID: 3 "]
+    {
+        assert!(written.contains(expected), "{expected} in {written}");
+    }
+    // There is room now.
+    inbox.store_flags(&uids(&[3]), &change(FlagMode::Add, Flags::FLAGGED, &[])).unwrap();
+    inbox.store_flags(&uids(&[2]), &change(FlagMode::Remove, Flags::SEEN, &["one"])).unwrap();
+    drop(inbox);
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert!(place.text("mail/inbox").contains("Status: O\nX-Status: F\n"));
+    let before = ours(&mut *inbox);
+    // Another program removes the first message.
+    let written = place.text("mail/inbox");
+    let second = written[1..].find("From someone").unwrap() + 1;
+    std::fs::write(place.path("mail/inbox"), &written[second..]).unwrap();
+    assert_eq!(ours(&mut *inbox), before[1..]);
+    assert_eq!(text(&mut *inbox, 3), "From: a@b\nMessage-ID: <3@x>\nSubject: foreign 3\n\nbody 3\n");
+    // UIDVALIDITY stays with an empty mailbox.
+    let validity = inbox.view().uid_validity();
+    inbox.expunge(&uids(&[2, 3])).unwrap();
+    assert!(ours(&mut *inbox).is_empty());
+    drop(inbox);
+    std::fs::remove_dir_all(place.path("mail/.imap")).unwrap();
+    place.deliver("mail/inbox", 4);
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert_eq!(ours(&mut *inbox).len(), 1);
+    assert_eq!((inbox.view().uid_validity(), inbox.view().last_uid().unwrap().get()), (validity, 4));
+    assert_eq!(save(&mut *inbox, "a: b\n\nx", Flags::NONE, &["two"]).unwrap(), 5);
+    assert_eq!(text(&mut *inbox, 5), "a: b\n\nx\n");
+    assert_eq!(text(&mut *inbox, 4), "From: a@b\nMessage-ID: <4@x>\nSubject: foreign 4\n\nbody 4\n");
+}
+
+#[test]
+fn written_at_once() {
+    let mut place = Place::new("");
+    place.settings.lazy_writes = false;
+    place.settings.dirty_syncs = false;
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    save(&mut *inbox, "a: b\n\nx\n", Flags::NONE, &[]).unwrap();
+    inbox.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::FLAGGED, &["k"])).unwrap();
+    inbox.sync(SyncMode::Full).unwrap();
+    assert!(place.text("mail/inbox").contains("X-Status: F\n"));
+}
+
+#[test]
+fn read_only() {
+    let place = Place::new("");
+    std::fs::create_dir(place.path("mail")).unwrap();
+    place.deliver("mail/inbox", 1);
+    let storage = place.storage();
+    let before = place.text("mail/inbox");
+    let mut inbox = storage.open("INBOX", OpenMode::ReadOnly).unwrap();
+    assert_eq!(ours(&mut *inbox).len(), 1);
+    assert!(inbox.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::SEEN, &[])).is_err());
+    drop(inbox);
+    assert_eq!(place.text("mail/inbox"), before);
+    std::fs::write(place.path("mail/other"), "no mbox\n").unwrap();
+    let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
+    let error = other.sync(SyncMode::Quick).unwrap_err();
+    assert_eq!(error.to_string(), "Mailbox isn't a valid mbox file");
+    assert!(save(&mut *other, "a: b\n\nx\n", Flags::NONE, &[]).is_err());
+    assert_eq!(place.text("mail/other"), "no mbox\n");
+}
+
+/// Both change the mailbox at the same time. In the end both agree.
+#[test]
+fn at_the_same_time() {
+    let place = Place::new("");
+    let Some(real) = place.real() else { return };
+    real.run(&["save"], b"Subject: first\n\nx\n");
+    if rustix::process::geteuid().is_root() {
+        // As root we would make files that the other side, working as nobody, cannot change.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        for dir in ["mail", "mail/.imap", "mail/.imap/INBOX"] {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            let _ = std::fs::set_permissions(place.path(dir), open);
+        }
+    }
+    let storage = place.storage();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let saved = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| {
+            let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+            let mut saved = 0;
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                let uid = save(&mut *inbox, "Subject: ours\n\nx\n", Flags::SEEN, &["ours"]).unwrap();
+                saved += 1;
+                inbox.store_flags(&uids(&[uid]), &change(FlagMode::Add, Flags::FLAGGED, &[])).unwrap();
+                inbox.sync(SyncMode::Full).unwrap();
+                if saved % 3 == 0 {
+                    inbox.expunge(&uids(&[uid])).unwrap();
+                    saved -= 1;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(3));
+            }
+            saved
+        });
+        for round in 0..12 {
+            real.run(&["save"], format!("Subject: theirs {round}\n\nx\n").as_bytes());
+            real.run(&["flags", "add", "theirs", "mailbox", "INBOX", "all"], b"");
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        ours.join().unwrap()
+    });
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert_eq!(agree(&real, &mut *inbox).len(), saved + 13);
+}
+
+#[test]
+fn random_damage() {
+    let place = Place::new("");
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    for number in 0..4 {
+        save(&mut *inbox, &format!("Subject: {number}\n\nx\n"), Flags::SEEN, &["a"]).unwrap();
+    }
+    drop(inbox);
+    let whole = std::fs::read(place.path("mail/inbox")).unwrap();
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..300 {
+        let mut damaged = whole.clone();
+        for _ in 0..=random(4) {
+            let at = random(damaged.len());
+            match random(3) {
+                0 => damaged[at] = random(256) as u8,
+                1 => drop(damaged.drain(at..(at + random(40)).min(damaged.len()))),
+                _ => {
+                    let from = random(damaged.len());
+                    let piece = damaged[from..(from + 60).min(damaged.len())].to_vec();
+                    damaged.splice(at..at, piece);
+                }
+            }
+        }
+        std::fs::write(place.path("mail/inbox"), damaged).unwrap();
+        let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+        if inbox.sync(SyncMode::Full).is_err() {
+            continue;
+        }
+        let all = inbox.view().uids();
+        for uid in all.iter() {
+            let _ = inbox.open_message(uid);
+            let _ = inbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL | Wanted::GUID);
+        }
+        let _ = inbox.store_flags(&all, &change(FlagMode::Add, Flags::FLAGGED, &["z"]));
+        let _ = save(&mut *inbox, "Subject: more\n\nx\n", Flags::NONE, &[]);
+        if let Some(uid) = all.iter().next() {
+            let _ = inbox.expunge(&uids(&[uid.get()]));
+        }
+        let _ = inbox.sync(SyncMode::Full);
+    }
+}
