@@ -144,7 +144,8 @@ impl MailUser {
     pub fn delete(&self, name: &str) -> Result<()> {
         let (namespace, below) = self.resolve(name)?;
         // The log wants the GUID, which only an open mailbox tells; without one there is no record.
-        let guid = namespace.storage().open(&below, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.guid());
+        let guid =
+            namespace.storage().open(&below, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.guid());
         namespace.storage().delete(&below).map_err(|error| named(error, name))?;
         if let Ok(guid) = guid {
             self.note(namespace, Action::DeleteMailbox, guid);
@@ -189,7 +190,8 @@ impl MailUser {
         let keeper = self.subscription_namespace(namespace);
         let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
         let below = keeper.storage_name(name)?;
-        let changed = keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))?;
+        let changed =
+            keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))?;
         if changed {
             let action = if subscribed { Action::Subscribe } else { Action::Unsubscribe };
             self.note(keeper, action, name_hash(name));

@@ -47,7 +47,10 @@ enum Form {
 use Form::{Byte, Date, Guid, HexByte, Long, Number, NumberAndDate};
 
 const HEADERS: [(&[u8], &[Part]); 9] = [
-    (b"hdr-vsize", &[("highest uid .", 8, Number), ("message count", 12, Number), ("vsize .......", 0, Long)]),
+    (
+        b"hdr-vsize",
+        &[("highest uid .", 8, Number), ("message count", 12, Number), ("vsize .......", 0, Long)],
+    ),
     (
         b"maildir",
         &[
@@ -115,7 +118,12 @@ const RECORDS: [(&[u8], &[Part]); 5] = [
     ),
     (
         b"msgs",
-        &[("messages", 0, Number), ("unseen  ", 4, Number), ("recent  ", 8, Number), ("uidnext ", 12, Number)],
+        &[
+            ("messages", 0, Number),
+            ("unseen  ", 4, Number),
+            ("recent  ", 8, Number),
+            ("uidnext ", 12, Number),
+        ],
     ),
 ];
 

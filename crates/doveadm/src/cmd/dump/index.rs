@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::Logger;
 use ::index::cache::layout::packed_to_offset;
 use ::index::cache::{Cache, CachePlace, CacheSettings, Found, IndexFacts, dump as cached};
 use ::index::dump::IndexFile;
 use ::index::fs::{Fs, Permissions};
 use ::index::header::Header;
 use ::index::{Index, Place, Settings};
+use base::Logger;
 
 use super::extension::{self, Field};
 use super::{broken, number};
@@ -42,9 +42,7 @@ pub(super) fn print(cx: &mut Context, path: &Path, args: &[String]) -> Outcome {
     let file = file_of(path).ok_or_else(|| cannot_open(path))?;
     let only = match args.first() {
         None => 0,
-        Some(text) => {
-            text.parse::<u32>().map_err(|_| broken(format_args!("Invalid uid number {text}")))?
-        }
+        Some(text) => text.parse::<u32>().map_err(|_| broken(format_args!("Invalid uid number {text}")))?,
     };
     let bytes = mapped(&file).ok_or_else(|| cannot_open(path))?;
     let shown = IndexFile::parse(&bytes).map_err(broken)?;
@@ -161,11 +159,8 @@ impl Messages {
             about: String::new(),
         };
         // The file's own decisions are to be shown, not ours.
-        let settings = CacheSettings {
-            fields: String::new(),
-            never_fields: String::new(),
-            ..CacheSettings::default()
-        };
+        let settings =
+            CacheSettings { fields: String::new(), never_fields: String::new(), ..CacheSettings::default() };
         let header = &shown.header;
         let extension = shown.extensions.iter().find(|extension| extension.name == b"cache");
         let facts = IndexFacts {

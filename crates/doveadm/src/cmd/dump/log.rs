@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::index::header;
 use ::index::log::record::{
-    EXTERNAL, EXPUNGE_PROT, ExtIntro, KeywordModify, RECORD_HEADER_SIZE, SYNC, TYPE_MASK, decode_size, ranges,
+    EXPUNGE_PROT, EXTERNAL, ExtIntro, KeywordModify, RECORD_HEADER_SIZE, SYNC, TYPE_MASK, decode_size, ranges,
 };
 use ::index::log::{Kind, LogHeader, RawRecord, attribute};
 
