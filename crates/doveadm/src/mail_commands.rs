@@ -45,7 +45,7 @@ const SYNC: &[Param] = params![
     option('a', "all-mailbox", Kind::Text, "Not yet"),
     option('s', "state", Kind::Text, "Not yet"),
     option('U', "replicator-notify", Kind::Flag, "Not yet"),
-    argument("destination", Kind::List, "The place, as mail_location has it, or a command to run"),
+    argument("destination", Kind::Command, "The place, as mail_location has it, or a command to run"),
 ];
 
 /// A command on mail.
