@@ -244,8 +244,8 @@ impl Work<'_> {
             match other.tree() {
                 Ok(tree) if tree.exists => {}
                 Ok(_) => {
-                    return job
-                        .fail(format_args!("{} failed", self.command), &Error::NotFound("INBOX".into()));
+                    job.log().error(format_args!("{} failed: There is no mail to take over", self.command));
+                    return job.fail_as(status::TEMPFAIL);
                 }
                 Err(error) => return job.fail(format_args!("{} failed", self.command), &error),
             }

@@ -92,6 +92,8 @@ fn short_guid(text: &str) -> Guid {
 impl Side for Local {
     fn tree(&mut self) -> Result<Tree> {
         self.open = None;
+        // Opening INBOX makes it.
+        let exists = self.user.path("INBOX", PathKind::Mailbox).is_some_and(|path| path.exists());
         let existing = ListOptions { existing_only: true, ..ListOptions::default() };
         let mut mailboxes = Vec::new();
         for (levels, node, special_use) in self.list(&existing)? {
@@ -109,7 +111,7 @@ impl Side for Local {
         Ok(Tree {
             prefix: self.namespace.prefix().to_owned(),
             separator: self.namespace.separator(),
-            exists: self.user.path("INBOX", PathKind::Mailbox).is_some_and(|path| path.exists()),
+            exists,
             mailboxes,
             subscriptions,
             log: log.into_iter().map(|record| (record.action.encode(), record.guid, record.time)).collect(),
