@@ -38,7 +38,7 @@ const SYNC: &[Param] = params![
     option('e', "sync-until-time", Kind::Text, "Only messages received before then"),
     option('O', "sync-flags", Kind::Text, "Only messages with this flag, or with - before it without"),
     option('I', "sync-max-size", Kind::Text, "Only messages that are not larger"),
-    option('T', "timeout", Kind::Text, "Not yet"),
+    option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
     option('d', "default-destination", Kind::Flag, "Not yet"),
     option('r', "rawlog", Kind::Text, "Not yet"),
     option('N', "all-namespaces", Kind::Flag, "Not yet"),
@@ -96,7 +96,7 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         params![
             option('E', "legacy-dsync", Kind::Flag, "Not yet"),
             option('r', "rawlog", Kind::Text, "Not yet"),
-            option('T', "timeout", Kind::Text, "Not yet"),
+            option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
             option(
                 'U',
                 "replicator-notify",

@@ -4,12 +4,15 @@
 //! place, or with `-R` the user's.
 
 use std::io::BufWriter;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mail_user::MailUser;
+use settings::key;
+use settings::vars::Expander;
 use storage::{Error, Flags};
 use sys::lock::{LockKind, try_lock};
 
@@ -21,8 +24,7 @@ use crate::sync::side::{Filter, Side};
 use crate::sync::{Choice, Local, Report, Way, remote, run};
 
 /// Options of 2.3 that would change what is done, with their letters.
-const NOT_YET: [(char, &str); 7] = [
-    ('T', "timeout"),
+const NOT_YET: [(char, &str); 6] = [
     ('d', "default-destination"),
     ('r', "rawlog"),
     ('N', "all-namespaces"),
@@ -30,6 +32,9 @@ const NOT_YET: [(char, &str); 7] = [
     ('s', "state"),
     ('U', "replicator-notify"),
 ];
+
+/// 2.3's timeout for the other end.
+const TIMEOUT_SECS: u32 = 600;
 
 /// How often a lock that somebody else has is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(100);
@@ -48,11 +53,16 @@ pub(crate) fn backup(cx: &mut Context, args: &Args) -> Outcome {
 
 /// Answers a `sync` or `backup` at the other end of standard input and output.
 pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
-    refuse(args, "dsync-server", &[('E', "legacy-dsync"), ('r', "rawlog"), ('T', "timeout")])?;
+    refuse(args, "dsync-server", &[('E', "legacy-dsync"), ('r', "rawlog")])?;
+    let timeout = timeout(args)?;
     let whose = Whose::parse(args)?;
     whose.each(cx, &mut |job, user| {
         let served = Local::new(user.clone(), None).and_then(|mut side| {
-            remote::serve(&mut side, std::io::stdin().lock(), BufWriter::new(std::io::stdout().lock()))
+            // Not through the library's buffer: whether something comes is asked of the descriptor.
+            let input = std::io::stdin().as_fd().try_clone_to_owned();
+            let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
+            let input = remote::Timed { input: std::fs::File::from(input), timeout };
+            remote::serve(&mut side, input, BufWriter::new(std::io::stdout().lock()))
         });
         if let Err(error) = served {
             job.fail("dsync-server failed", &error);
@@ -85,7 +95,9 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
         _ => return Err(Failure::fatal(format_args!("{command} with several -n isn't supported yet"))),
     };
     let place = place(args.list("destination"), command)?;
+    let remote_cmd = cx.config()?.settings().get(key::DSYNC_REMOTE_CMD).to_owned();
     let reverse = args.flag("reverse");
+    let timeout = timeout(args)?;
     whose.each(cx, &mut |job, user| {
         let _lock = match wait.map(|secs| lock(user, secs)).transpose() {
             Ok(lock) => lock,
@@ -97,10 +109,15 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
         };
         let own = Local::new(user.clone(), prefix);
         let own = own.map_err(|error| job.fatal(Told(&error), status::USAGE))?;
-        let work = Work { command, way, reverse, choice: &choice };
+        let work = Work { command, way, reverse, choice: &choice, timeout };
         match &place {
             Place::Location(location) => work.local(job, user, own, location),
             Place::Command(words) => work.remote(job, own, words),
+            Place::Host(host) => {
+                let words = remote_words(&remote_cmd, host, user.username());
+                let words = words.map_err(|why| job.fatal(why, status::TEMPFAIL))?;
+                work.remote(job, own, &words)
+            }
         }
     })
 }
@@ -109,6 +126,8 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
 enum Place {
     Location(String),
     Command(Vec<String>),
+    /// `host` or `login@host`, for `dsync_remote_cmd`.
+    Host(String),
 }
 
 fn place(words: &[String], command: &'static str) -> Outcome<Place> {
@@ -118,17 +137,51 @@ fn place(words: &[String], command: &'static str) -> Outcome<Place> {
         [place] if place.starts_with("tcp:") || place.starts_with("tcps:") => {
             Err(Failure::fatal(format_args!("{command} over doveadm's TCP protocol isn't supported yet")))
         }
-        [_] => Err(Failure::fatal(format_args!(
-            "{command} with dsync_remote_cmd isn't supported yet: give the command, such as \
-             ssh host doveadm dsync-server -u user"
-        ))),
-        words => Ok(Place::Command(words.to_vec())),
+        [host] => Ok(Place::Host(host.clone())),
+        words => {
+            let mut words = words.to_vec();
+            // As in 2.3 it need not be said.
+            if !words.iter().any(|word| word == "dsync-server") {
+                words.push("dsync-server".to_owned());
+            }
+            Ok(Place::Command(words))
+        }
     }
+}
+
+/// `dsync_remote_cmd` for a host. A word whose variables are all empty is left out, unless it is nothing
+/// but a variable.
+fn remote_words(template: &str, place: &str, user: &str) -> Result<Vec<String>, String> {
+    let (login, host) = place.rsplit_once('@').unwrap_or(("", place));
+    let expand = |word: &str, values: [&str; 3]| {
+        let [user, login, host] = values;
+        let table = [('u', "user", Some(user)), ('\0', "login", Some(login)), ('\0', "host", Some(host))];
+        Expander::of(&table)
+            .expand(word)
+            .map_err(|error| format!("Failed to expand dsync_remote_cmd={word}: {error}"))
+    };
+    let mut words = Vec::new();
+    for word in template.split(' ').filter(|word| !word.is_empty()) {
+        let (value, bare) = (expand(word, [user, login, host])?, expand(word, [""; 3])?);
+        if !word.contains('%') || value != bare || value.is_empty() {
+            words.push(value);
+        }
+    }
+    Ok(words)
 }
 
 /// `maildir:/somewhere`, and not `user@host`.
 fn is_location(text: &str) -> bool {
     ["maildir:", "mbox:", "sdbox:", "mdbox:"].iter().any(|driver| text.starts_with(driver))
+}
+
+/// How long the other end may be silent.
+fn timeout(args: &Args) -> Outcome<Duration> {
+    let secs = match args.text("timeout") {
+        None => TIMEOUT_SECS,
+        Some(text) => text.parse().map_err(|_| fatal(format_args!("Invalid -T parameter: {text}")))?,
+    };
+    Ok(Duration::from_secs(u64::from(if secs == 0 { TIMEOUT_SECS } else { secs })))
 }
 
 fn choice(args: &Args) -> Outcome<Choice> {
@@ -204,6 +257,7 @@ struct Work<'a> {
     way: Way,
     reverse: bool,
     choice: &'a Choice,
+    timeout: Duration,
 }
 
 impl Work<'_> {
@@ -229,6 +283,7 @@ impl Work<'_> {
             job.fatal(format_args!("execvp({program}) failed: {why}"), status::TEMPFAIL)
         })?;
         if let (Some(input), Some(output)) = (child.stdout.take(), child.stdin.take()) {
+            let input = remote::Timed { input, timeout: self.timeout };
             match remote::Remote::new(input, BufWriter::new(output)) {
                 Ok(mut other) => self.run(job, &mut own, &mut other),
                 Err(error) => job.fail(format_args!("{} failed", self.command), &error),
@@ -336,5 +391,28 @@ fn lock(user: &MailUser, wait_secs: u64) -> Result<Lock, String> {
             return Err(format!("Couldn't lock {}: Timed out after {wait_secs} seconds", path.display()));
         }
         std::thread::sleep(LOCK_RETRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remote_command_leaves_out_what_is_empty() {
+        let template = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U";
+        let words = |place| remote_words(template, place, "ann").unwrap().join(" ");
+        assert_eq!(words("bob@example.com"), "ssh -lbob example.com doveadm dsync-server -uann -U");
+        assert_eq!(words("example.com"), "ssh example.com doveadm dsync-server -uann -U");
+        assert!(remote_words("%{nothing}", "x", "ann").is_err());
+    }
+
+    #[test]
+    fn dates_are_days_moments_and_ages() {
+        assert_eq!(parse_date("1000"), Some(1000));
+        assert!(parse_date("2024-03-01").is_some());
+        assert_eq!(parse_date("2024-03-01"), parse_date("1-Mar-2024"));
+        assert!(parse_date("2 weeks").is_some_and(|time| time < jiff::Timestamp::now().as_second()));
+        assert_eq!(parse_date("soon"), None);
     }
 }

@@ -3,7 +3,10 @@
 //! original's `dsync-server` is refused with what is the matter.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use storage::{Error, ErrorKind, Result};
 
@@ -137,6 +140,25 @@ impl<R: Read, W: Write> Line<R, W> {
                 )))
             }
         }
+    }
+}
+
+/// Input that may be silent only for so long.
+pub(crate) struct Timed<R> {
+    pub(crate) input: R,
+    pub(crate) timeout: Duration,
+}
+
+impl<R: Read + AsFd> Read for Timed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let timeout =
+            Timespec { tv_sec: i64::try_from(self.timeout.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+        let mut waiting = [PollFd::new(&self.input, PollFlags::IN)];
+        if poll(&mut waiting, Some(&timeout))? == 0 {
+            let why = format!("Timeout after {} secs without input", self.timeout.as_secs());
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why));
+        }
+        self.input.read(buffer)
     }
 }
 
