@@ -41,7 +41,9 @@ impl Args {
         let mut rest = arguments.as_slice();
         while let Some((first, others)) = rest.split_first() {
             let free = command.params.iter().find(|param| {
-                param.positional && (param.kind == Kind::List || !args.values.contains_key(param.name))
+                param.positional
+                    && (matches!(param.kind, Kind::List | Kind::Command)
+                        || !args.values.contains_key(param.name))
             });
             match free {
                 Some(param) => args.fill(param, first),
@@ -94,6 +96,9 @@ impl Args {
                 self.short_options(params, program, letters, &mut words)?;
             } else {
                 arguments.push(word.clone());
+                if params.iter().any(|param| param.positional && param.kind == Kind::Command) {
+                    arguments.extend(words.by_ref().cloned());
+                }
             }
         }
         Ok(arguments)

@@ -170,10 +170,10 @@ fn arg(at: usize, param: &Param, takes_all: bool) -> Arg {
     }
     match param.kind {
         Kind::Flag => arg.action(ArgAction::SetTrue),
-        Kind::List if param.positional => {
+        Kind::List | Kind::Command if param.positional => {
             arg.num_args(0..).trailing_var_arg(takes_all).allow_hyphen_values(takes_all)
         }
-        Kind::List => arg.value_name(param.name).action(ArgAction::Append),
+        Kind::List | Kind::Command => arg.value_name(param.name).action(ArgAction::Append),
         Kind::Text | Kind::Number if param.positional => arg,
         Kind::Text | Kind::Number => arg.value_name(param.name),
     }

@@ -22,7 +22,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("director status", "[-a <director socket path>] [<user>] [<tag>]"),
     ("director up", "[-a <director socket path>] <host>"),
     ("director update", "[-a <director socket path>] <host> <vhost count>"),
-    ("dsync-server", "[-E] [-r <rawlog path>] [-T <timeout secs>] [-U]"),
     ("fs copy", "<fs-driver> <fs-args> <source path> <dest path>"),
     ("fs delete", "[-R] [-n <count>] <fs-driver> <fs-args> <path> [<path> ...]"),
     ("fs get", "<fs-driver> <fs-args> <path>"),
@@ -60,10 +59,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ),
     ("stats dump", "[-s <stats socket path>] [-r] [-f <fields>]"),
     ("stats remove", "<name>"),
-    (
-        "sync",
-        "[-1fPRU] [-l <secs>] [-r <rawlog path>] [-m <mailbox>] [-g <mailbox guid>] [-n <namespace> | -N] [-x <exclude>] [-a <all mailbox>] [-s <state>] [-T <secs>] [-t <start date>] [-e <end date>] [-O <sync flag>] [-I <max size>] -d|<dest>",
-    ),
     ("zlibconnect", "<host> [<port>]"),
 ];
 

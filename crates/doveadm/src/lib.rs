@@ -22,6 +22,7 @@ mod mail_commands;
 mod output;
 mod print;
 mod spec;
+mod sync;
 mod usage;
 
 pub use declare::{Program, command, generate};

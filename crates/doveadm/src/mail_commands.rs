@@ -23,6 +23,31 @@ const FLAG: Param = long("flag", Kind::List, "A flag, in place of the first argu
 const FLAGS: Param = argument("flagstr", Kind::Text, "Flags with spaces between them");
 const SUBSCRIPTIONS: Param = option('s', "subscriptions", Kind::Flag, "The subscriptions, too");
 
+/// Those of `sync` and `backup`.
+const SYNC: &[Param] = params![
+    option('1', "oneway", Kind::Flag, "Changes go one way only; what changed there stays"),
+    option('f', "full-sync", Kind::Flag, "Compares everything, which is done in any case"),
+    option('R', "reverse", Kind::Flag, "The other way round"),
+    option('P', "purge-remote", Kind::Flag, "Frees the space of expunged messages there afterwards"),
+    option('m', "mailbox", Kind::List, "Only this mailbox"),
+    option('g', "mailbox-guid", Kind::Text, "Only the mailbox with this GUID"),
+    option('x', "exclude-mailbox", Kind::List, "Not these mailboxes: masks, or special uses"),
+    option('n', "namespace", Kind::List, "The namespace with this prefix, in place of the one with INBOX"),
+    option('l', "lock-timeout", Kind::Text, "Waits so many seconds for others that synchronize this user"),
+    option('t', "sync-since-time", Kind::Text, "Only messages received since then"),
+    option('e', "sync-until-time", Kind::Text, "Only messages received before then"),
+    option('O', "sync-flags", Kind::Text, "Only messages with this flag, or with - before it without"),
+    option('I', "sync-max-size", Kind::Text, "Only messages that are not larger"),
+    option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
+    option('d', "default-destination", Kind::Flag, "Not yet"),
+    option('r', "rawlog", Kind::Text, "Not yet"),
+    option('N', "all-namespaces", Kind::Flag, "Not yet"),
+    option('a', "all-mailbox", Kind::Text, "Not yet"),
+    option('s', "state", Kind::Text, "Not yet"),
+    option('U', "replicator-notify", Kind::Flag, "Not yet"),
+    argument("destination", Kind::Command, "The place, as mail_location has it, or a command to run"),
+];
+
 /// A command on mail.
 const fn mail(
     name: &'static str,
@@ -46,30 +71,9 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
     mail(
         "backup",
         "[-fPRU] [-l <secs>] [-r <rawlog path>] [-m <mailbox>] [-g <mailbox guid>] [-n <namespace> | -N] [-x <exclude>] [-a <all mailbox>] [-s <state>] [-T <secs>] [-t <start date>] [-e <end date>] [-O <sync flag>] [-I <max size>] -d|<dest>",
-        "Makes the mailboxes of a place the same as the user's",
-        params![
-            option('f', "full-sync", Kind::Flag, "Compares everything, which is done in any case"),
-            option('R', "reverse", Kind::Flag, "Makes the user's the same as those of the place"),
-            option('m', "mailbox", Kind::List, "Only this mailbox"),
-            option('x', "exclude-mailbox", Kind::List, "Not these mailboxes"),
-            option('l', "lock-timeout", Kind::Text, "Not yet"),
-            option('T', "timeout", Kind::Text, "Not yet"),
-            option('P', "purge-remote", Kind::Flag, "Not yet"),
-            option('d', "default-destination", Kind::Flag, "Not yet"),
-            option('r', "rawlog", Kind::Text, "Not yet"),
-            option('g', "mailbox-guid", Kind::Text, "Not yet"),
-            option('n', "namespace", Kind::List, "Not yet"),
-            option('N', "all-namespaces", Kind::Flag, "Not yet"),
-            option('a', "all-mailbox", Kind::Text, "Not yet"),
-            option('s', "state", Kind::Text, "Not yet"),
-            option('t', "sync-since-time", Kind::Text, "Not yet"),
-            option('e', "sync-until-time", Kind::Text, "Not yet"),
-            option('O', "sync-flags", Kind::Text, "Not yet"),
-            option('I', "sync-max-size", Kind::Text, "Not yet"),
-            option('U', "replicator-notify", Kind::Flag, "Not yet"),
-            argument("destination", Kind::List, "The place, as mail_location has it"),
-        ],
-        cmd::backup::backup,
+        "Makes the mailboxes of another place the same as the user's",
+        SYNC,
+        cmd::sync::backup,
     ),
     mail(
         "copy",
@@ -84,6 +88,23 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "Removes messages that a mailbox has twice",
         params![option('m', "by-msgid", Kind::Flag, "Compares Message-IDs instead of GUIDs"), QUERY],
         cmd::deduplicate::deduplicate,
+    ),
+    mail(
+        "dsync-server",
+        "[-E] [-r <rawlog path>] [-T <timeout secs>] [-U]",
+        "The other end of a sync or backup",
+        params![
+            option('E', "legacy-dsync", Kind::Flag, "Not yet"),
+            option('r', "rawlog", Kind::Text, "Not yet"),
+            option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
+            option(
+                'U',
+                "replicator-notify",
+                Kind::Flag,
+                "Whoever asks is the replicator; there is none to tell"
+            ),
+        ],
+        cmd::sync::serve,
     ),
     mail(
         "expunge",
@@ -326,5 +347,12 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "Finds messages",
         params![QUERY],
         cmd::search::search,
+    ),
+    mail(
+        "sync",
+        "[-1fPRU] [-l <secs>] [-r <rawlog path>] [-m <mailbox>] [-g <mailbox guid>] [-n <namespace> | -N] [-x <exclude>] [-a <all mailbox>] [-s <state>] [-T <secs>] [-t <start date>] [-e <end date>] [-O <sync flag>] [-I <max size>] -d|<dest>",
+        "Takes changes between the user's mailboxes and those of another place over, both ways",
+        SYNC,
+        cmd::sync::sync,
     ),
 ];

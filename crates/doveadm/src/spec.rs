@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Number,
     /// Any number of texts.
     List,
+    /// A command with its arguments: from the first of them on nothing is an option.
+    Command,
 }
 
 /// An option.

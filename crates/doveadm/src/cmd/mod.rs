@@ -1,7 +1,6 @@
 //! A file for each command or handful of commands that share their work.
 
 pub(crate) mod auth;
-pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod deduplicate;
@@ -27,5 +26,6 @@ pub(crate) mod save;
 pub(crate) mod search;
 pub(crate) mod selection;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod user;
 pub(crate) mod who;

@@ -26,7 +26,7 @@ settings! { Root from super::lmtp::END;
     /// Replacement for characters that a name may not have.
     DSYNC_ALT_CHAR: Str = "_", DOVEADM, NO_EFFECT_YET;
     /// Command that starts the other side.
-    DSYNC_REMOTE_CMD: Str = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U", DOVEADM, NO_EFFECT_YET;
+    DSYNC_REMOTE_CMD: Str = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U", DOVEADM;
     /// Features to use.
     DSYNC_FEATURES: Str = "", DOVEADM, NO_EFFECT_YET;
     /// Messages between commits.

@@ -75,6 +75,7 @@ fn numbers_are_those_of_the_mailbox() {
         edit.append(storage::Record {
             uid: uid(number),
             flags: Flags::NONE,
+            bits: 0,
             keywords: storage::KeywordSet::default(),
             modseq: ModSeq(1),
             bits: 0,

@@ -1,0 +1,418 @@
+//! `doveadm sync` and `doveadm backup`: make the mailboxes of another place the same as the user's. The
+//! place is on this host, as `mail_location` has it, or at the other end of a command, which is
+//! `doveadm dsync-server` there. `sync` takes changes of both sides over; `backup` loses those of the
+//! place, or with `-R` the user's.
+
+use std::io::BufWriter;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mail_user::MailUser;
+use settings::key;
+use settings::vars::Expander;
+use storage::{Error, Flags};
+use sys::lock::{LockKind, try_lock};
+
+use crate::args::Args;
+use crate::cmd::auth::help;
+use crate::context::{Context, Failure, Outcome, status};
+use crate::mail::{Job, Told, Whose, open_location};
+use crate::sync::side::{Filter, Side};
+use crate::sync::{Choice, Local, Report, Way, remote, run};
+
+/// Options of 2.3 that would change what is done, with their letters.
+const NOT_YET: [(char, &str); 6] = [
+    ('d', "default-destination"),
+    ('r', "rawlog"),
+    ('N', "all-namespaces"),
+    ('a', "all-mailbox"),
+    ('s', "state"),
+    ('U', "replicator-notify"),
+];
+
+/// 2.3's timeout for the other end.
+const TIMEOUT_SECS: u32 = 600;
+
+/// How often a lock that somebody else has is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(100);
+
+pub(crate) fn sync(cx: &mut Context, args: &Args) -> Outcome {
+    let way = if args.flag("oneway") { Way::There } else { Way::Both };
+    synchronize(cx, args, "sync", way)
+}
+
+pub(crate) fn backup(cx: &mut Context, args: &Args) -> Outcome {
+    if args.flag("oneway") {
+        return Err(help("backup"));
+    }
+    synchronize(cx, args, "backup", Way::Mirror)
+}
+
+/// Answers a `sync` or `backup` at the other end of standard input and output.
+pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
+    refuse(args, "dsync-server", &[('E', "legacy-dsync"), ('r', "rawlog")])?;
+    let timeout = timeout(args)?;
+    let whose = Whose::parse(args)?;
+    whose.each(cx, &mut |job, user| {
+        let served = Local::new(user.clone(), None).and_then(|mut side| {
+            // Not through the library's buffer: whether something comes is asked of the descriptor.
+            let input = std::io::stdin().as_fd().try_clone_to_owned();
+            let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
+            let input = remote::Timed { input: std::fs::File::from(input), timeout };
+            remote::serve(&mut side, input, BufWriter::new(std::io::stdout().lock()))
+        });
+        if let Err(error) = served {
+            job.fail("dsync-server failed", &error);
+        }
+        Ok(())
+    })
+}
+
+fn refuse(args: &Args, command: &str, options: &[(char, &'static str)]) -> Outcome {
+    match options.iter().find(|(_, name)| args.flag(name)) {
+        Some((letter, _)) => Err(Failure::fatal(format_args!("{command} -{letter} isn't supported yet"))),
+        None => Ok(()),
+    }
+}
+
+fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -> Outcome {
+    let whose = Whose::parse(args)?;
+    refuse(args, command, &NOT_YET)?;
+    let choice = choice(args)?;
+    let wait = match args.text("lock-timeout") {
+        None => None,
+        Some(text) => {
+            let secs = text.parse::<u64>().ok().filter(|secs| *secs > 0);
+            Some(secs.ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))?)
+        }
+    };
+    let prefix = match args.list("namespace") {
+        [] => None,
+        [prefix] => Some(prefix.as_str()),
+        _ => return Err(Failure::fatal(format_args!("{command} with several -n isn't supported yet"))),
+    };
+    let place = place(args.list("destination"), command)?;
+    let remote_cmd = cx.config()?.settings().get(key::DSYNC_REMOTE_CMD).to_owned();
+    let reverse = args.flag("reverse");
+    let timeout = timeout(args)?;
+    whose.each(cx, &mut |job, user| {
+        let _lock = match wait.map(|secs| lock(user, secs)).transpose() {
+            Ok(lock) => lock,
+            Err(why) => {
+                job.log().error(why);
+                job.fail_as(status::TEMPFAIL);
+                return Ok(());
+            }
+        };
+        let own = Local::new(user.clone(), prefix);
+        let own = own.map_err(|error| job.fatal(Told(&error), status::USAGE))?;
+        let work = Work { command, way, reverse, choice: &choice, timeout };
+        match &place {
+            Place::Location(location) => work.local(job, user, own, location),
+            Place::Command(words) => work.remote(job, own, words),
+            Place::Host(host) => {
+                let words = remote_words(&remote_cmd, host, user.username());
+                let words = words.map_err(|why| job.fatal(why, status::TEMPFAIL))?;
+                work.remote(job, own, &words)
+            }
+        }
+    })
+}
+
+/// Where the other side is.
+enum Place {
+    Location(String),
+    Command(Vec<String>),
+    /// `host` or `login@host`, for `dsync_remote_cmd`.
+    Host(String),
+}
+
+fn place(words: &[String], command: &'static str) -> Outcome<Place> {
+    match words {
+        [] => Err(help(command)),
+        [place] if is_location(place) => Ok(Place::Location(place.clone())),
+        [place] if place.starts_with("tcp:") || place.starts_with("tcps:") => {
+            Err(Failure::fatal(format_args!("{command} over doveadm's TCP protocol isn't supported yet")))
+        }
+        [host] => Ok(Place::Host(host.clone())),
+        words => {
+            let mut words = words.to_vec();
+            // As in 2.3 it need not be said.
+            if !words.iter().any(|word| word == "dsync-server") {
+                words.push("dsync-server".to_owned());
+            }
+            Ok(Place::Command(words))
+        }
+    }
+}
+
+/// `dsync_remote_cmd` for a host. A word whose variables are all empty is left out, unless it is nothing
+/// but a variable.
+fn remote_words(template: &str, place: &str, user: &str) -> Result<Vec<String>, String> {
+    let (login, host) = place.rsplit_once('@').unwrap_or(("", place));
+    let expand = |word: &str, values: [&str; 3]| {
+        let [user, login, host] = values;
+        let table = [('u', "user", Some(user)), ('\0', "login", Some(login)), ('\0', "host", Some(host))];
+        Expander::of(&table)
+            .expand(word)
+            .map_err(|error| format!("Failed to expand dsync_remote_cmd={word}: {error}"))
+    };
+    let mut words = Vec::new();
+    for word in template.split(' ').filter(|word| !word.is_empty()) {
+        let (value, bare) = (expand(word, [user, login, host])?, expand(word, [""; 3])?);
+        if !word.contains('%') || value != bare || value.is_empty() {
+            words.push(value);
+        }
+    }
+    Ok(words)
+}
+
+/// `maildir:/somewhere`, and not `user@host`.
+fn is_location(text: &str) -> bool {
+    ["maildir:", "mbox:", "sdbox:", "mdbox:"].iter().any(|driver| text.starts_with(driver))
+}
+
+/// How long the other end may be silent.
+fn timeout(args: &Args) -> Outcome<Duration> {
+    let secs = match args.text("timeout") {
+        None => TIMEOUT_SECS,
+        Some(text) => text.parse().map_err(|_| fatal(format_args!("Invalid -T parameter: {text}")))?,
+    };
+    Ok(Duration::from_secs(u64::from(if secs == 0 { TIMEOUT_SECS } else { secs })))
+}
+
+fn choice(args: &Args) -> Outcome<Choice> {
+    let guid = match args.text("mailbox-guid") {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| fatal(format_args!("Invalid -g parameter: {text}")))?),
+    };
+    Ok(Choice {
+        only: args.list("mailbox").to_vec(),
+        guid,
+        exclude: args.list("exclude-mailbox").to_vec(),
+        filter: filter(args)?,
+        purge: args.flag("purge-remote"),
+    })
+}
+
+fn filter(args: &Args) -> Outcome<Filter> {
+    let date = |name: &str, letter: char| match args.text(name) {
+        None => Ok(None),
+        Some(text) => match parse_date(text) {
+            Some(time) => Ok(Some(time)),
+            None => Err(fatal(format_args!("Invalid -{letter} parameter: {text}"))),
+        },
+    };
+    let (since, until) = (date("sync-since-time", 't')?, date("sync-until-time", 'e')?);
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        return Err(fatal("start date is later than end date"));
+    }
+    let size_max = match args.text("sync-max-size") {
+        None => None,
+        Some(text) => Some(
+            base::units::parse_size(text)
+                .map_err(|_| fatal(format_args!("Invalid -I parameter '{text}': Invalid size")))?,
+        ),
+    };
+    let flag = args.text("sync-flags").map(|text| match text.strip_prefix('-') {
+        Some(name) => (true, name.to_owned()),
+        None => (false, text.to_owned()),
+    });
+    if let Some((_, name)) = &flag {
+        if name.contains(' ') {
+            return Err(fatal("-O parameter doesn't support multiple flags currently"));
+        }
+        let known = Flags::NAMES.iter().any(|(_, known)| known.eq_ignore_ascii_case(name));
+        if name.starts_with('\\') && !known {
+            return Err(fatal(format_args!("Invalid system flag given for -O parameter: '{name}'")));
+        }
+    }
+    Ok(Filter { since, until, size_max, flag })
+}
+
+/// A day, seconds since 1970, or how long ago, as in search queries; in seconds since 1970.
+fn parse_date(text: &str) -> Option<i64> {
+    let day = ["%Y-%m-%d", "%d-%b-%Y"].iter().find_map(|form| jiff::civil::Date::strptime(form, text).ok());
+    if let Some(day) = day {
+        let midnight = day.to_zoned(jiff::tz::TimeZone::system()).ok()?;
+        return Some(midnight.timestamp().as_second());
+    }
+    if let Ok(secs) = text.parse::<i64>() {
+        return Some(secs);
+    }
+    let age = i64::try_from(base::units::parse_time(text).ok()?.as_secs()).ok()?;
+    Some(jiff::Timestamp::now().as_second().saturating_sub(age))
+}
+
+fn fatal(text: impl std::fmt::Display) -> Failure {
+    Failure::Fatal(text.to_string(), status::FATAL)
+}
+
+/// What is done for each user.
+struct Work<'a> {
+    command: &'static str,
+    way: Way,
+    reverse: bool,
+    choice: &'a Choice,
+    timeout: Duration,
+}
+
+impl Work<'_> {
+    fn local(&self, job: &mut Job<'_>, user: &Arc<MailUser>, mut own: Local, location: &str) -> Outcome {
+        let home = user.home().map(PathBuf::from);
+        let other =
+            open_location(user, user.username(), home, location).and_then(|other| Local::new(other, None));
+        match other {
+            Ok(mut other) => self.run(job, &mut own, &mut other),
+            Err(error) => {
+                let text = format!("Failed to initialize user: {}", Told(&error));
+                return Err(job.fatal(text, status::TEMPFAIL));
+            }
+        }
+        Ok(())
+    }
+
+    fn remote(&self, job: &mut Job<'_>, mut own: Local, words: &[String]) -> Outcome {
+        let [program, rest @ ..] = words else { return Ok(()) };
+        let spawned = Command::new(program).args(rest).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| {
+            let why = base::reason(&error);
+            job.fatal(format_args!("execvp({program}) failed: {why}"), status::TEMPFAIL)
+        })?;
+        if let (Some(input), Some(output)) = (child.stdout.take(), child.stdin.take()) {
+            let input = remote::Timed { input, timeout: self.timeout };
+            match remote::Remote::new(input, BufWriter::new(output)) {
+                Ok(mut other) => self.run(job, &mut own, &mut other),
+                Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+            }
+        }
+        ended(job, &mut child);
+        Ok(())
+    }
+
+    fn run(&self, job: &mut Job<'_>, own: &mut dyn Side, other: &mut dyn Side) {
+        // A place that is not there must not empty the user's mailboxes.
+        if self.reverse && self.way == Way::Mirror {
+            match other.tree() {
+                Ok(tree) if tree.exists => {}
+                Ok(_) => {
+                    job.log().error(format_args!("{} failed: There is no mail to take over", self.command));
+                    return job.fail_as(status::TEMPFAIL);
+                }
+                Err(error) => return job.fail(format_args!("{} failed", self.command), &error),
+            }
+        }
+        let mut report = Reporter { job: &mut *job, desync: None };
+        let done = match self.reverse {
+            true => run(other, own, self.way, self.choice, &mut report),
+            false => run(own, other, self.way, self.choice, &mut report),
+        };
+        let desync = report.desync.take();
+        if let Err(error) = done {
+            job.fail(format_args!("{} failed", self.command), &error);
+        }
+        if let Some(why) = desync {
+            let log = job.log();
+            log.warning(format_args!(
+                "Mailbox changes caused a desync. You may want to run dsync again: {why}"
+            ));
+            job.fail_as(DESYNC);
+        }
+    }
+}
+
+/// 2.3's exit status where somebody changed something meanwhile.
+const DESYNC: i32 = 2;
+
+struct Reporter<'a, 'b> {
+    job: &'a mut Job<'b>,
+    desync: Option<String>,
+}
+
+impl Report for Reporter<'_, '_> {
+    fn fail(&mut self, what: String, error: &Error) {
+        self.job.fail(what, error);
+    }
+
+    fn desync(&mut self, why: String) {
+        self.desync = Some(why);
+    }
+}
+
+/// Waits for the remote command, whose input has ended.
+fn ended(job: &mut Job<'_>, child: &mut Child) {
+    use std::os::unix::process::ExitStatusExt;
+    let Ok(ended) = child.wait() else { return };
+    if ended.success() {
+        return;
+    }
+    match (ended.signal(), ended.code()) {
+        (Some(signal), _) => job.log().error(format_args!("Remote command died with signal {signal}")),
+        (_, code) => job.log().error(format_args!("Remote command returned error {}", code.unwrap_or(0))),
+    }
+    job.fail_as(status::TEMPFAIL);
+}
+
+/// `.dovecot-sync.lock` in the user's home: held while it is synchronized, and then removed.
+struct Lock {
+    path: PathBuf,
+    _file: std::fs::File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is held nobody else can have it under this name.
+        let _ = storage::fs::Fs::default().unlink(&self.path);
+    }
+}
+
+fn lock(user: &MailUser, wait_secs: u64) -> Result<Lock, String> {
+    use std::os::unix::fs::MetadataExt;
+    let home = user.home().ok_or("Couldn't lock: the user has no home directory")?;
+    let path = home.join(".dovecot-sync.lock");
+    let failed =
+        |error: std::io::Error| format!("Couldn't lock {}: {}", path.display(), base::reason(&error));
+    let until = Instant::now() + Duration::from_secs(wait_secs);
+    loop {
+        let opened = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        let file = opened.map_err(failed)?;
+        if try_lock(&file, LockKind::Exclusive).map_err(failed)? {
+            // Who had it before may have removed it.
+            let held = file.metadata().map_err(failed)?.ino();
+            if std::fs::metadata(&path).is_ok_and(|named| named.ino() == held) {
+                return Ok(Lock { path, _file: file });
+            }
+            continue;
+        }
+        if Instant::now() >= until {
+            return Err(format!("Couldn't lock {}: Timed out after {wait_secs} seconds", path.display()));
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remote_command_leaves_out_what_is_empty() {
+        let template = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U";
+        let words = |place| remote_words(template, place, "ann").unwrap().join(" ");
+        assert_eq!(words("bob@example.com"), "ssh -lbob example.com doveadm dsync-server -uann -U");
+        assert_eq!(words("example.com"), "ssh example.com doveadm dsync-server -uann -U");
+        assert!(remote_words("%{nothing}", "x", "ann").is_err());
+    }
+
+    #[test]
+    fn dates_are_days_moments_and_ages() {
+        assert_eq!(parse_date("1000"), Some(1000));
+        assert!(parse_date("2024-03-01").is_some());
+        assert_eq!(parse_date("2024-03-01"), parse_date("1-Mar-2024"));
+        assert!(parse_date("2 weeks").is_some_and(|time| time < jiff::Timestamp::now().as_second()));
+        assert_eq!(parse_date("soon"), None);
+    }
+}

@@ -1,0 +1,361 @@
+//! A side on this host.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
+use index::mailbox_log::name_hash;
+use mail_user::{ListOptions, MailUser, Namespace, Node as Listed};
+use storage::api::{PathKind, SaveMeta};
+use storage::{
+    Error, FlagChange, FlagMode, Flags, Mailbox, MailboxUpdate, OpenMode, Result, SaveBatch, SyncMode, View,
+    Wanted,
+};
+
+use super::history::History;
+use super::side::{Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Side, Tree};
+use crate::limits::COPY_BYTES;
+
+/// See the module.
+pub(crate) struct Local {
+    user: Arc<MailUser>,
+    namespace: Namespace,
+    open: Option<Open>,
+}
+
+struct Open {
+    mailbox: Box<dyn Mailbox>,
+    view: Arc<View>,
+    batch: Option<Box<dyn SaveBatch>>,
+}
+
+impl Local {
+    /// The namespace with this prefix, or the one with INBOX.
+    pub(crate) fn new(user: Arc<MailUser>, prefix: Option<&str>) -> Result<Self> {
+        let fits = |namespace: &&Namespace| match prefix {
+            Some(prefix) => namespace.prefix() == prefix,
+            None => namespace.settings().inbox,
+        };
+        let namespace = user.namespaces().iter().find(fits).cloned();
+        let namespace = namespace.ok_or_else(|| {
+            Error::BadRequest(format!("Namespace not found: '{}'", prefix.unwrap_or("INBOX")))
+        })?;
+        Ok(Self { user, namespace, open: None })
+    }
+
+    fn list(&self, options: &ListOptions) -> Result<Vec<(Levels, Listed, Vec<String>)>> {
+        let entries = self.user.list("", &["*"], options)?.into_iter();
+        let mut all: Vec<_> = entries
+            .filter_map(|entry| Some((self.levels(&entry.name)?, entry.node, entry.special_use)))
+            .collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(all)
+    }
+
+    /// `None` for a name of another namespace.
+    fn levels(&self, name: &str) -> Option<Levels> {
+        let owner = self.user.namespace_of(name)?;
+        if owner.prefix() != self.namespace.prefix() {
+            return None;
+        }
+        let rest = if name == "INBOX" { name } else { name.strip_prefix(self.namespace.prefix())? };
+        Some(rest.split(self.namespace.separator()).map(str::to_owned).collect())
+    }
+
+    fn name(&self, levels: &Levels) -> Result<String> {
+        name_of(levels, self.namespace.prefix(), self.namespace.separator())
+    }
+
+    fn open_now(&mut self) -> Result<&mut Open> {
+        self.open.as_mut().ok_or_else(|| Error::BadRequest("No mailbox is open".to_owned()))
+    }
+}
+
+/// A name on a side with this prefix and separator.
+pub(super) fn name_of(levels: &Levels, prefix: &str, separator: char) -> Result<String> {
+    if let Some(level) = levels.iter().find(|level| level.contains(separator)) {
+        return Err(Error::BadRequest(format!("'{level}' has the separator '{separator}' in it")));
+    }
+    Ok(match levels.as_slice() {
+        [only] if only == "INBOX" => only.clone(),
+        levels => format!("{prefix}{}", levels.join(&separator.to_string())),
+    })
+}
+
+/// A message's GUID as 128 bits: formats that have longer ones are converted to those that do not by
+/// 2.3's rule, which this is.
+fn short_guid(text: &str) -> Guid {
+    text.parse().unwrap_or_else(|_| name_hash(text))
+}
+
+impl Side for Local {
+    fn tree(&mut self) -> Result<Tree> {
+        self.open = None;
+        // Opening INBOX makes it.
+        let exists = self.user.path("INBOX", PathKind::Mailbox).is_some_and(|path| path.exists());
+        let existing = ListOptions { existing_only: true, ..ListOptions::default() };
+        let mut mailboxes = Vec::new();
+        for (levels, node, special_use) in self.list(&existing)? {
+            if node == Listed::Selectable {
+                let guid = self.user.open_mailbox(&self.name(&levels)?, OpenMode::Append)?.guid()?;
+                mailboxes.push(Node { levels, guid, special_use });
+            }
+        }
+        let subscribed = ListOptions { select_subscribed: true, ..ListOptions::default() };
+        let subscriptions = self.list(&subscribed)?.into_iter().map(|(levels, ..)| levels).collect();
+        let log = match self.namespace.storage().mailbox_log() {
+            Some(log) => log.records()?,
+            None => Vec::new(),
+        };
+        Ok(Tree {
+            prefix: self.namespace.prefix().to_owned(),
+            separator: self.namespace.separator(),
+            exists,
+            mailboxes,
+            subscriptions,
+            log: log.into_iter().map(|record| (record.action.encode(), record.guid, record.time)).collect(),
+        })
+    }
+
+    fn create(&mut self, levels: &Levels) -> Result<()> {
+        match self.user.create(&self.name(levels)?) {
+            Err(Error::Exists(_)) => Ok(()),
+            made => made,
+        }
+    }
+
+    fn delete(&mut self, levels: &Levels) -> Result<()> {
+        self.open = None;
+        self.user.delete(&self.name(levels)?)
+    }
+
+    fn rename(&mut self, from: &Levels, to: &Levels) -> Result<()> {
+        self.open = None;
+        self.user.rename(&self.name(from)?, &self.name(to)?)
+    }
+
+    fn subscribe(&mut self, levels: &Levels, subscribed: bool) -> Result<()> {
+        self.user.set_subscribed(&self.name(levels)?, subscribed).map(drop)
+    }
+
+    fn open(&mut self, levels: &Levels, filter: &Filter) -> Result<Opened> {
+        let name = self.name(levels)?;
+        let mut mailbox = self.user.open_mailbox(&name, OpenMode::Append)?;
+        let view = mailbox.sync(SyncMode::Full)?;
+        let guid = mailbox.guid()?;
+        let uids: Vec<u32> = view.records().map(|record| record.uid.get()).collect();
+        let dir = self.user.path(&name, PathKind::Index);
+        let mut history = dir.map(|dir| History::read(&dir, &uids)).unwrap_or_default();
+        let mut messages = Vec::with_capacity(uids.len());
+        let mut wanted = Wanted::GUID;
+        if filter.since.is_some() || filter.until.is_some() {
+            wanted = wanted | Wanted::INTERNAL_DATE;
+        }
+        if filter.size_max.is_some() {
+            wanted = wanted | Wanted::SIZE_VIRTUAL;
+        }
+        for record in view.records() {
+            let facts = match mailbox.fetch_facts(record.uid, wanted) {
+                Err(Error::Expunged(_)) => continue,
+                facts => facts?,
+            };
+            let (modseq, changed) = history.of(record.uid.get());
+            let mut message = Message {
+                uid: record.uid.get(),
+                guid: facts.guid.as_deref().map(short_guid).unwrap_or_default(),
+                flags: record.flags.0 & Flags::ALL.0,
+                keywords: keywords(&view, record),
+                modseq: modseq.max(record.modseq.0),
+                changed,
+                skip: false,
+            };
+            message.skip = !filter.is_none() && !fits(filter, &message, &facts);
+            messages.push(message);
+        }
+        let opened = Opened {
+            guid,
+            uid_validity: view.uid_validity().get(),
+            uid_next: view.uid_next().get(),
+            highest_modseq: view.highest_modseq().0,
+            messages,
+            expunged: history.expunged.into_iter().collect(),
+        };
+        self.open = Some(Open { mailbox, view, batch: None });
+        Ok(opened)
+    }
+
+    fn expunge(&mut self, uids: &[u32]) -> Result<()> {
+        let open = self.open_now()?;
+        open.view = open.mailbox.expunge(&set(uids))?;
+        Ok(())
+    }
+
+    fn flag(&mut self, changes: &[Flagged]) -> Result<()> {
+        let open = self.open_now()?;
+        for change in changes {
+            let flags = Flags(change.flags & Flags::ALL.0);
+            let wanted = FlagChange { mode: FlagMode::Replace, flags, keywords: change.keywords.clone() };
+            open.view = open.mailbox.store_flags(&set(&change.uids), &wanted)?;
+        }
+        Ok(())
+    }
+
+    fn identify(&mut self, identity: &Identity) -> Result<()> {
+        let open = self.open_now()?;
+        let update = MailboxUpdate {
+            guid: Some(identity.guid).filter(|guid| *guid != Guid::default()),
+            uid_validity: UidValidity::new(identity.uid_validity),
+            min_next_uid: Uid::new(identity.uid_next),
+            min_highest_modseq: Some(ModSeq(identity.highest_modseq)),
+            ..MailboxUpdate::default()
+        };
+        open.mailbox.update(&update)?;
+        open.view = open.mailbox.sync(SyncMode::Full)?;
+        Ok(())
+    }
+
+    fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
+        let open = self.open_now()?;
+        match open.read(uid) {
+            Ok((meta, reader)) => Ok(Some((meta, reader))),
+            Err(Error::Expunged(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn save(&mut self, meta: &Meta, body: &mut dyn Read) -> Result<()> {
+        let open = self.open_now()?;
+        let batch = open.batch()?;
+        batch.begin(save_meta(meta))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            match body.read(&mut buffer) {
+                Ok(0) => return batch.end(),
+                Ok(count) => batch.write(buffer.get(..count).unwrap_or_default())?,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read", format!("UID {}", meta.uid), error)),
+            }
+        }
+    }
+
+    fn copy(&mut self, uid: u32, to: u32) -> Result<()> {
+        let open = self.open_now()?;
+        let meta = match open.meta(uid) {
+            Err(Error::Expunged(_)) => return Ok(()),
+            meta => Meta { uid: to, ..meta? },
+        };
+        open.batch()?;
+        let Open { mailbox, batch: Some(batch), .. } = open else { return Ok(()) };
+        let uid = Uid::new(uid).ok_or(Error::BadRequest("UID 0".to_owned()))?;
+        batch.copy(&mut **mailbox, uid, save_meta(&meta))
+    }
+
+    fn commit(&mut self) -> Result<Vec<u32>> {
+        let open = self.open_now()?;
+        let Some(batch) = open.batch.take() else { return Ok(Vec::new()) };
+        let saved = batch.commit()?;
+        open.view = open.mailbox.sync(SyncMode::Quick)?;
+        Ok(saved.uids.into_iter().map(Uid::get).collect())
+    }
+
+    fn purge(&mut self) -> Result<()> {
+        self.open = None;
+        self.namespace.storage().purge()
+    }
+}
+
+impl Open {
+    fn batch(&mut self) -> Result<&mut dyn SaveBatch> {
+        if self.batch.is_none() {
+            self.batch = Some(self.mailbox.begin_save()?);
+        }
+        match &mut self.batch {
+            Some(batch) => Ok(&mut **batch),
+            None => Err(Error::BadRequest("Nothing is being saved".to_owned())),
+        }
+    }
+
+    fn read(&mut self, uid: u32) -> Result<(Meta, Box<dyn Read>)> {
+        let meta = self.meta(uid)?;
+        let number = Uid::new(uid).ok_or_else(|| Error::BadRequest("UID 0".to_owned()))?;
+        let reader = self.mailbox.open_message(number)?;
+        Ok((Meta { size: reader.size(), ..meta }, Box::new(reader)))
+    }
+
+    fn meta(&mut self, uid: u32) -> Result<Meta> {
+        let number = Uid::new(uid).ok_or_else(|| Error::BadRequest("UID 0".to_owned()))?;
+        let wanted = Wanted::INTERNAL_DATE | Wanted::GUID | Wanted::POP3_UIDL | Wanted::POP3_ORDER;
+        let facts = self.mailbox.fetch_facts(number, wanted)?;
+        let record = self.view.record(number).ok_or(Error::Expunged(number))?;
+        Ok(Meta {
+            uid,
+            flags: record.flags.0 & Flags::ALL.0,
+            keywords: keywords(&self.view, record),
+            received: facts.internal_date.map(seconds),
+            guid: facts.guid.map(|guid| guid.to_string()),
+            pop3_uidl: facts.pop3_uidl.map(|uidl| uidl.to_string()),
+            pop3_order: facts.pop3_order,
+            modseq: record.modseq.0,
+            size: 0,
+        })
+    }
+}
+
+fn save_meta(meta: &Meta) -> SaveMeta {
+    SaveMeta {
+        flags: Flags(meta.flags & Flags::ALL.0),
+        keywords: meta.keywords.clone(),
+        internal_date: meta.received.map(time),
+        guid: meta.guid.clone(),
+        pop3_uidl: meta.pop3_uidl.clone(),
+        pop3_order: meta.pop3_order,
+        modseq: Some(ModSeq(meta.modseq)).filter(|modseq| modseq.0 != 0),
+        uid: Uid::new(meta.uid),
+        size_hint: Some(meta.size).filter(|size| *size != 0),
+    }
+}
+
+fn keywords(view: &View, record: &storage::Record) -> Vec<String> {
+    let mut names: Vec<String> = view.keyword_names(&record.keywords).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+fn fits(filter: &Filter, message: &Message, facts: &storage::Facts) -> bool {
+    let received = facts.internal_date.map(seconds);
+    let has = |wanted: &str| match FLAG_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)) {
+        Some((_, flag)) => message.flags & flag.0 != 0,
+        None => message.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(wanted)),
+    };
+    filter.since.is_none_or(|since| received.is_none_or(|time| time >= since))
+        && filter.until.is_none_or(|until| received.is_none_or(|time| time < until))
+        && filter.size_max.is_none_or(|max| facts.size_virtual.is_none_or(|size| size <= max))
+        && filter.flag.as_ref().is_none_or(|(without, flag)| has(flag) != *without)
+}
+
+const FLAG_NAMES: [(&str, Flags); 5] = [
+    ("\\Answered", Flags::ANSWERED),
+    ("\\Flagged", Flags::FLAGGED),
+    ("\\Deleted", Flags::DELETED),
+    ("\\Seen", Flags::SEEN),
+    ("\\Draft", Flags::DRAFT),
+];
+
+fn set(uids: &[u32]) -> UidSet {
+    uids.iter().filter_map(|&uid| Uid::new(uid)).collect()
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    let whole = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => whole(after),
+        Err(before) => -whole(before.duration()),
+    }
+}
+
+fn time(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let moved = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    moved.unwrap_or(UNIX_EPOCH)
+}

@@ -1,0 +1,154 @@
+//! What synchronization sees of a user's mail on either side: here or at the other end of a pipe.
+
+use std::io::Read;
+
+use base::Guid;
+use serde::{Deserialize, Serialize};
+use storage::Result;
+
+/// A name's levels, without the namespace's prefix: the two sides may have other prefixes and
+/// separators.
+pub(crate) type Levels = Vec<String>;
+
+/// The mailboxes of one side.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Tree {
+    /// The namespace's.
+    pub(crate) prefix: String,
+    /// The namespace's.
+    pub(crate) separator: char,
+    /// Whether there is anything on disk.
+    pub(crate) exists: bool,
+    /// What can be opened, parents first.
+    pub(crate) mailboxes: Vec<Node>,
+    /// What is subscribed to.
+    pub(crate) subscriptions: Vec<Levels>,
+    /// What was done to mailboxes: number of the action, GUID, and seconds since 1970.
+    pub(crate) log: Vec<(u8, Guid, u32)>,
+}
+
+/// A mailbox of a [`Tree`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) levels: Levels,
+    pub(crate) guid: Guid,
+    /// `\Drafts` and the like, from the configuration.
+    pub(crate) special_use: Vec<String>,
+}
+
+/// Which messages go over where they are missing: `-t`, `-e`, `-I`, `-O`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Filter {
+    /// Received at this time or later, in seconds since 1970.
+    pub(crate) since: Option<i64>,
+    /// Received before this time.
+    pub(crate) until: Option<i64>,
+    /// Not larger, in bytes.
+    pub(crate) size_max: Option<u64>,
+    /// With this flag or keyword, or with `true` without it.
+    pub(crate) flag: Option<(bool, String)>,
+}
+
+impl Filter {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A mailbox that is open.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Opened {
+    pub(crate) guid: Guid,
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    pub(crate) highest_modseq: u64,
+    /// By UID.
+    pub(crate) messages: Vec<Message>,
+    /// What the index still knows of messages that are gone: UIDs, and their GUIDs or zeros.
+    pub(crate) expunged: Vec<(u32, Guid)>,
+}
+
+/// A message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Message {
+    pub(crate) uid: u32,
+    /// Zeros where the format has none.
+    pub(crate) guid: Guid,
+    pub(crate) flags: u8,
+    /// In the order of the alphabet.
+    pub(crate) keywords: Vec<String>,
+    /// When flags last changed, as far as the index knows; 0 if it does not.
+    pub(crate) modseq: u64,
+    /// What the index still knows of changes.
+    pub(crate) changed: Changed,
+    /// The filter leaves it out.
+    pub(crate) skip: bool,
+}
+
+/// Which flags and keywords of a message somebody changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    pub(crate) flags: u8,
+    pub(crate) keywords: Vec<String>,
+}
+
+/// Flags that messages get in place of theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Flagged {
+    pub(crate) uids: Vec<u32>,
+    pub(crate) flags: u8,
+    pub(crate) keywords: Vec<String>,
+}
+
+/// A mailbox's identity. Numbers go up only, but UIDVALIDITY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) guid: Guid,
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    pub(crate) highest_modseq: u64,
+}
+
+/// What goes with a message's bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The UID it is to get; the message's own where it is read.
+    pub(crate) uid: u32,
+    pub(crate) flags: u8,
+    pub(crate) keywords: Vec<String>,
+    /// Seconds since 1970.
+    pub(crate) received: Option<i64>,
+    pub(crate) guid: Option<String>,
+    pub(crate) pop3_uidl: Option<String>,
+    pub(crate) pop3_order: Option<u32>,
+    pub(crate) modseq: u64,
+    pub(crate) size: u64,
+}
+
+/// One side. Messages are those of the mailbox that was opened last.
+pub(crate) trait Side {
+    /// Looks at everything anew.
+    fn tree(&mut self) -> Result<Tree>;
+
+    fn create(&mut self, levels: &Levels) -> Result<()>;
+    fn delete(&mut self, levels: &Levels) -> Result<()>;
+    fn rename(&mut self, from: &Levels, to: &Levels) -> Result<()>;
+    fn subscribe(&mut self, levels: &Levels, subscribed: bool) -> Result<()>;
+
+    fn open(&mut self, levels: &Levels, filter: &Filter) -> Result<Opened>;
+    fn expunge(&mut self, uids: &[u32]) -> Result<()>;
+    fn flag(&mut self, changes: &[Flagged]) -> Result<()>;
+    fn identify(&mut self, identity: &Identity) -> Result<()>;
+
+    /// A message and its bytes; `None` if it has gone meanwhile.
+    fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>>;
+    /// Begins to save a message. What is saved can be seen after [`commit`](Self::commit).
+    fn save(&mut self, meta: &Meta, body: &mut dyn Read) -> Result<()>;
+    /// Saves a copy of a message of this mailbox, under another UID.
+    fn copy(&mut self, uid: u32, to: u32) -> Result<()>;
+    /// Ends saving, and gives the UIDs, in their order.
+    fn commit(&mut self) -> Result<Vec<u32>>;
+
+    /// Frees the space of what has been expunged.
+    fn purge(&mut self) -> Result<()>;
+}
