@@ -6,7 +6,6 @@
 //! bytes are described in `docs/formats/dbox.md`.
 
 mod body;
-pub mod extref;
 pub mod file;
 pub mod header;
 mod mailbox;
