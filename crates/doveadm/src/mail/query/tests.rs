@@ -78,7 +78,6 @@ fn numbers_are_those_of_the_mailbox() {
             bits: 0,
             keywords: storage::KeywordSet::default(),
             modseq: ModSeq(1),
-            bits: 0,
         });
     }
     let view = edit.finish();
