@@ -233,4 +233,5 @@ impl MessageReader for FileReader {
     }
 }
 
-const BUFFER: usize = 32 * 1024;
+/// Whoever reads in larger pieces reads past it.
+const BUFFER: usize = 8 * 1024;

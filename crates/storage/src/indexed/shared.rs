@@ -46,13 +46,17 @@ impl<D: Driver> Shared<D> {
         let key = (stamp.dev, stamp.ino, path.to_owned(), context.index_dir.clone());
         let mut registry = lock(registry());
         let known = registry.get(&key).and_then(Weak::upgrade);
-        if let Some(shared) = known.and_then(|known| known.downcast::<Self>().ok()) {
-            return Ok(shared);
-        }
-        registry.retain(|_, old| old.strong_count() > 0);
-        let shared = Arc::new(Self::open(driver)?);
-        let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
-        registry.insert(key, weak);
+        let known = known.and_then(|known| known.downcast::<Self>().ok());
+        let shared = match known {
+            Some(shared) => shared,
+            None => {
+                registry.retain(|_, old| old.strong_count() > 0);
+                let shared = Arc::new(Self::open(driver)?);
+                let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
+                registry.insert(key, weak);
+                shared
+            }
+        };
         Ok(shared)
     }
 
