@@ -31,12 +31,15 @@ struct Inner {
     cache: Cache,
     found: Found,
     index: IndexFacts,
-    waiting: Vec<(Uid, Vec<(FieldId, Vec<u8>)>)>,
+    waiting: Vec<Waiting>,
     waiting_bytes: usize,
     plan: Plan,
     /// Somebody looked for something: decisions may have changed.
     asked: bool,
 }
+
+/// A message, and fields of it that are to be written.
+type Waiting = (Uid, Vec<(FieldId, Vec<u8>)>);
 
 /// What is looked for, which is the same for many messages in a row.
 #[derive(Default)]
@@ -447,7 +450,7 @@ fn enter(
     if tx.is_empty() { Ok(()) } else { Ok(index.commit(&tx, Origin::External)?) }
 }
 
-fn additions<'a>(waiting: &'a [(Uid, Vec<(FieldId, Vec<u8>)>)], view: &View) -> Vec<Addition<'a>> {
+fn additions<'a>(waiting: &'a [Waiting], view: &View) -> Vec<Addition<'a>> {
     let column = view.columns().named(EXT).map(|column| column.id);
     let alive = waiting.iter().filter(|(uid, _)| view.record(*uid).is_some());
     let offset = |uid| column.and_then(|column| view.ext(uid, column)).and_then(value::decode_u32);

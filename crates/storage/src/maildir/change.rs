@@ -44,9 +44,10 @@ impl Maildir {
             let (add, remove) = (letters(&delta.add_keywords), letters(&delta.remove_keywords));
             for uid in delta.uids.iter().filter(|uid| index.view().record(*uid).is_some()) {
                 let rename = |flags: Flags, bits: u32| (delta.flags(flags), bits & !remove | add);
-                self.one(index, work, &mut names, uid, &mut done, is_refusal, |candidate| {
-                    self.rename(candidate, rename)
-                })?;
+                let candidates = names.candidates(index.view(), &work.letters, uid);
+                let outcome =
+                    self.first(candidates, is_refusal, |candidate| self.rename(candidate, rename))?;
+                note(&mut names, &mut done, uid, outcome);
             }
         }
         drop(names);
@@ -64,16 +65,13 @@ impl Maildir {
         names.refresh(self, false)?;
         let mut done = Done::default();
         for uid in uids.iter() {
+            let candidates = names.candidates(index.view(), &work.letters, uid);
+            let unlink = |(seen, name): &(Seen, Vec<u8>)| {
+                self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone()))
+            };
             // What cannot be removed is not expunged.
-            self.one(
-                index,
-                work,
-                &mut names,
-                uid,
-                &mut done,
-                |_| false,
-                |(seen, name)| self.fs.unlink(&self.file(*seen, name)).map(|()| (*seen, name.clone())),
-            )?;
+            let outcome = self.first(candidates, |_| false, unlink)?;
+            note(&mut names, &mut done, uid, outcome);
         }
         let gone =
             uids.iter().filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid)).collect();
@@ -88,37 +86,21 @@ impl Maildir {
     }
 
     /// Tries `step` on each name that a message's file may have.
-    fn one(
+    fn first(
         &self,
-        index: &Index,
-        work: &Known,
-        names: &mut Names,
-        uid: Uid,
-        done: &mut Done,
+        candidates: Vec<(Seen, Vec<u8>)>,
         is_refusal: impl Fn(&io::Error) -> bool,
         step: impl Fn(&(Seen, Vec<u8>)) -> io::Result<(Seen, Vec<u8>)>,
-    ) -> Result<()> {
-        let candidates = names.candidates(index.view(), &work.letters, uid);
-        let mut outcome = Outcome::Lost;
+    ) -> Result<Outcome> {
         for candidate in candidates {
             match step(&candidate) {
-                Ok((seen, name)) => outcome = Outcome::Done(seen, name),
-                Err(error) if crate::fs::is_missing(&error) => continue,
-                Err(error) if is_refusal(&error) => outcome = Outcome::Refused,
+                Ok((seen, name)) => return Ok(Outcome::Done(seen, name)),
+                Err(error) if crate::fs::is_missing(&error) => {}
+                Err(error) if is_refusal(&error) => return Ok(Outcome::Refused),
                 Err(error) => return Err(Error::io("rename", self.file(candidate.0, &candidate.1), error)),
             }
-            break;
         }
-        match outcome {
-            Outcome::Lost => done.lost.insert(uid),
-            Outcome::Refused => done.refused.insert(uid),
-            Outcome::Done(seen, name) => {
-                if let Some(entry) = names.entry_mut(uid) {
-                    (entry.seen, entry.name) = (seen, name.into_boxed_slice());
-                }
-            }
-        }
-        Ok(())
+        Ok(Outcome::Lost)
     }
 
     fn rename(
@@ -159,6 +141,19 @@ impl Maildir {
         names.recreate = true;
         let end = names.entries.len();
         names.write(self, end)
+    }
+}
+
+/// Remembers where a file is now, or that it could not be changed.
+fn note(names: &mut Names, done: &mut Done, uid: Uid, outcome: Outcome) {
+    match outcome {
+        Outcome::Lost => done.lost.insert(uid),
+        Outcome::Refused => done.refused.insert(uid),
+        Outcome::Done(seen, name) => {
+            if let Some(entry) = names.entry_mut(uid) {
+                (entry.seen, entry.name) = (seen, name.into_boxed_slice());
+            }
+        }
     }
 }
 

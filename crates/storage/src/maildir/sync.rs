@@ -238,16 +238,13 @@ impl Pass<'_> {
         mut unknown: Vec<(Vec<u8>, bool)>,
     ) -> Result<()> {
         unknown.sort_by(|(a, _), (b, _)| filename::sort_key(a).cmp(&filename::sort_key(b)));
-        let mut next = names.next_uid();
-        let mut added = Vec::with_capacity(unknown.len());
-        for (name, new) in unknown {
-            // With the last UID given nothing more can be shown; 2.3 gives up as well.
-            let Some(uid) = Uid::new(next).filter(|uid| uid.get() < u32::MAX) else { break };
-            next += 1;
+        // With the last UID given nothing more can be shown; 2.3 gives up as well.
+        let next = (names.next_uid()..u32::MAX).filter_map(Uid::new);
+        let entry = |(uid, (name, new)): (Uid, (Vec<u8>, bool))| {
             let seen = if new { Seen::New } else { Seen::Cur };
-            added.push(Entry { uid, name: name.into_boxed_slice(), fields: Box::default(), seen });
-        }
-        names.add(maildir, added)
+            Entry { uid, name: name.into_boxed_slice(), fields: Box::default(), seen }
+        };
+        names.add(maildir, next.zip(unknown).map(entry).collect())
     }
 
     /// Makes the index's records those of the files.
