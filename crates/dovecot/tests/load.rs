@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use harness::{Builder, Client, Host, Under, wait_for};
@@ -31,7 +31,9 @@ fn append(host: &Host, user: &str, number: usize, stop: &AtomicBool) -> BTreeMap
             session = log_in(host, user);
             continue;
         };
-        let name = format!("m{number}x{}", fates.len());
+        // What was not acknowledged in one test's round may appear in the next.
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("m{number}x{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let fate = append_one(client, &name);
         if fate != Fate::Acknowledged {
             session = None;
@@ -177,7 +179,7 @@ fn imap_is_killed_all_the_time(location: &str) {
     assert!(kills > 10 && acknowledged > 10, "{kills} were killed, {acknowledged} acknowledged");
 }
 
-/// Removes all messages, so that the next round may use their names again.
+/// Removes all messages.
 fn empty(host: &Host, user: &str) {
     let mut session = wait_for("a login", || log_in(host, user));
     session.imap("s", "SELECT INBOX");

