@@ -150,10 +150,10 @@ impl Side for Local {
         let mut messages = Vec::with_capacity(uids.len());
         let mut wanted = Wanted::GUID;
         if filter.since.is_some() || filter.until.is_some() {
-            wanted = wanted | Wanted::INTERNAL_DATE;
+            wanted |= Wanted::INTERNAL_DATE;
         }
         if filter.size_max.is_some() {
-            wanted = wanted | Wanted::SIZE_VIRTUAL;
+            wanted |= Wanted::SIZE_VIRTUAL;
         }
         for record in view.records() {
             let facts = match mailbox.fetch_facts(record.uid, wanted) {
