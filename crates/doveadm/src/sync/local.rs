@@ -296,7 +296,6 @@ impl Open {
             guid: facts.guid.map(|guid| guid.to_string()),
             pop3_uidl: facts.pop3_uidl.map(|uidl| uidl.to_string()),
             pop3_order: facts.pop3_order,
-            modseq: record.modseq.0,
             size: 0,
         })
     }
@@ -310,7 +309,9 @@ fn save_meta(meta: &Meta) -> SaveMeta {
         guid: meta.guid.clone(),
         pop3_uidl: meta.pop3_uidl.clone(),
         pop3_order: meta.pop3_order,
-        modseq: Some(ModSeq(meta.modseq)).filter(|modseq| modseq.0 != 0),
+        // Where an index tracks none, a message that brings one looks like damage. Both sides get the
+        // same highest one in the end, which is enough to tell what is newer.
+        modseq: None,
         uid: Uid::new(meta.uid),
         size_hint: Some(meta.size).filter(|size| *size != 0),
     }
