@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Output that may wait for the client before the session stops making more. Large enough to fill
 /// the network, small enough for thousands of slow readers.
-pub const OUT_BYTES_SOFT_MAX: usize = 64 * 1024;
+pub const OUT_BYTES_SOFT_MAX: usize = 128 * 1024;
 
 /// Read from the client at once.
 pub const READ_BYTES: usize = 16 * 1024;
@@ -25,7 +25,7 @@ pub const UNREAD_OUTPUT_MAX: Duration = Duration::from_secs(5 * 60);
 pub const IDLE_LINE_BYTES_MAX: usize = 1024;
 
 /// Messages looked at, or untagged lines made, before the session lets others run.
-pub const STEP_MESSAGES_MAX: usize = 512;
+pub const STEP_MESSAGES_MAX: usize = 2048;
 
 /// How long a search goes on before the session lets others run.
 pub const STEP_TIME: Duration = Duration::from_millis(50);

@@ -9,6 +9,8 @@ use crate::limits::OUT_BYTES_SOFT_MAX;
 #[derive(Debug, Default)]
 pub struct OutBuf {
     bytes: Vec<u8>,
+    /// How many of them were sent.
+    start: usize,
     /// All bytes that ever went out, for the statistics.
     total: u64,
 }
@@ -16,17 +18,17 @@ pub struct OutBuf {
 impl OutBuf {
     /// Whether enough is waiting.
     pub fn is_full(&self) -> bool {
-        self.bytes.len() >= OUT_BYTES_SOFT_MAX
+        self.room() == 0
     }
 
     /// How many bytes may still be added before it is full.
     pub fn room(&self) -> usize {
-        OUT_BYTES_SOFT_MAX.saturating_sub(self.bytes.len())
+        OUT_BYTES_SOFT_MAX.saturating_sub(self.bytes.len() - self.start)
     }
 
     /// What waits to be sent.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.start..).unwrap_or_default()
     }
 
     /// For writers of `proto::imap::response`.
@@ -37,6 +39,20 @@ impl OutBuf {
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends a number, which long lists are full of.
+    pub fn number(&mut self, number: u64) {
+        let (mut digits, mut at, mut rest) = ([0u8; 20], 20, number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.bytes.extend_from_slice(&digits[at..]);
     }
 
     /// Appends a whole line and its end.
@@ -51,19 +67,27 @@ impl OutBuf {
         let _ = self.bytes.write_fmt(text);
     }
 
-    /// Forgets the first `count` bytes, which were sent; gives back the memory once all were.
+    /// Forgets the first `count` bytes, which were sent.
     pub fn sent(&mut self, count: usize) {
-        self.total += count.min(self.bytes.len()) as u64;
-        if count >= self.bytes.len() {
+        let count = count.min(self.bytes.len() - self.start);
+        self.total += count as u64;
+        self.start += count;
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Gives back the memory, if nothing waits: nobody knows how long there is nothing to say.
+    pub fn give_back(&mut self) {
+        if self.bytes.is_empty() {
             self.bytes = Vec::new();
-        } else {
-            self.bytes.drain(..count);
         }
     }
 
     /// Bytes sent and waiting, all together.
     pub fn total(&self) -> u64 {
-        self.total + self.bytes.len() as u64
+        self.total + (self.bytes.len() - self.start) as u64
     }
 
     /// Bytes of memory that it holds.

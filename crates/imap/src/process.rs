@@ -181,6 +181,7 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         ending: std::pin::Pin<&mut impl Future<Output = Ending>>,
     ) -> Option<String> {
         self.watch();
+        self.out.give_back();
         match self.wait(ending).await {
             Ok(Woken::Readable) => return self.read().await,
             Ok(why @ (Woken::News | Woken::Check)) => {

@@ -120,13 +120,16 @@ fn put_flag_names<'a>(
     is_recent: bool,
     keywords: impl Iterator<Item = &'a str>,
 ) {
-    let system: Vec<&str> = flags.names().chain(is_recent.then_some("\\Recent")).collect();
-    for (index, name) in system.into_iter().chain(keywords).enumerate() {
-        if index > 0 {
+    let start = out.len();
+    let mut put = |name: &str| {
+        if out.len() > start {
             out.push(b' ');
         }
         out.extend_from_slice(name.as_bytes());
-    }
+    };
+    flags.names().for_each(&mut put);
+    is_recent.then_some("\\Recent").into_iter().for_each(&mut put);
+    keywords.for_each(put);
 }
 
 /// Untagged responses that are being sent, a bounded number at a time. The client's view has

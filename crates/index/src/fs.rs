@@ -1,9 +1,9 @@
 //! The one seam through which the drivers change files, so that tests can inject a full disk, a short
-//! write or a crash between any two steps. Reading goes through here as well; only changes ask the
-//! hook.
+//! write or a crash between any two steps, or write down what happened to the disk. Reading goes
+//! through here as well; only changes ask the hook.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -11,12 +11,44 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-/// Asked before every change on disk.
+/// Asked before every change on disk, and told of it afterwards.
 pub trait Hook: Send + Sync {
     /// `op` is the system call's name; `bytes` how many are to be written. An error is returned to
     /// the driver as if the system had given it; `Ok(n)` with `n < bytes` makes the write stop there
     /// with ENOSPC.
     fn before(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize>;
+
+    /// The change has happened.
+    fn after(&self, change: &Change<'_>) {
+        let _ = change;
+    }
+}
+
+/// What has happened on disk. A file that is written to may have another name by now.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// A file that was not there is.
+    Create(&'a Path),
+    /// A directory that was not there is.
+    Mkdir(&'a Path),
+    /// Bytes were written at an offset.
+    Write(&'a File, &'a [u8], u64),
+    /// A file has got this size.
+    Truncate(&'a File, u64),
+    /// A file's bytes and size are on disk.
+    Sync(&'a File),
+    /// A directory's entries are on disk.
+    SyncDir(&'a Path),
+    /// A name has become another, and replaced what had that.
+    Rename(&'a Path, &'a Path),
+    /// A file has a second name.
+    Link(&'a Path, &'a Path),
+    /// A symbolic link that leads to the first is at the second.
+    Symlink(&'a Path, &'a Path),
+    /// A name of a file has gone.
+    Unlink(&'a Path),
+    /// An empty directory has gone.
+    Rmdir(&'a Path),
 }
 
 /// Modes and group for what is created, taken from the mailbox's directory.
@@ -142,6 +174,7 @@ impl Fs {
             .create_new(true)
             .mode(permissions.file_mode)
             .open(path)?;
+        self.tell(Change::Create(path));
         self.permit(&file, permissions)?;
         Ok(file)
     }
@@ -149,6 +182,7 @@ impl Fs {
     /// Creates a file or empties the one that is there.
     pub fn create(&self, path: &Path, permissions: &Permissions) -> io::Result<File> {
         self.ask("open", path, 0)?;
+        let is_new = self.hook.is_some() && fs::symlink_metadata(path).is_err();
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -156,6 +190,7 @@ impl Fs {
             .truncate(true)
             .mode(permissions.file_mode)
             .open(path)?;
+        self.tell(if is_new { Change::Create(path) } else { Change::Truncate(&file, 0) });
         self.permit(&file, permissions)?;
         Ok(file)
     }
@@ -173,26 +208,24 @@ impl Fs {
 
     /// Writes all bytes at the file's position.
     pub fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let allowed = self.ask("write", path, bytes.len())?;
-        match bytes.get(..allowed) {
-            Some(part) if allowed < bytes.len() => {
-                file.write_all(part)?;
-                Err(io::Error::from_raw_os_error(28))
-            }
-            _ => file.write_all(bytes),
+        let allowed = self.ask("write", path, bytes.len())?.min(bytes.len());
+        let part = bytes.get(..allowed).unwrap_or(bytes);
+        file.write_all(part)?;
+        if self.hook.is_some() {
+            // Where a file is only appended to, the position is known afterwards only.
+            let end = file.stream_position()?;
+            self.tell(Change::Write(file, part, end.saturating_sub(part.len() as u64)));
         }
+        if allowed < bytes.len() { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
     }
 
     /// Writes all bytes at an offset.
     pub fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let allowed = self.ask("pwrite", path, bytes.len())?;
-        match bytes.get(..allowed) {
-            Some(part) if allowed < bytes.len() => {
-                file.write_all_at(part, offset)?;
-                Err(io::Error::from_raw_os_error(28))
-            }
-            _ => file.write_all_at(bytes, offset),
-        }
+        let allowed = self.ask("pwrite", path, bytes.len())?.min(bytes.len());
+        let part = bytes.get(..allowed).unwrap_or(bytes);
+        file.write_all_at(part, offset)?;
+        self.tell(Change::Write(file, part, offset));
+        if allowed < bytes.len() { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
     }
 
     /// Reads at an offset until `bytes` is full or the file ends, and says how much that was.
@@ -212,25 +245,33 @@ impl Fs {
     /// Cuts a file.
     pub fn truncate(&self, file: &File, path: &Path, size: u64) -> io::Result<()> {
         self.ask("ftruncate", path, 0)?;
-        file.set_len(size)
+        file.set_len(size)?;
+        self.tell(Change::Truncate(file, size));
+        Ok(())
     }
 
     /// Forces a file's bytes to disk.
     pub fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         self.ask("fdatasync", path, 0)?;
-        file.sync_data()
+        file.sync_data()?;
+        self.tell(Change::Sync(file));
+        Ok(())
     }
 
     /// Forces a directory's entries to disk.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.ask("fsync", path, 0)?;
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all()?;
+        self.tell(Change::SyncDir(path));
+        Ok(())
     }
 
     /// rename(2)
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.ask("rename", from, 0)?;
-        fs::rename(from, to)
+        fs::rename(from, to)?;
+        self.tell(Change::Rename(from, to));
+        Ok(())
     }
 
     /// Renames, and fails with `AlreadyExists` where `to` is there.
@@ -242,40 +283,51 @@ impl Fs {
             // Not every file system can (NFS).
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 fs::hard_link(from, to)?;
-                fs::remove_file(from)
+                fs::remove_file(from)?;
             }
-            renamed => Ok(renamed?),
+            renamed => renamed?,
         }
+        self.tell(Change::Rename(from, to));
+        Ok(())
     }
 
     /// link(2)
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.ask("link", to, 0)?;
-        fs::hard_link(from, to)
+        fs::hard_link(from, to)?;
+        self.tell(Change::Link(from, to));
+        Ok(())
     }
 
     /// symlink(2): `link` will lead to `to`.
     pub fn symlink(&self, to: &Path, link: &Path) -> io::Result<()> {
         self.ask("symlink", link, 0)?;
-        std::os::unix::fs::symlink(to, link)
+        std::os::unix::fs::symlink(to, link)?;
+        self.tell(Change::Symlink(to, link));
+        Ok(())
     }
 
     /// unlink(2)
     pub fn unlink(&self, path: &Path) -> io::Result<()> {
         self.ask("unlink", path, 0)?;
-        fs::remove_file(path)
+        fs::remove_file(path)?;
+        self.tell(Change::Unlink(path));
+        Ok(())
     }
 
     /// rmdir(2)
     pub fn rmdir(&self, path: &Path) -> io::Result<()> {
         self.ask("rmdir", path, 0)?;
-        fs::remove_dir(path)
+        fs::remove_dir(path)?;
+        self.tell(Change::Rmdir(path));
+        Ok(())
     }
 
     /// mkdir(2) with exactly these permissions.
     pub fn mkdir(&self, path: &Path, permissions: &Permissions) -> io::Result<()> {
         self.ask("mkdir", path, 0)?;
         rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(permissions.dir_mode))?;
+        self.tell(Change::Mkdir(path));
         if permissions.dir_mode & umask() != 0 || permissions.dir_mode & 0o2000 != 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(permissions.dir_mode))?;
         }
@@ -310,6 +362,12 @@ impl Fs {
 
     fn ask(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize> {
         self.hook.as_ref().map_or(Ok(bytes), |hook| hook.before(op, path, bytes))
+    }
+
+    fn tell(&self, change: Change<'_>) {
+        if let Some(hook) = &self.hook {
+            hook.after(&change);
+        }
     }
 
     fn permit(&self, file: &File, permissions: &Permissions) -> io::Result<()> {

@@ -51,6 +51,8 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
         mail_save_crlf: settings.get(key::MAIL_SAVE_CRLF),
         mail_temp_scan_interval: settings.get(key::MAIL_TEMP_SCAN_INTERVAL),
         mailbox_list_index: settings.get(key::MAILBOX_LIST_INDEX),
+        mailbox_list_index_very_dirty_syncs: settings.get(key::MAILBOX_LIST_INDEX_VERY_DIRTY_SYNCS),
+        mailbox_list_index_include_inbox: settings.get(key::MAILBOX_LIST_INDEX_INCLUDE_INBOX),
         maildir_stat_dirs: settings.get(key::MAILDIR_STAT_DIRS),
         maildir_copy_with_hardlinks: settings.get(key::MAILDIR_COPY_WITH_HARDLINKS),
         maildir_very_dirty_syncs: settings.get(key::MAILDIR_VERY_DIRTY_SYNCS),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use storage::{Error, OpenMode, Result, Status, StatusItems};
+use storage::{Error, Result, Status, StatusItems};
 
 use crate::input::{Auto, NamespaceList};
 use crate::namespace::Namespace;
@@ -245,8 +245,7 @@ fn below<'a>(
 }
 
 fn status(user: &MailUser, name: &str, items: StatusItems) -> Option<Status> {
-    let result = user.open_mailbox(name, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.status(items));
-    match result {
+    match user.status(name, items) {
         Ok(status) => Some(status),
         Err(Error::NotFound(_) | Error::NotSelectable(_) | Error::NoPermission(_)) => None,
         Err(error) => {

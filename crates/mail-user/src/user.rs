@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::Logger;
 use storage::api::PathKind;
 use storage::mailbox_log::{self, Action, name_hash};
-use storage::{Error, Mailbox, MailboxState, OpenMode, Result};
+use storage::{Error, Mailbox, MailboxState, OpenMode, Result, Status, StatusItems};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
 use crate::list::{self, ListEntry, ListOptions};
@@ -106,6 +106,16 @@ impl MailUser {
             result => result,
         }
         .map_err(|error| named(error, name))
+    }
+
+    /// The counts of a mailbox, without opening it where they are known otherwise. One that has
+    /// `auto = create` or `subscribe` is created first if need be.
+    pub fn status(&self, name: &str, items: StatusItems) -> Result<Status> {
+        let (namespace, below) = self.resolve(name)?;
+        match namespace.storage().status(&below, items) {
+            Some(status) => Ok(status),
+            None => self.open_mailbox(name, OpenMode::ReadOnly)?.status(items),
+        }
     }
 
     /// What there is under a name; `auto` mailboxes always exist.

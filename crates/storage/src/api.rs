@@ -46,6 +46,13 @@ pub trait Storage: Send + Sync {
     /// Every mailbox and node that exists, in no particular order.
     fn list(&self) -> Result<Vec<Listed>>;
 
+    /// STATUS without opening the mailbox: `None` if what is known of it is not up to date, or is not
+    /// enough.
+    fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
+        let _ = (name, items);
+        None
+    }
+
     /// Where something of a mailbox lies, if the format has it: `doveadm mailbox path`.
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf>;
 

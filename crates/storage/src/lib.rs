@@ -14,6 +14,7 @@ pub mod facts;
 mod indexed;
 mod layout;
 pub mod limits;
+mod list_index;
 pub mod location;
 pub mod maildir;
 pub mod mbox;

@@ -42,6 +42,9 @@ pub const SEARCH_WAITING_PER_THREAD: usize = 4;
 /// Stack of such a thread. Queries nest no deeper than protocols let them, and nothing else recurses.
 pub const SEARCH_STACK_BYTES: usize = 1 << 20;
 
+/// Levels of hierarchy in `dovecot.list.index`: a name of 4096 bytes (2.3's limit) has no more.
+pub const LIST_DEPTH_MAX: usize = 2048;
+
 #[cfg(test)]
 pub(crate) mod tests {
     /// Numbers that look random and are the same in every run.

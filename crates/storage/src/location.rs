@@ -17,6 +17,8 @@ pub struct Location {
     pub control: Option<PathBuf>,
     /// `INDEX=`; `MEMORY` and an empty value mean that there is none on disk.
     pub index: Option<IndexPlace>,
+    /// `LISTINDEX=`: the list index, relative to where indexes are; empty for none.
+    pub list_index: PathBuf,
     /// `ALT=`: a second, usually slower place for dbox message files.
     pub alt: Option<PathBuf>,
     /// `LAYOUT=`
@@ -107,6 +109,7 @@ impl Location {
             inbox: None,
             control: None,
             index: None,
+            list_index: PathBuf::from("dovecot.list.index"),
             alt: None,
             layout: if maildir { Layout::MaildirPlusPlus } else { Layout::Fs },
             dir_name: if dbox { "dbox-Mails".to_owned() } else { String::new() },
@@ -123,6 +126,7 @@ impl Location {
             "CONTROL" => self.control = Some(expand(value, home)?),
             "INDEX" if value == "MEMORY" || value.is_empty() => self.index = Some(IndexPlace::Memory),
             "INDEX" => self.index = Some(IndexPlace::Dir(expand(value, home)?)),
+            "LISTINDEX" => self.list_index = expand(value, home)?,
             "ALT" => self.alt = Some(expand(value, home)?),
             "LAYOUT" => {
                 self.layout = match value.to_ascii_lowercase().as_str() {
@@ -140,7 +144,7 @@ impl Location {
             "SUBSCRIPTIONS" => self.subscriptions = value.to_owned(),
             "UTF-8" => self.utf8 = true,
             // They say where files go that only other drivers, or the index, have: nothing differs without.
-            "VOLATILEDIR" | "INDEXCACHE" | "LISTINDEX" | "ITERINDEX" => {}
+            "VOLATILEDIR" | "INDEXCACHE" | "ITERINDEX" => {}
             "FULLDIRNAME" | "BROKENCHAR" | "STORAGENAMEESCAPECHAR" | "INDEXPVT" | "NO-NOSELECT" => {
                 return Err(Error::Unsupported(format!("{key} isn't supported yet in: {text}")));
             }

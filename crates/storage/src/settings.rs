@@ -34,8 +34,12 @@ pub struct MailSettings {
     pub mail_index: index::Settings,
     /// The `mail_cache_*` settings.
     pub mail_cache: index::cache::CacheSettings,
-    /// `mailbox_list_index`: without an index there is nothing to use, so this has no effect yet.
+    /// `mailbox_list_index`: keep counts of all mailboxes in one file, so that STATUS opens none.
     pub mailbox_list_index: bool,
+    /// `mailbox_list_index_very_dirty_syncs`: believe that file without a look at the mailboxes.
+    pub mailbox_list_index_very_dirty_syncs: bool,
+    /// `mailbox_list_index_include_inbox`: keep INBOX's counts there as well.
+    pub mailbox_list_index_include_inbox: bool,
     /// `maildir_stat_dirs`: stat entries to tell directories from files.
     pub maildir_stat_dirs: bool,
     /// `maildir_copy_with_hardlinks`
@@ -93,6 +97,8 @@ impl Default for MailSettings {
             mail_index: index::Settings::default(),
             mail_cache: index::cache::CacheSettings::default(),
             mailbox_list_index: true,
+            mailbox_list_index_very_dirty_syncs: false,
+            mailbox_list_index_include_inbox: false,
             maildir_stat_dirs: false,
             maildir_copy_with_hardlinks: true,
             maildir_very_dirty_syncs: false,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use base::{Seq, Uid, UidSet};
 use proto::imap::command::{Fetch, FetchItem, SectionText};
 use proto::imap::date::DateTime;
-use storage::{Error, Facts, FlagChange, FlagMode, Flags, Wanted};
+use storage::{Error, Facts, FlagChange, FlagMode, Flags, Record, Wanted};
 
 use super::section::{self, LastPlace, MessageCache, SectionError, Text};
 use crate::context::{Context, NO_MAILBOX};
@@ -75,6 +75,7 @@ struct FetchJob {
 
 /// A message that is being answered.
 struct Message {
+    record: Record,
     uid: Uid,
     facts: Facts,
     next_item: usize,
@@ -119,8 +120,11 @@ impl FetchJob {
             },
         };
         let becomes_seen = self.marks_seen && !record.flags.has(Flags::SEEN);
-        out.format(format_args!("* {seq} FETCH ("));
+        out.put(b"* ");
+        out.number(seq.get().into());
+        out.put(b" FETCH (");
         let mut message = Message {
+            record: record.clone(),
             uid: record.uid,
             facts,
             next_item: 0,
@@ -270,10 +274,8 @@ fn count(context: &mut Context, is_header: bool, bytes: u64) {
 
 fn put_flags(selected: &Selected, message: &Message, out: &mut OutBuf) {
     out.put(b"FLAGS (");
-    if let Some(record) = selected.view.record(message.uid) {
-        let added = if message.becomes_seen { Flags::SEEN } else { Flags::NONE };
-        selected.put_flags(out.raw(), &selected.view, record, added);
-    }
+    let added = if message.becomes_seen { Flags::SEEN } else { Flags::NONE };
+    selected.put_flags(out.raw(), &selected.view, &message.record, added);
     out.put(b")");
 }
 
@@ -286,9 +288,13 @@ fn put_item(selected: &Selected, message: &Message, item: &FetchItem, out: &mut 
     };
     match item {
         FetchItem::Flags => put_flags(selected, message, out),
-        FetchItem::Uid => out.format(format_args!("UID {}", message.uid)),
+        FetchItem::Uid => {
+            out.put(b"UID ");
+            out.number(message.uid.get().into());
+        }
         FetchItem::Rfc822Size => {
-            out.format(format_args!("RFC822.SIZE {}", message.facts.size_virtual.unwrap_or(0)));
+            out.put(b"RFC822.SIZE ");
+            out.number(message.facts.size_virtual.unwrap_or(0));
         }
         FetchItem::InternalDate => {
             out.put(b"INTERNALDATE ");

@@ -2,7 +2,7 @@
 
 use proto::imap::MailboxName;
 use proto::imap::command::StatusItems as Asked;
-use storage::{OpenMode, Status, StatusItems};
+use storage::{Status, StatusItems};
 
 use crate::context::Context;
 use crate::out::OutBuf;
@@ -32,7 +32,7 @@ fn look(context: &mut Context, name: &str, items: Asked) -> storage::Result<Stat
     {
         return selected.mailbox.status(items);
     }
-    context.user.open_mailbox(name, OpenMode::ReadOnly)?.status(items)
+    context.user.status(name, items)
 }
 
 /// The storage's words for what was asked.

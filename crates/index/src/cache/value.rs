@@ -136,6 +136,16 @@ impl Header {
     }
 }
 
+/// The text of `hdr.…` alone, where the order among several names does not matter. `None` if the line
+/// numbers have no end.
+pub fn header_text(bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.is_empty() {
+        return Some(bytes);
+    }
+    let count = bytes.chunks_exact(4).position(|word| word == [0; 4])?;
+    bytes.get(4 * count + 4..)
+}
+
 /// Where the first field of a text ends: after a line that the next one does not go on.
 fn field_end(text: &[u8]) -> usize {
     let ends = memchr::memchr_iter(b'\n', text).map(|lf| lf + 1);

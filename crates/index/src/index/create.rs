@@ -136,7 +136,14 @@ impl Index {
         if held && self.log.as_ref().is_some_and(|log| !log.corrupted) {
             self.keep_as_older(&path);
         }
-        new.replace(&path, self.settings.fsync == FsyncMode::Always)?;
+        // A log that takes the place of another has to be one after a crash: nobody would look into the
+        // older one, where acknowledged changes are.
+        let sync = match self.settings.fsync {
+            FsyncMode::Always => true,
+            FsyncMode::Optimized => held,
+            FsyncMode::Never => false,
+        };
+        new.replace(&path, sync)?;
         Ok(Some(log))
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use base::Logger;
 use index::mailbox_log::{self, MailboxLog};
 
-use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage, SyncMode};
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Handle, Shared};
+use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -31,6 +32,7 @@ pub struct DboxStorage {
     has_inbox: bool,
     /// With mdbox.
     store: Option<Arc<Store>>,
+    list_index: Option<Arc<ListIndex>>,
 }
 
 impl DboxStorage {
@@ -63,7 +65,13 @@ impl DboxStorage {
         let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
         let store =
             is_multi.then(|| Store::get(places.clone(), fs.clone(), settings.clone(), logger.clone()));
-        let storage = Self { places, fs, settings, logger, has_inbox, store };
+        let lister: Lister = {
+            let (places, fs) = (places.clone(), fs.clone());
+            Box::new(move || list_of(&places, &fs, has_inbox))
+        };
+        let (location, separator) = (places.location(), places.separator());
+        let list_index = ListIndex::of(location, separator, &settings, &fs, &logger, lister);
+        let storage = Self { places, fs, settings, logger, has_inbox, store, list_index };
         storage.note_alt();
         Ok(storage)
     }
@@ -144,6 +152,7 @@ impl DboxStorage {
                 logger: self.logger.clone(),
                 settings: self.settings.clone(),
                 index_dir: Some(index_dir),
+                list: self.list_index.clone().map(|list| (list, name.to_owned())),
             },
             dir: self.places.dir(name),
             alt: self.places.alt_dir(name),
@@ -253,6 +262,12 @@ impl DboxStorage {
         }
     }
 
+    fn note_change(&self, names: &[&str]) {
+        if let Some(list_index) = &self.list_index {
+            list_index.note_change(names);
+        }
+    }
+
     fn subscriptions_file(&self) -> PathBuf {
         self.places.control_root().join(&self.location().subscriptions)
     }
@@ -296,7 +311,9 @@ impl Storage for DboxStorage {
         if self.exists(&self.places.dir(name))? {
             return Err(Error::Exists(name.to_owned()));
         }
-        if directory { self.mkdir_all(&self.places.node(name)) } else { self.make(name) }
+        if directory { self.mkdir_all(&self.places.node(name)) } else { self.make(name) }?;
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn delete(&self, name: &str) -> Result<()> {
@@ -313,7 +330,9 @@ impl Storage for DboxStorage {
                 }
                 result => result.map_err(|error| Error::io("rmdir", self.places.node(name), error)),
             },
-        }
+        }?;
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -345,16 +364,26 @@ impl Storage for DboxStorage {
                 self.move_dir(&old, &new)?;
             }
         }
+        self.note_change(&[from, to]);
         Ok(())
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
-        let mut all = self.places.list(&self.fs)?;
-        all.retain(|one| one.name != "INBOX");
-        if self.has_inbox {
-            all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+        let Some(list_index) = &self.list_index else {
+            return list_of(&self.places, &self.fs, self.has_inbox);
+        };
+        if let Some(listed) = list_index.list() {
+            return Ok(listed);
         }
-        Ok(all)
+        let listed = list_of(&self.places, &self.fs, self.has_inbox)?;
+        list_index.note_listing(&listed);
+        Ok(listed)
+    }
+
+    fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
+        let list_index = self.list_index.as_ref()?;
+        self.check(name).ok()?;
+        list_index.status(name, items, &Proof { index_dir: &self.places.index(name), store: None })
     }
 
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
@@ -385,7 +414,13 @@ impl Storage for DboxStorage {
         let is_inbox = name.eq_ignore_ascii_case("INBOX");
         let name = if is_inbox { "INBOX".to_owned() } else { self.places.encode(name) };
         let (path, separator) = (self.subscriptions_file(), self.separator());
-        subscriptions::change(&self.fs, &path, separator, &name, subscribed, &self.settings, &self.logger)
+        let settings = &self.settings;
+        let changed =
+            subscriptions::change(&self.fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+        if let Some(list_index) = self.list_index.as_ref().filter(|_| changed) {
+            list_index.note_subscriptions();
+        }
+        Ok(changed)
     }
 
     fn purge(&self) -> Result<()> {
@@ -396,6 +431,16 @@ impl Storage for DboxStorage {
         let (dir, settings) = (self.places.index_root(), &self.settings);
         SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
     }
+}
+
+/// What the directories have.
+fn list_of(places: &Places, fs: &Fs, has_inbox: bool) -> Result<Vec<Listed>> {
+    let mut all = places.list(fs)?;
+    all.retain(|one| one.name != "INBOX");
+    if has_inbox {
+        all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+    }
+    Ok(all)
 }
 
 fn as_is(link: &Path) -> impl Fn(io::Error) -> Error + '_ {

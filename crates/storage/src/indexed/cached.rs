@@ -12,7 +12,7 @@ use index::cache::{
 };
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 use message::Parts;
-use message::header::Fields;
+use message::header::{Field, Fields};
 
 use crate::api::{CacheDecision, CacheField};
 use crate::error::{Error, Result};
@@ -33,8 +33,48 @@ struct Inner {
     index: IndexFacts,
     waiting: Vec<(Uid, Vec<(FieldId, Vec<u8>)>)>,
     waiting_bytes: usize,
+    plan: Plan,
     /// Somebody looked for something: decisions may have changed.
     asked: bool,
+}
+
+/// What is looked for, which is the same for many messages in a row.
+#[derive(Default)]
+struct Plan {
+    wanted: Wanted,
+    names: Vec<String>,
+    /// All fields that may answer.
+    ids: Vec<FieldId>,
+    /// Those of ENVELOPE, if it is wanted.
+    envelope: Vec<(FieldId, String)>,
+    /// Those that are wanted as such.
+    headers: Vec<(FieldId, String)>,
+}
+
+impl Plan {
+    fn new(cache: &mut Cache, wanted: Wanted, names: &[&str]) -> Self {
+        let mut known = |names: &[&str]| -> Vec<(FieldId, String)> {
+            names.iter().filter_map(|name| Some((cache.header_field(name)?, (*name).to_owned()))).collect()
+        };
+        let envelope = if wanted.has(Wanted::ENVELOPE) { known(&ENVELOPE_FIELDS) } else { Vec::new() };
+        let headers = known(names);
+        let mut ids: Vec<FieldId> = fields_of(wanted).collect();
+        ids.extend(envelope.iter().chain(&headers).map(|(id, _)| *id));
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Self { wanted, names, ids, envelope, headers }
+    }
+
+    fn is_for(&self, wanted: Wanted, names: &[&str]) -> bool {
+        self.wanted == wanted && self.names == names
+    }
+
+    /// Whether nothing is left to find out.
+    fn is_answered(&self, facts: &Facts) -> bool {
+        let dates = self.wanted.has(Wanted::INTERNAL_DATE) && facts.internal_date.is_none()
+            || self.wanted.has(Wanted::SAVE_DATE) && facts.save_date.is_none();
+        let missing = content::missing(facts, self.wanted);
+        !dates && missing == Wanted::NONE && (self.names.is_empty() || facts.fields.is_some())
+    }
 }
 
 /// What the cache would like to know of a message that is about to be read.
@@ -72,11 +112,11 @@ impl Asked {
 
     /// Takes what the facts have of it.
     pub(super) fn keep(&mut self, facts: &Facts, parts: Option<&Parts>) {
-        let header = facts.header.as_deref();
+        let header = facts.header.as_deref().map(numbered);
         let plain = parts.is_some_and(message::bodystructure::is_plain_7bit);
         for (id, name) in std::mem::take(&mut self.fields) {
             let value = match name {
-                Some(name) => header.map(|header| header_value(header, &name)),
+                Some(name) => header.as_ref().map(|header| header_value(header, &name)),
                 None => value_of(id, facts, parts, plain),
             };
             if let Some(value) = value {
@@ -100,7 +140,8 @@ impl Cached {
         };
         let cache = Cache::new(context.fs.clone(), place, settings, context.logger.clone());
         let (found, index, waiting) = (Found::default(), IndexFacts::default(), Vec::new());
-        let inner = Inner { cache, found, index, waiting, waiting_bytes: 0, asked: false };
+        let plan = Plan::default();
+        let inner = Inner { cache, found, index, waiting, waiting_bytes: 0, plan, asked: false };
         Self { inner: Some(Mutex::new(inner)) }
     }
 
@@ -138,7 +179,10 @@ impl Cached {
         index.reset_id = column.map(|column| column.reset_id);
         let inner = &mut *inner;
         match inner.cache.lookup(offset.unwrap_or(0), &index, &mut inner.found) {
-            Ok(()) => inner.asked_of(uid, Wanted::NONE, &[], &index),
+            Ok(()) => {
+                inner.plan = Plan::default();
+                inner.asked_of(uid, Wanted::NONE, &index)
+            }
             Err(_) => Asked::default(),
         }
     }
@@ -256,27 +300,24 @@ impl Inner {
         let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
         let mut index = self.index;
         index.reset_id = column.map(|column| column.reset_id);
-        let headers: Vec<(FieldId, String)> = self.header_ids(wanted, names);
-        let mut ids: Vec<FieldId> = fields_of(wanted).collect();
-        ids.extend(headers.iter().map(|(id, _)| *id));
+        if !self.plan.is_for(wanted, names) {
+            self.plan = Plan::new(&mut self.cache, wanted, names);
+        }
         self.asked = true;
-        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, &ids, &index, &mut self.found);
+        let ids = &self.plan.ids;
+        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, ids, &index, &mut self.found);
         if done.is_err() {
             return Asked::default();
         }
-        self.fill(wanted, names, facts);
-        self.asked_of(uid, wanted, &headers, &index)
-    }
-
-    /// The header fields that are looked for.
-    fn header_ids(&mut self, wanted: Wanted, names: &[&str]) -> Vec<(FieldId, String)> {
-        let envelope = if wanted.has(Wanted::ENVELOPE) { &ENVELOPE_FIELDS[..] } else { &[] };
-        let all = envelope.iter().chain(names);
-        all.filter_map(|name| Some((self.cache.header_field(name)?, (*name).to_owned()))).collect()
+        self.fill(wanted, facts);
+        match self.plan.is_answered(facts) {
+            true => Asked::default(),
+            false => self.asked_of(uid, wanted, &index),
+        }
     }
 
     /// Facts from fields.
-    fn fill(&mut self, wanted: Wanted, names: &[&str], facts: &mut Facts) {
+    fn fill(&mut self, wanted: Wanted, facts: &mut Facts) {
         let found = &self.found;
         if found.is_empty() {
             return;
@@ -300,10 +341,12 @@ impl Inner {
         facts.envelope = get(Wanted::ENVELOPE, FieldId::IMAP_ENVELOPE).map(|bytes| trim_nul(bytes).into());
         self.fill_plain(wanted, facts);
         if wanted.has(Wanted::ENVELOPE) && facts.envelope.is_none() {
-            facts.envelope = self.join(&ENVELOPE_FIELDS).map(|header| content::envelope(&header));
+            let texts = self.plan.envelope.iter().map(|(id, _)| value::header_text(found.get(*id)?));
+            let texts: Option<Vec<&[u8]>> = texts.collect();
+            facts.envelope = texts.map(content::envelope_of);
         }
-        if !names.is_empty() {
-            facts.fields = self.join(names).map(Into::into);
+        if !self.plan.headers.is_empty() {
+            facts.fields = self.join().map(Into::into);
         }
     }
 
@@ -322,18 +365,19 @@ impl Inner {
         }
     }
 
-    /// Header fields from the cache, if it knows all of these.
-    fn join(&mut self, names: &[&str]) -> Option<Vec<u8>> {
-        let mut headers = Vec::with_capacity(names.len());
-        for name in names {
-            let id = self.cache.header_field(name)?;
-            headers.push(value::Header::decode(self.found.get(id)?)?);
+    /// The wanted header fields from the cache, if it knows all of them.
+    fn join(&self) -> Option<Vec<u8>> {
+        if self.plan.headers.len() < self.plan.names.len() {
+            // A name that no cache can have.
+            return None;
         }
-        Some(value::join_headers(&headers))
+        let found = self.plan.headers.iter().map(|(id, _)| value::Header::decode(self.found.get(*id)?));
+        let headers: Option<Vec<value::Header>> = found.collect();
+        Some(value::join_headers(&headers?))
     }
 
     /// What is worth keeping of this message, once it has been read.
-    fn asked_of(&self, uid: Uid, wanted: Wanted, headers: &[(FieldId, String)], index: &IndexFacts) -> Asked {
+    fn asked_of(&self, uid: Uid, wanted: Wanted, index: &IndexFacts) -> Asked {
         let mut asked = Asked::default();
         let mut add = |id: FieldId, name: Option<String>, asks: bool| {
             let worth = if asks { self.cache.may_add(id, index) } else { self.cache.wants(id, uid, index) };
@@ -341,7 +385,8 @@ impl Inner {
                 asked.fields.push((id, name));
             }
         };
-        headers.iter().for_each(|(id, name)| add(*id, Some(name.clone()), true));
+        let headers = self.plan.envelope.iter().chain(&self.plan.headers);
+        headers.for_each(|(id, name)| add(*id, Some(name.clone()), true));
         fields_of(wanted).for_each(|id| add(id, None, true));
         for (id, field) in self.cache.registry().iter() {
             let name = field.name.strip_prefix("hdr.").map(str::to_owned);
@@ -496,20 +541,27 @@ fn flags_of(parts: &Parts, plain: bool) -> RecordFlags {
     flags
 }
 
-/// All fields of one name as the cache keeps them.
-fn header_value(header: &[u8], name: &str) -> Vec<u8> {
-    let mut value = value::Header::default();
+/// A header's fields with the numbers of their lines, counted from 1.
+fn numbered(header: &[u8]) -> Vec<(u32, Field<'_>)> {
     let mut line = 1;
+    let mut all = Vec::new();
     for field in Fields::new(header) {
-        if field.is(name.as_bytes()) {
-            value.lines.push(line);
-            for piece in [field.name, field.middle] {
-                value.text.extend_from_slice(piece);
-            }
-            value.text.extend_from_slice(&field.value_lf());
-            value.text.push(b'\n');
-        }
+        all.push((line, field));
         line += 1 + memchr::memchr_iter(b'\n', field.raw_value).count() as u32;
+    }
+    all
+}
+
+/// All fields of one name as the cache keeps them.
+fn header_value(header: &[(u32, Field<'_>)], name: &str) -> Vec<u8> {
+    let mut value = value::Header::default();
+    for (line, field) in header.iter().filter(|(_, field)| field.is(name.as_bytes())) {
+        value.lines.push(*line);
+        for piece in [field.name, field.middle] {
+            value.text.extend_from_slice(piece);
+        }
+        value.text.extend_from_slice(&field.value_lf());
+        value.text.push(b'\n');
     }
     value.encode()
 }

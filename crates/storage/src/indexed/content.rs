@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use message::Parts;
+use message::envelope::Envelope;
+use message::header::Fields;
 
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -36,7 +38,10 @@ pub(super) fn missing(facts: &Facts, wanted: Wanted) -> Wanted {
 /// be made.
 pub(super) fn read(opened: Opened, wanted: Wanted, facts: &mut Facts) -> Result<Option<Parts>> {
     let failed = |error| Error::io("read", opened.path.clone(), error);
-    let mut reader = BufReader::with_capacity(BUFFER, opened.reader);
+    let structure = wanted.has(Wanted::BODY) || wanted.has(Wanted::BODYSTRUCTURE);
+    let size = wanted.has(Wanted::SIZE_VIRTUAL);
+    let room = if structure || size { BUFFER } else { HEADER_BUFFER };
+    let mut reader = BufReader::with_capacity(room, opened.reader);
     if wanted.has(Wanted::SIZE_PHYSICAL) {
         facts.size_physical = facts.size_physical.or(Some(reader.get_ref().size()));
     }
@@ -48,8 +53,6 @@ pub(super) fn read(opened: Opened, wanted: Wanted, facts: &mut Facts) -> Result<
         facts.header = Some(header.into());
         facts.fill_from_header(wanted, &[]);
     }
-    let structure = wanted.has(Wanted::BODY) || wanted.has(Wanted::BODYSTRUCTURE);
-    let size = wanted.has(Wanted::SIZE_VIRTUAL);
     if !structure && !size {
         return Ok(None);
     }
@@ -66,10 +69,19 @@ pub(super) fn read(opened: Opened, wanted: Wanted, facts: &mut Facts) -> Result<
     Ok(parts)
 }
 
-/// ENVELOPE of a header, which may be some of its fields only.
+/// ENVELOPE of a header.
 pub(super) fn envelope(header: &[u8]) -> Arc<[u8]> {
-    let mut out = Vec::new();
-    message::envelope::write(&mut out, &message::envelope::Envelope::of_header(header));
+    envelope_of([header])
+}
+
+/// ENVELOPE of a header's fields, in any order but that those of one name are together.
+pub(super) fn envelope_of<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Arc<[u8]> {
+    let mut envelope = Envelope::default();
+    for field in fields.into_iter().flat_map(Fields::new) {
+        envelope.take(&field);
+    }
+    let mut out = Vec::with_capacity(ENVELOPE_BYTES);
+    message::envelope::write(&mut out, &envelope);
     out.into()
 }
 
@@ -125,6 +137,10 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 64 * 1024;
+/// Most headers are smaller.
+const HEADER_BUFFER: usize = 8 * 1024;
+/// Most envelopes are smaller.
+const ENVELOPE_BYTES: usize = 1024;
 /// A header beyond this is cut for ENVELOPE and HEADER; no program makes one so long.
 const HEADER_BYTES_MAX: usize = 16 * 1024 * 1024;

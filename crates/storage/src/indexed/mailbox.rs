@@ -49,18 +49,6 @@ impl<D: Driver> Handle<D> {
         let first_recent = self.shared.work().index.header().first_recent_uid;
         self.shared.waiting(view, first_recent)
     }
-
-    fn size(&self, view: &View) -> Result<u64> {
-        let mut total = 0u64;
-        for uid in view.records().map(|record| record.uid) {
-            match self.shared.fetch(view, uid, Wanted::SIZE_VIRTUAL, &[]) {
-                Ok(facts) => total = total.saturating_add(facts.size_virtual.unwrap_or(0)),
-                Err(Error::Expunged(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(total)
-    }
 }
 
 impl<D: Driver> Mailbox for Handle<D> {
@@ -84,6 +72,7 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.flush_cache()?;
         let claims = self.mode == OpenMode::ReadWrite && !self.readonly;
         let claimed = self.shared.sync(mode, claims)?;
+        self.shared.tell_list(false);
         let view = self.shared.view();
         if claims {
             claimed.iter().for_each(|uid| self.recent.insert(uid));
@@ -136,7 +125,9 @@ impl<D: Driver> Mailbox for Handle<D> {
     fn status(&mut self, items: StatusItems) -> Result<Status> {
         self.shared.sync(SyncMode::Quick, false)?;
         let view = self.shared.view();
-        let size = if items.has(StatusItems::SIZE) { Some(self.size(&view)?) } else { None };
+        let size = if items.has(StatusItems::SIZE) { Some(self.shared.size(&view)?) } else { None };
+        let guid = if items.has(StatusItems::GUID) { Some(self.guid()?) } else { None };
+        self.shared.tell_list(false);
         Ok(Status {
             messages: view.len(),
             recent: self.waiting(&view).len() as u32,
@@ -146,7 +137,7 @@ impl<D: Driver> Mailbox for Handle<D> {
             uid_validity: view.uid_validity(),
             highest_modseq: view.highest_modseq().max(ModSeq(1)),
             size,
-            guid: if items.has(StatusItems::GUID) { Some(self.guid()?) } else { None },
+            guid,
         })
     }
 
@@ -162,6 +153,7 @@ impl<D: Driver> Mailbox for Handle<D> {
     fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
         self.check_writable()?;
         self.shared.update(update)?;
+        self.shared.tell_list(true);
         self.view = self.shared.view();
         Ok(())
     }
@@ -211,5 +203,6 @@ impl<D: Driver> Drop for Handle<D> {
     fn drop(&mut self) {
         // What was found out is of use to the next session; without it only time is lost.
         let _ = self.shared.flush_cache();
+        self.shared.tell_list(false);
     }
 }

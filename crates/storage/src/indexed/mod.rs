@@ -10,20 +10,24 @@ mod cached;
 mod content;
 mod delta;
 mod facts;
+mod listed;
 mod mailbox;
 mod shared;
+mod size;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Guid, Logger, Uid, UidSet};
+use index::list_index::Extension;
 use index::{Index, Locked, Transaction};
 
 use crate::api::{MailboxUpdate, MessageFile, MessageReader, SaveBatch, SyncMode};
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::fs::Fs;
+use crate::list_index::ListIndex;
 use crate::settings::MailSettings;
 use crate::view::View;
 
@@ -39,6 +43,8 @@ pub(crate) struct Context {
     pub settings: Arc<MailSettings>,
     /// `None` with `INDEX=MEMORY`.
     pub index_dir: Option<PathBuf>,
+    /// The list that is told of changes, and the mailbox's name in it.
+    pub list: Option<(Arc<ListIndex>, String)>,
 }
 
 /// A mail format under an index. All methods that take the index or `Work` are called by one thread
@@ -110,6 +116,13 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Adds to a transaction what the driver keeps in the index about the store's state, after a change
     /// of our own.
     fn note_change(&self, index: &Index, work: &mut Self::Work, tx: &mut Transaction);
+
+    /// What the list index keeps beside the index's own stamp, so that others can tell whether the mail
+    /// store has changed; zeros where that could not be told.
+    fn store_record(&self, work: &mut Self::Work) -> Option<(Extension, Vec<u8>)> {
+        let _ = work;
+        None
+    }
 
     /// Opens a message's bytes.
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened>;
@@ -218,4 +231,5 @@ impl MessageReader for FileReader {
     }
 }
 
-const BUFFER: usize = 32 * 1024;
+/// Whoever reads in larger pieces reads past it.
+const BUFFER: usize = 8 * 1024;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base::{Uid, UidSet};
+use index::list_index::VirtualSize;
 use index::{Index, Locked, Origin, Pending, Place, Transaction};
 
 use crate::api::{FlagChange, SyncMode};
@@ -14,7 +15,8 @@ use crate::notify::Channel;
 use crate::view::{Record, View};
 
 use super::cached::Cached;
-use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords};
+use super::listed::Told;
+use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords, size};
 
 /// See the module.
 pub(crate) struct Shared<D: Driver> {
@@ -31,6 +33,7 @@ pub(crate) struct Shared<D: Driver> {
 pub(crate) struct Work<W> {
     pub index: Index,
     pub driver: W,
+    pub(super) told: Option<Told>,
 }
 
 impl<D: Driver> Shared<D> {
@@ -43,13 +46,17 @@ impl<D: Driver> Shared<D> {
         let key = (stamp.dev, stamp.ino, path.to_owned(), context.index_dir.clone());
         let mut registry = lock(registry());
         let known = registry.get(&key).and_then(Weak::upgrade);
-        if let Some(shared) = known.and_then(|known| known.downcast::<Self>().ok()) {
-            return Ok(shared);
-        }
-        registry.retain(|_, old| old.strong_count() > 0);
-        let shared = Arc::new(Self::open(driver)?);
-        let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
-        registry.insert(key, weak);
+        let known = known.and_then(|known| known.downcast::<Self>().ok());
+        let shared = match known {
+            Some(shared) => shared,
+            None => {
+                registry.retain(|_, old| old.strong_count() > 0);
+                let shared = Arc::new(Self::open(driver)?);
+                let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
+                registry.insert(key, weak);
+                shared
+            }
+        };
         Ok(shared)
     }
 
@@ -65,7 +72,7 @@ impl<D: Driver> Shared<D> {
         let view = Mutex::new(index.view().clone());
         let cached = Cached::new(&context);
         cached.note(&index);
-        let work = Mutex::new(Work { index, driver: D::Work::default() });
+        let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
         Ok(Self { driver, work, view, cached, channel: Channel::new(watched) })
     }
 
@@ -183,11 +190,13 @@ impl<D: Driver> Shared<D> {
         let mut tx = Transaction::new();
         let stored = self.driver.store_flags(index, work, &changes.deltas)?;
         tx.update_bits(&stored.refused, Record::DIRTY, 0);
+        let size = self.size_without(index, &changes.expunges);
         let expunged = self.driver.expunge(index, work, &changes.expunges)?;
         let not_done = |uid: &Uid| expunged.lost.contains(*uid) || expunged.refused.contains(*uid);
         for uid in changes.expunges.iter().filter(|uid| !not_done(uid)) {
             tx.expunge(uid, base::Guid::default());
         }
+        self.note_size(size, &expunged, &mut tx);
         self.driver.note_change(index, work, &mut tx);
         index.commit(&tx, Origin::External)?;
         let mut lost = stored.lost;
@@ -278,6 +287,13 @@ impl<D: Driver> Shared<D> {
         result.map(|_| self.view())
     }
 
+    /// Keeps the mailbox's size, if all that was to be expunged is.
+    fn note_size(&self, size: Option<VirtualSize>, done: &Done, tx: &mut Transaction) {
+        if let Some(size) = size.filter(|_| done.lost.is_empty() && done.refused.is_empty()) {
+            size::write(tx, size);
+        }
+    }
+
     fn apply(&self, index: &mut Locked<'_>, work: &mut D::Work, changes: &Changes) -> Result<UidSet> {
         let mut updates = FlagUpdates::default();
         updates.deltas(index.view(), &changes.deltas);
@@ -296,7 +312,9 @@ impl<D: Driver> Shared<D> {
         }
         if !changes.expunges.is_empty() {
             self.cached.note_expunged(index.view(), &changes.expunges);
+            let size = self.size_without(index, &changes.expunges);
             let done: Done = self.driver.expunge(index, work, &changes.expunges)?;
+            self.note_size(size, &done, &mut tx);
             let gone = changes.expunges.iter();
             gone.filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid))
                 .for_each(|uid| tx.expunge(uid, base::Guid::default()));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::{Guid, Uid, UidSet};
 use index::dotlock::{Dotlock, DotlockSettings};
+use index::list_index::{Extension, MAILDIR};
 use index::{Index, Locked, Transaction};
 
 use crate::api::{MailboxUpdate, MessageFile, SaveBatch, SyncMode};
@@ -148,6 +149,26 @@ impl Place {
         read(file).map(Some).map_err(|error| Error::io("read", path, error))
     }
 
+    /// The first and the last `count` bytes of a file that is longer than both, and its stamp.
+    pub(super) fn read_ends(&self, path: &Path, count: u64) -> Result<Option<([Vec<u8>; 2], Stamp)>> {
+        let file = match self.fs.open(path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let read = || -> std::io::Result<Option<([Vec<u8>; 2], Stamp)>> {
+            let stamp = self.fs.stamp_of(&file)?;
+            if stamp.size <= 2 * count {
+                return Ok(None);
+            }
+            let (mut head, mut tail) = (vec![0; count as usize], vec![0; count as usize]);
+            let got = self.fs.read_at(&file, &mut head, 0)?
+                + self.fs.read_at(&file, &mut tail, stamp.size - count)?;
+            Ok((got as u64 == 2 * count).then_some(([head, tail], stamp)))
+        };
+        read().map_err(|error| Error::io("read", path, error))
+    }
+
     pub(super) fn next_uid_validity(&self) -> u32 {
         super::uidvalidity::next(&self.fs, &self.control_root, &self.permissions, &self.logger)
     }
@@ -163,12 +184,23 @@ impl Place {
                 self.fs.sync(&file, &temp)?;
             }
             self.fs.rename(&temp, &path)?;
+            self.sync_control();
             self.fs.stamp_of(&file)
         };
         write().map_err(|error| {
             let _ = self.fs.unlink(&temp);
             Error::io("write", temp.clone(), error)
         })
+    }
+
+    /// A file of the control directory was replaced: neither UIDs nor names of keywords that were given
+    /// since may be those of the old one after a crash.
+    pub(super) fn sync_control(&self) {
+        if let Some(dir) = self.control_file("dovecot-uidlist").parent().filter(|_| self.syncs()) {
+            // Most file systems have it with the file itself; where not even that can be had it is no
+            // failure.
+            let _ = self.fs.sync_dir(dir);
+        }
     }
 
     /// Adds lines to the uidlist. A failure takes back what was written.
@@ -241,6 +273,12 @@ impl Driver for Maildir {
 
     fn note_change(&self, index: &Index, work: &mut Known, tx: &mut Transaction) {
         work.dirs.write(index, tx);
+    }
+
+    fn store_record(&self, work: &mut Known) -> Option<(Extension, Vec<u8>)> {
+        // Then nobody knows what cur/ is like.
+        let keeps = !self.settings.maildir_very_dirty_syncs;
+        keeps.then(|| (MAILDIR, work.dirs.list_times(&self.place).encode()))
     }
 
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {

@@ -101,6 +101,7 @@ impl Letters {
         lock.write(text.as_bytes()).map_err(|error| Error::io("write", lock_path.clone(), error))?;
         self.advance_mtime(&lock);
         lock.replace(&path, place.syncs())?;
+        place.sync_control();
         self.stamp = place.fs.stamp(&path).ok().flatten();
         self.changed = false;
         Ok(())

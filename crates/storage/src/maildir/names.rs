@@ -85,6 +85,17 @@ impl Names {
         self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
     }
 
+    /// The likeliest of [`candidates`](Self::candidates).
+    pub(super) fn likeliest(&self, view: &View, letters: &Letters, uid: Uid) -> Option<(Seen, Vec<u8>)> {
+        let entry = self.entry(uid)?;
+        if entry.seen != Seen::Nowhere {
+            return Some((entry.seen, entry.name.to_vec()));
+        }
+        let record = view.record(uid)?;
+        let bits = letters.bits(view, &record.keywords);
+        Some((Seen::Cur, filename::with_flags(&entry.name, record.flags, bits)))
+    }
+
     /// The names that a message's file may have, the likeliest first: as it was seen, as the index has its
     /// flags, and as it was delivered.
     pub(super) fn candidates(&self, view: &View, letters: &Letters, uid: Uid) -> Vec<(Seen, Vec<u8>)> {
@@ -117,6 +128,43 @@ impl Names {
     /// Whether a name stands in the uidlist, with a file or without.
     pub(super) fn is_taken(&self, base: &[u8]) -> bool {
         self.gone.contains(base) || self.entries.iter().any(|entry| filename::base(&entry.name) == base)
+    }
+
+    /// For a save: reads only the header and the end of a large uidlist that is not in memory, from which
+    /// the next UID follows. Gives whether that is enough to append to it.
+    pub(super) fn peek(&mut self, place: &Place) -> Result<bool> {
+        if self.loaded {
+            return Ok(false);
+        }
+        let path = place.control_file("dovecot-uidlist");
+        let Some((data, stamp)) = place.read_ends(&path, PEEK_BYTES)? else { return Ok(false) };
+        let (Some(head), Some(tail)) = (data.first(), data.get(1)) else { return Ok(false) };
+        let Ok(parsed) = uidlist::parse(head) else { return Ok(false) };
+        let Some(header) = parsed.header.filter(|header| header.version == 3 && header.guid.is_some()) else {
+            return Ok(false);
+        };
+        // The tail begins in the middle of a line.
+        let start = memchr::memchr(b'\n', tail).map_or(0, |at| at + 1);
+        let Ok(lines) = uidlist::parse_lines(tail.get(start..).unwrap_or_default(), &header, 0) else {
+            return Ok(false);
+        };
+        let Some(last) = lines.lines.last().filter(|_| start + lines.consumed == tail.len()) else {
+            return Ok(false);
+        };
+        self.header = header;
+        self.header.next_uid = self.header.next_uid.max(last.uid.saturating_add(1));
+        self.stamp = Some(stamp);
+        Ok(true)
+    }
+
+    /// Adds lines to a uidlist of which only the [ends](Self::peek) are known.
+    pub(super) fn add_unseen(&mut self, place: &Place, added: &[Entry]) -> Result<()> {
+        let mut text = Vec::new();
+        for entry in added {
+            uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
+            self.header.next_uid = self.header.next_uid.max(entry.uid.get().saturating_add(1));
+        }
+        place.append_uidlist(&text).map(drop)
     }
 
     /// Reads what the uidlist has that memory does not. `loud` says that damage is to be logged.
@@ -354,5 +402,7 @@ pub(super) fn new_guid() -> Guid {
 
 /// 2.3's UIDLIST_COMPRESS_PERCENTAGE: write the list anew when a quarter of its lines is dead.
 const COMPRESS_PERCENT: usize = 75;
+/// Enough for the header and some lines.
+const PEEK_BYTES: u64 = 4096;
 /// A short list is not worth it.
 const LINES_MIN: usize = 8;

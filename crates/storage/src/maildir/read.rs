@@ -26,7 +26,10 @@ impl Maildir {
         let (path, file) = self.find(shared, view, uid, |path| self.fs.open(path))?;
         let size = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", path.clone(), error))?.size;
         let raw = Box::new(FileReader::new(file, size));
-        let known = self.entry(uid).ok().and_then(|entry| self.sizes(&entry).0);
+        let known = match self.settings.compression.is_on {
+            true => self.entry(uid).ok().and_then(|entry| self.sizes(&entry).0),
+            false => None,
+        };
         let reader = compress::reader(raw, &path, known, &self.settings.compression);
         Ok(Opened { reader: reader.map_err(|error| Error::io("read", path.clone(), error))?, path })
     }
@@ -121,6 +124,18 @@ impl Maildir {
         mut step: impl FnMut(&Path) -> io::Result<T>,
     ) -> Result<(PathBuf, T)> {
         let (mut newest, mut letters) = (None, Letters::default());
+        let likeliest = self.names().likeliest(view, &letters, uid);
+        if let Some((seen, name)) = likeliest {
+            let path = self.file(seen, &name);
+            match step(&path) {
+                Ok(found) => {
+                    self.remember(uid, seen, name);
+                    return Ok((path, found));
+                }
+                Err(error) if crate::fs::is_missing(&error) => {}
+                Err(error) => return Err(Error::io("open", path, error)),
+            }
+        }
         for round in 0..RETRIES {
             let view = newest.as_deref().unwrap_or(view);
             for (seen, name) in self.candidates(view, uid, &letters)? {

@@ -116,11 +116,7 @@ impl Batch {
             }
         }
         work.dirs.own_change(maildir, known);
-        let synced = self.sync_dirs(&placed);
-        if synced.is_err() {
-            self.take_back(&placed);
-        }
-        synced.map(|()| placed)
+        Ok(placed)
     }
 
     fn take_back(&self, placed: &[Placed]) {
@@ -201,6 +197,16 @@ impl Batch {
     fn prepare(&self, index: &mut Locked<'_>, work: &mut Known, guard: &Dotlock) -> Result<()> {
         let maildir = self.maildir();
         let mut names = maildir.names();
+        // A name that is to be kept must be compared with all others.
+        let is_simple = !index.is_new() && !self.done.iter().any(|pending| pending.preserved);
+        if is_simple
+            && names.peek(maildir)?
+            && names.header.uid_validity == index.header().uid_validity
+            && names.header.next_uid <= index.header().next_uid
+        {
+            drop(names);
+            return work.letters.refresh(maildir);
+        }
         names.refresh(maildir, true)?;
         let agrees = names.header.uid_validity == index.header().uid_validity;
         let usable = names.stamp.is_some() && names.header.guid.is_some() && names.header.version == 3;
@@ -237,8 +243,13 @@ impl Batch {
             uids.push(uid);
             next += 1;
         }
-        if let Err(error) = names.add(maildir, added) {
+        // The directory is forced to disk after the uidlist: journaling file systems then have nothing left
+        // to do for it. A line without a file does no harm.
+        let written =
+            if names.loaded { names.add(maildir, added) } else { names.add_unseen(maildir, &added) };
+        if let Err(error) = written.and_then(|()| self.sync_dirs(&placed)) {
             self.take_back(&placed);
+            names.remove(&uids.iter().copied().collect());
             return Err(error);
         }
         let uid_validity = UidValidity::new(names.header.uid_validity).unwrap_or(UidValidity::ONE);

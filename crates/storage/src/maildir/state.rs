@@ -1,6 +1,7 @@
 //! How new/ and cur/ were when they were last read, in memory and as the index's `maildir` extension
 //! keeps it for others and for later (`docs/formats/index.md`).
 
+use index::list_index::MaildirTimes;
 use index::{ExtSpec, Index, Transaction};
 
 use crate::error::{Error, Result};
@@ -71,6 +72,15 @@ impl Dirs {
         self.known = Some(header);
     }
 
+    /// The directories' times for the list index, which knows whole seconds only: zeros while a change
+    /// could still come that leaves the same time.
+    pub(super) fn list_times(&mut self, place: &Place) -> MaildirTimes {
+        match (self.new.settled(place, "new"), self.cur.settled(place, "cur")) {
+            (Some(new_mtime), Some(cur_mtime)) => MaildirTimes { new_mtime, cur_mtime },
+            _ => MaildirTimes::default(),
+        }
+    }
+
     /// The next look reads both directories.
     pub(super) fn forget(&mut self) {
         (self.new, self.cur) = (DirSeen::default(), DirSeen::default());
@@ -110,12 +120,35 @@ impl Dirs {
         if stamp.mtime_ns != seen.mtime_ns {
             return Ok(true);
         }
-        // Changes within the clock's grain leave the same time stamp. After a look of ours that was so
-        // close we look again; after a change of our own, which may hide another, only when the last
-        // look is a second ago, as 2.3 does.
-        let is_coarse = stamp.mtime_ns % SECOND == 0 || seen.at_ns % SECOND == 0;
-        let close = seen.at_ns - seen.mtime_ns < if is_coarse { 2 * SECOND } else { GRAIN };
-        Ok(if seen.own_change { now_ns() - seen.at_ns > SECOND } else { close })
+        // After a change of our own, which may hide another, we look again only when the last look is a
+        // second ago, as 2.3 does.
+        Ok(if seen.own_change { now_ns() - seen.at_ns > SECOND } else { seen.is_close() })
+    }
+}
+
+impl DirSeen {
+    /// Whether it was read so soon after it had changed that another change could have left the same
+    /// time: those within the clock's grain do.
+    fn is_close(&self) -> bool {
+        let is_coarse = self.mtime_ns % SECOND == 0 || self.at_ns % SECOND == 0;
+        self.at_ns - self.mtime_ns < if is_coarse { 2 * SECOND } else { GRAIN }
+    }
+
+    /// The time in seconds, if every change from now on leaves another.
+    fn settled(&mut self, place: &Place, sub: &str) -> Option<u32> {
+        if self.own_change || self.mtime_ns == 0 || self.is_close() {
+            return None;
+        }
+        let secs = self.mtime_ns.div_euclid(SECOND);
+        let settled = (secs + 2) * SECOND;
+        if self.at_ns < settled {
+            let now = now_ns();
+            let stamp =
+                if now < settled { None } else { place.fs.stamp(&place.dir.join(sub)).ok().flatten() };
+            stamp.filter(|stamp| stamp.mtime_ns == self.mtime_ns)?;
+            self.at_ns = now;
+        }
+        u32::try_from(secs).ok()
     }
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base::Logger;
+use index::list_index::{MAILDIR, MaildirTimes};
 use index::mailbox_log::{self, MailboxLog};
 
-use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage};
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, Permissions, is_missing};
+use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
+use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Layout, Location};
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -27,6 +29,7 @@ pub struct MaildirStorage {
     settings: Arc<MailSettings>,
     logger: Logger,
     has_inbox: bool,
+    list_index: Option<Arc<ListIndex>>,
 }
 
 impl MaildirStorage {
@@ -49,7 +52,12 @@ impl MaildirStorage {
             full_access: settings.mail_full_filesystem_access,
             stat_dirs: settings.maildir_stat_dirs,
         };
-        Self { tree, fs, settings, logger, has_inbox }
+        let lister: Lister = {
+            let (tree, fs) = (tree.clone(), fs.clone());
+            Box::new(move || list_of(&tree, &fs, has_inbox))
+        };
+        let list_index = ListIndex::of(&tree.location, tree.separator(), &settings, &fs, &logger, lister);
+        Self { tree, fs, settings, logger, has_inbox, list_index }
     }
 
     fn check(&self, name: &str) -> Result<()> {
@@ -58,6 +66,17 @@ impl MaildirStorage {
             true => Err(Error::NotFound(name.to_owned())),
             false => Ok(()),
         }
+    }
+
+    /// Whether the directories still have the times that the list index remembers.
+    fn is_as(&self, dir: &Path, remembered: &[u8]) -> bool {
+        let Some(times) = MaildirTimes::decode(remembered) else { return false };
+        let is_same = |sub: &str, secs: u32| {
+            let stamp = self.fs.stamp(&dir.join(sub));
+            let now = |stamp: Stamp| stamp.mtime_ns.div_euclid(1_000_000_000);
+            secs != 0 && stamp.is_ok_and(|stamp| stamp.map(now) == Some(secs.into()))
+        };
+        is_same("new", times.new_mtime) && is_same("cur", times.cur_mtime)
     }
 
     fn is_maildir(&self, dir: &Path) -> Result<bool> {
@@ -229,6 +248,12 @@ impl MaildirStorage {
         Ok(moved)
     }
 
+    fn note_change(&self, names: &[&str]) {
+        if let Some(list_index) = &self.list_index {
+            list_index.note_change(names);
+        }
+    }
+
     fn move_extra(&self, from: &Path, to: &Path) -> Result<()> {
         if let Some(parent) = to.parent() {
             self.fs
@@ -268,6 +293,7 @@ impl Storage for MaildirStorage {
             logger: self.logger.clone(),
             settings: self.settings.clone(),
             index_dir: self.index_dir(name)?,
+            list: self.list_index.clone().map(|list| (list, name.to_owned())),
         };
         let permissions = Permissions::of_dir(&dir);
         let (control, control_root) = (self.tree.control(name), self.tree.control_root().to_path_buf());
@@ -305,10 +331,14 @@ impl Storage for MaildirStorage {
         }
         if directory && self.tree.location.layout == Layout::Fs {
             let (node, permissions) = (self.tree.node(name), self.permissions());
-            return self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error));
+            self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
+            self.note_change(&[name]);
+            return Ok(());
         }
         // Maildir++ has no nodes without mail: 2.3 makes a mailbox.
-        self.make_maildir(name)
+        self.make_maildir(name)?;
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn delete(&self, name: &str) -> Result<()> {
@@ -325,7 +355,9 @@ impl Storage for MaildirStorage {
                 }
                 result => result.map_err(|error| Error::io("rmdir", self.tree.node(name), error)),
             },
-        }
+        }?;
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -361,15 +393,28 @@ impl Storage for MaildirStorage {
                 moved |= self.rename_one(&old, &new)?;
             }
         }
+        self.note_change(&[from, to]);
         if moved { Ok(()) } else { Err(Error::NotFound(from.to_owned())) }
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
-        let mut all = self.tree.list(&self.fs)?;
-        if self.has_inbox {
-            all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+        let Some(list_index) = &self.list_index else { return list_of(&self.tree, &self.fs, self.has_inbox) };
+        if let Some(listed) = list_index.list() {
+            return Ok(listed);
         }
-        Ok(all)
+        let listed = list_of(&self.tree, &self.fs, self.has_inbox)?;
+        list_index.note_listing(&listed);
+        Ok(listed)
+    }
+
+    fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
+        let list_index = self.list_index.as_ref()?;
+        self.check(name).ok()?;
+        let (dir, index_dir) = (self.tree.dir(name), self.tree.index(name)?);
+        let is_same = |bytes: &[u8]| self.is_as(&dir, bytes);
+        let watches = !self.settings.maildir_very_dirty_syncs;
+        let store = watches.then_some((MAILDIR, &is_same as &dyn Fn(&[u8]) -> bool));
+        list_index.status(name, items, &Proof { index_dir: &index_dir, store })
     }
 
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
@@ -404,15 +449,13 @@ impl Storage for MaildirStorage {
         let path = self.tree.control_root().join(&self.tree.location.subscriptions);
         let name =
             if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { self.tree.encode(name) };
-        subscriptions::change(
-            &self.fs,
-            &path,
-            self.separator(),
-            &name,
-            subscribed,
-            &self.settings,
-            &self.logger,
-        )
+        let (separator, settings) = (self.separator(), &self.settings);
+        let changed =
+            subscriptions::change(&self.fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+        if let Some(list_index) = self.list_index.as_ref().filter(|_| changed) {
+            list_index.note_subscriptions();
+        }
+        Ok(changed)
     }
 
     fn lock_session(&self) -> Result<Option<SessionLock>> {
@@ -425,6 +468,15 @@ impl Storage for MaildirStorage {
             &self.logger,
         )
     }
+}
+
+/// What the directories have.
+fn list_of(tree: &Tree, fs: &Fs, has_inbox: bool) -> Result<Vec<Listed>> {
+    let mut all = tree.list(fs)?;
+    if has_inbox {
+        all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+    }
+    Ok(all)
 }
 
 // 2.3's MAILDIR_TMP_DELETE_SECS.

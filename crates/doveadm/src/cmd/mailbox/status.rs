@@ -113,10 +113,9 @@ fn of_user(job: &mut Job<'_>, user: &Arc<MailUser>, query: &SearchQuery, fields:
 }
 
 fn of_mailbox(user: &MailUser, name: &str, fields: &[&str]) -> Result<Vec<String>> {
-    let mut mailbox = user.open_mailbox(name, OpenMode::ReadOnly)?;
     let asked = FIELDS.iter().filter(|(name, _)| fields.contains(name));
     let items = asked.fold(StatusItems::default(), |all, (_, item)| all | *item);
-    let status = mailbox.status(items)?;
+    let status = user.status(name, items)?;
     let mut values = Vec::with_capacity(fields.len());
     for field in fields {
         values.push(match *field {
@@ -127,8 +126,8 @@ fn of_mailbox(user: &MailUser, name: &str, fields: &[&str]) -> Result<Vec<String
             "unseen" => status.unseen.to_string(),
             "highestmodseq" => status.highest_modseq.0.to_string(),
             "vsize" => status.size.unwrap_or(0).to_string(),
-            "guid" => mailbox.guid()?.to_string(),
-            _ => first_saved(&mut *mailbox)?,
+            "guid" => status.guid.map(|guid| guid.to_string()).unwrap_or_default(),
+            _ => first_saved(&mut *user.open_mailbox(name, OpenMode::ReadOnly)?)?,
         });
     }
     Ok(values)

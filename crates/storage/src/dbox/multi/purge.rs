@@ -151,7 +151,12 @@ impl FilePurge<'_> {
         appender.commit();
         // Only now, or readers would not find its messages in either place.
         let unlinked = self.store.fs.unlink(&self.path);
-        unlinked.map_err(|error| Error::io("unlink", self.path.clone(), error))
+        unlinked.map_err(|error| Error::io("unlink", self.path.clone(), error))?;
+        if let Some(dir) = self.path.parent().filter(|_| self.store.syncs()) {
+            // A rebuild after a crash would find what was expunged in a file that is back.
+            let _ = self.store.fs.sync_dir(dir);
+        }
+        Ok(())
     }
 
     fn is_current(&self) -> Result<bool> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base::{Guid, Uid, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
 use crate::fs::is_missing;
@@ -47,6 +48,8 @@ struct Rebuild<'a> {
     by_guid: HashMap<Guid, Vec<usize>>,
     by_map_uid: HashMap<Uid, usize>,
     highest_file_id: u32,
+    /// Where the map says that each file ends.
+    ends: HashMap<u32, u64>,
     /// What the messages' metadata has.
     flags: u8,
     validity: u32,
@@ -73,6 +76,7 @@ impl Store {
             by_guid: HashMap::new(),
             by_map_uid: HashMap::new(),
             highest_file_id: old.highest_file_id,
+            ends: ends(map.view()),
             flags: 0,
             validity: map.header().uid_validity,
         };
@@ -151,14 +155,27 @@ impl Rebuild<'_> {
 
     fn scan_file(&mut self, id: u32, path: &Path) -> Result<()> {
         let before = self.found.len();
+        let lock = match self.store.fs.open(path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        // Somebody, perhaps the session that saw the damage, is adding to it, and enters that itself.
+        let grows = flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK);
+        let end = if grows { self.ends.get(&id).copied().unwrap_or(0) } else { u64::MAX };
         for attempt in 0..2 {
-            match self.read_file(id, path) {
+            match self.read_file(id, path, end) {
                 Ok(()) => return Ok(()),
                 Err(FileError::Io(error)) if is_missing(&error) => return Ok(()),
                 Err(FileError::Io(error)) => return Err(Error::io("read", path, error)),
                 Err(error @ FileError::Damaged { .. }) => {
                     self.found.truncate(before);
                     self.store.logger.error(format_args!("{}: {error}", path.display()));
+                    if grows {
+                        // What is being added to it would be lost with the file that is replaced.
+                        let path = path.display();
+                        return Err(Error::InUse(format!("mdbox: {path} is damaged, and being added to")));
+                    }
                     if attempt > 0 || !self.store.mend(path)? {
                         break;
                     }
@@ -170,14 +187,20 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    fn read_file(&mut self, id: u32, path: &Path) -> Result<(), FileError> {
+    /// Notes the messages that begin before `end`.
+    fn read_file(&mut self, id: u32, path: &Path, end: u64) -> Result<(), FileError> {
         let file = self.store.fs.open(path)?;
         let dbox = DboxFile::open(file)?;
         if dbox.source().size()? == dbox.header().bytes {
             return Ok(());
         }
-        for one in dbox.messages() {
+        let mut messages = dbox.messages();
+        let mut next = dbox.header().bytes;
+        while next < end
+            && let Some(one) = messages.next()
+        {
             let (message, metadata) = one?;
+            next = metadata.end;
             let lost = || FileError::damaged(message.offset, "Message is missing GUID");
             let guid = names::guid_bits(metadata.guid().ok_or_else(lost)?);
             let (Ok(offset), Ok(size)) =
@@ -380,7 +403,7 @@ impl Rebuild<'_> {
     fn restore_lost(&mut self) -> Result<()> {
         let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, found) in self.found.iter().enumerate() {
-            if found.refcount == 0 && !found.is_unused {
+            if found.refcount == 0 && !found.is_unused && !self.has_used_copy(found) {
                 let name = found.mailbox.as_ref().and_then(|name| self.store.places.decode(name.as_bytes()));
                 let name = name.filter(|name| self.store.places.check(name).is_ok());
                 lost.entry(name.unwrap_or_else(|| "INBOX".to_owned())).or_default().push(at);
@@ -395,6 +418,13 @@ impl Rebuild<'_> {
             self.restore(&place, &messages)?;
         }
         Ok(())
+    }
+
+    /// Whether the same message lies elsewhere, and is referred to there: a purge was moving it.
+    fn has_used_copy(&self, found: &Found) -> bool {
+        let same = self.by_guid.get(&found.guid).into_iter().flatten();
+        let mut same = same.filter_map(|&at| self.found.get(at));
+        same.any(|other| other.size == found.size && other.refcount > 0)
     }
 
     fn restore(&mut self, place: &MailboxPlace, messages: &[usize]) -> Result<()> {
@@ -430,6 +460,17 @@ impl Rebuild<'_> {
             }
         }
     }
+}
+
+/// Where each file ends as far as the map knows.
+fn ends(view: &View) -> HashMap<u32, u64> {
+    let mut ends = HashMap::new();
+    for (_, entry) in map::entries(view) {
+        let Some(place) = entry.map(|entry| entry.place) else { continue };
+        let end: &mut u64 = ends.entry(place.file_id).or_default();
+        *end = place.end().max(*end);
+    }
+    ends
 }
 
 /// 2.3's REBUILD_MAX_REFCOUNT.

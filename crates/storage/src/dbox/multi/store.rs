@@ -275,6 +275,7 @@ impl Store {
                 logger: self.logger.clone(),
                 settings: self.settings.clone(),
                 index_dir: Some(places.index(name)),
+                list: None,
             },
             alt: places.alt_dir(name),
             alt_root: places.location().alt.clone(),

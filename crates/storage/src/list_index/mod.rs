@@ -1,0 +1,336 @@
+//! `dovecot.list.index` of one location: what STATUS wants to know of each mailbox, so that no mailbox
+//! has to be opened that has not changed. Storages ask it and tell it when mailboxes come and go;
+//! `indexed` tells it what is new in a mailbox. The file is shared with Dovecot 2.3, whose rules of what
+//! is up to date are kept here; the bytes are in `docs/formats/list-index.md`.
+//!
+//! Nothing depends on it: where it cannot be read or written, mailboxes are opened.
+//!
+//! Locks are taken in this order: a mailbox's work mutex, the mutex here, the list's log. A mailbox's log
+//! is never locked while the list's is.
+
+mod compare;
+mod status;
+mod tree;
+mod update;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Duration;
+
+use base::{Logger, mutf7};
+use index::list_index::{INDEX_SYNC, IndexStamp, LIST, SUBS};
+use index::{ExtSpec, Index, Origin, Place, Transaction};
+
+use crate::api::Listed;
+use crate::error::Result;
+use crate::fs::{Fs, Permissions};
+use crate::location::{IndexPlace, Location};
+use crate::settings::MailSettings;
+
+pub(crate) use status::{Proof, stamp_of};
+pub(crate) use update::{Known, Source};
+
+use tree::{Damage, Tree};
+
+/// See the module.
+pub(crate) struct ListIndex {
+    dir: PathBuf,
+    file_name: String,
+    root: PathBuf,
+    separator: char,
+    utf8: bool,
+    /// `mailbox_list_index_very_dirty_syncs`: believe what is written.
+    very_dirty: bool,
+    /// `mailbox_list_index_include_inbox`
+    include_inbox: bool,
+    lister: Lister,
+    settings: Arc<index::Settings>,
+    fs: Fs,
+    logger: Logger,
+    state: Mutex<State>,
+}
+
+/// Lists the directories: what the list is compared with.
+pub(crate) type Lister = Box<dyn Fn() -> Result<Vec<Listed>> + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    index: Option<Index>,
+    /// It cannot be used: not tried again by this process.
+    failed: bool,
+    tree: Tree,
+    /// Where in the log `tree` was read.
+    at: Option<(u32, u64)>,
+    /// It has been compared with the directories by this process.
+    compared: bool,
+    /// Mailboxes that listing does not show, such as those with whole paths for names.
+    unlisted: HashSet<String>,
+}
+
+impl ListIndex {
+    /// The list of a location that uses `separator`, shared with whoever has it open in this process.
+    /// `None` where there is to be none.
+    pub(crate) fn of(
+        location: &Location,
+        separator: char,
+        settings: &MailSettings,
+        fs: &Fs,
+        logger: &Logger,
+        lister: Lister,
+    ) -> Option<Arc<Self>> {
+        if !settings.mailbox_list_index || location.list_index.as_os_str().is_empty() {
+            return None;
+        }
+        let above = match &location.index {
+            Some(IndexPlace::Memory) => None,
+            Some(IndexPlace::Dir(dir)) => Some(dir),
+            None => Some(&location.root),
+        };
+        let path = match above {
+            Some(above) => above.join(&location.list_index),
+            None if location.list_index.is_absolute() => location.list_index.clone(),
+            None => return None,
+        };
+        let (dir, file_name) = (path.parent()?.to_path_buf(), path.file_name()?.to_str()?.to_owned());
+        let key = (path, location.root.clone(), settings.mailbox_list_index_include_inbox);
+        let mut registry = lock(registry());
+        if let Some(known) = registry.get(&key).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        registry.retain(|_, old| old.strong_count() > 0);
+        let index_settings = index::Settings {
+            log_rotate_min_size: LOG_ROTATE_MIN_SIZE,
+            log_rotate_max_size: LOG_ROTATE_MAX_SIZE,
+            log_rotate_min_age: LOG_ROTATE_MIN_AGE,
+            log2_max_age: LOG2_MAX_AGE,
+            ..index::Settings::clone(&settings.index_settings())
+        };
+        let list = Arc::new(Self {
+            dir,
+            file_name,
+            root: location.root.clone(),
+            separator,
+            utf8: location.utf8,
+            very_dirty: settings.mailbox_list_index_very_dirty_syncs,
+            include_inbox: settings.mailbox_list_index_include_inbox,
+            lister,
+            settings: Arc::new(index_settings),
+            fs: fs.clone(),
+            logger: logger.clone(),
+            state: Mutex::default(),
+        });
+        registry.insert(key, Arc::downgrade(&list));
+        Some(list)
+    }
+
+    /// All names without a look at the directories, if `mailbox_list_index_very_dirty_syncs` allows.
+    pub(crate) fn list(&self) -> Option<Vec<Listed>> {
+        if !self.very_dirty {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        self.refresh(&mut state)?;
+        if state.tree.is_empty() {
+            return None;
+        }
+        if state.tree.refresh {
+            self.compare(&mut state)?;
+        }
+        Some(self.listed(&state.tree))
+    }
+
+    /// Tells what the directories were found to have.
+    pub(crate) fn note_listing(&self, listed: &[Listed]) {
+        let mut state = lock(&self.state);
+        if self.refresh(&mut state).is_none() || state.compared && !state.tree.refresh {
+            return;
+        }
+        if state.tree.refresh || state.tree.is_empty() || self.differs(&state.tree, listed) {
+            self.compare(&mut state);
+        }
+        state.compared = true;
+    }
+
+    /// Tells that a mailbox of this name, or one below it, has come or gone. Whoever uses the list next
+    /// compares it with the directories, and what it has of these mailboxes counts no more.
+    pub(crate) fn note_change(&self, names: &[&str]) {
+        let mut state = lock(&self.state);
+        state.unlisted.clear();
+        if self.refresh(&mut state).is_none() || state.tree.is_empty() {
+            return;
+        }
+        let mut transaction = Transaction::new();
+        if !state.tree.refresh {
+            transaction.ext(&spec(&LIST), 0);
+            transaction.ext_header(LIST.name, 0, &[1]);
+        }
+        let tops = names.iter().filter_map(|name| self.find(&state.tree, name));
+        let gone: Vec<u32> = tops.flat_map(|top| state.tree.with_children(top)).collect();
+        let State { index: Some(index), .. } = &mut *state else { return };
+        let column = index.view().columns().named(INDEX_SYNC.name).map(|column| column.id);
+        for uid in gone.into_iter().filter_map(base::Uid::new) {
+            // An index of the same size and time may come in the place of another.
+            let old = column.and_then(|column| index.view().ext(uid, column));
+            if old.is_some_and(|old| old.iter().any(|&byte| byte != 0)) {
+                transaction.ext(&spec(&INDEX_SYNC), 0);
+                transaction.ext_record(INDEX_SYNC.name, uid, &IndexStamp::default().encode());
+            }
+        }
+        if let Err(error) = index.commit(&transaction, Origin::External) {
+            self.fail(&mut state, &error);
+        }
+    }
+
+    /// Tells that subscriptions have changed, for those who wait for that (NOTIFY).
+    pub(crate) fn note_subscriptions(&self) {
+        let mut state = lock(&self.state);
+        if self.refresh(&mut state).is_none() {
+            return;
+        }
+        let State { index: Some(index), .. } = &mut *state else { return };
+        let old = index.ext_header(SUBS.name).and_then(|old| Some(u32::from_ne_bytes(*old.first_chunk()?)));
+        let now = now_secs();
+        let counter = old.map_or(now, |old| old.saturating_add(1).max(now));
+        let mut transaction = Transaction::new();
+        transaction.ext(&spec(&SUBS), 0);
+        transaction.ext_header(SUBS.name, 0, &counter.to_ne_bytes());
+        if self.make_dir().and_then(|()| index.commit(&transaction, Origin::External)).is_err() {
+            state.failed = true;
+        }
+    }
+
+    /// Reads what others wrote. `None` if there is no list that can be used.
+    fn refresh(&self, state: &mut State) -> Option<()> {
+        if state.failed {
+            return None;
+        }
+        if let Err(error) = self.try_refresh(state) {
+            self.fail(state, &error);
+            return None;
+        }
+        let index = state.index.as_ref()?;
+        if index.is_in_memory() {
+            state.failed = true;
+            return None;
+        }
+        let at = index.log_position();
+        if state.at == Some(at) {
+            return Some(());
+        }
+        state.at = Some(at);
+        self.read_tree(state)
+    }
+
+    fn try_refresh(&self, state: &mut State) -> index::Result<()> {
+        if let Some(index) = &mut state.index {
+            index.refresh()?;
+            if !index.is_deleted() {
+                return Ok(());
+            }
+            (state.index, state.at) = (None, None);
+        }
+        let mut place = Place::new(Some(self.dir.clone()), self.file_name.clone());
+        place.permissions = Permissions::of_dir(&self.root);
+        let (settings, fs, logger) = (self.settings.clone(), self.fs.clone(), self.logger.clone());
+        state.index = Some(Index::open(place, settings, fs, logger)?);
+        Ok(())
+    }
+
+    /// Reads the tree from the index. A damaged one is made anew from the directories.
+    fn read_tree(&self, state: &mut State) -> Option<()> {
+        let index = state.index.as_ref()?;
+        let path = index.path().display();
+        if index.header().flags & index::header::FLAG_FSCKD != 0 {
+            self.logger.error(format_args!("Mailbox list index was marked as fsck'd {path}"));
+        }
+        match Tree::read(index.ext_header(LIST.name).unwrap_or_default(), index.view()) {
+            Ok(tree) => {
+                state.tree = tree;
+                if index.header().flags & index::header::FLAG_FSCKD != 0 {
+                    return self.compare(state);
+                }
+                return Some(());
+            }
+            Err(Damage::Header) => {
+                self.logger.error(format_args!("Corrupted mailbox list index header {path}"));
+            }
+            Err(Damage::Record(why)) => {
+                self.logger.error(format_args!("Corrupted mailbox list index {path}: {why}"));
+            }
+        }
+        self.rebuild(state)
+    }
+
+    /// Goes on without the list.
+    fn fail(&self, state: &mut State, error: &index::Error) {
+        state.failed = true;
+        self.logger.error(format_args!("Mailbox list index: {}", base::chain(error)));
+    }
+
+    fn make_dir(&self) -> index::Result<()> {
+        let made = self.fs.mkdir_all(&self.dir, &Permissions::of_dir(&self.root));
+        made.map_err(|error| index::Error::io("mkdir", &self.dir, error))
+    }
+
+    /// Whether the list may be written at all; without the right to, only reading is left.
+    fn may_write(&self) -> bool {
+        use rustix::io::Errno;
+        let access = rustix::fs::access(&self.dir, rustix::fs::Access::WRITE_OK);
+        !matches!(access, Err(Errno::ACCESS | Errno::ROFS))
+    }
+
+    /// The record of a mailbox.
+    fn find(&self, tree: &Tree, name: &str) -> Option<u32> {
+        let encoded = self.encode(name);
+        tree.find(encoded.split(self.separator))
+    }
+
+    fn encode(&self, name: &str) -> String {
+        if self.utf8 { name.to_owned() } else { mutf7::encode(name) }
+    }
+
+    fn decode(&self, name: &str) -> Option<String> {
+        if self.utf8 { Some(name.to_owned()) } else { mutf7::decode(name).ok() }
+    }
+
+    /// Whether STATUS of the mailbox is never kept.
+    fn is_left_out(&self, name: &str) -> bool {
+        name == "INBOX" && !self.include_inbox
+    }
+}
+
+/// What the index must know to make one of its extensions.
+fn spec(extension: &index::list_index::Extension) -> ExtSpec {
+    ExtSpec::new(extension.name, extension.header_size, extension.record_size, extension.record_align)
+}
+
+fn now_secs() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| u32::try_from(now.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// A panic in one session must not end the others: what is half done here is read anew.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The file, the mail root, and `mailbox_list_index_include_inbox`.
+type Key = (PathBuf, PathBuf, bool);
+type Registry = Mutex<HashMap<Key, Weak<ListIndex>>>;
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+/// A mailbox's log, whose size and time say whether the mailbox has changed.
+fn log_of(index_dir: &Path) -> PathBuf {
+    index_dir.join("dovecot.index.log")
+}
+
+// 2.3 keeps this log shorter than those of mailboxes.
+const LOG_ROTATE_MIN_SIZE: u64 = 8 * 1024;
+const LOG_ROTATE_MAX_SIZE: u64 = 64 * 1024;
+const LOG_ROTATE_MIN_AGE: Duration = Duration::from_secs(5 * 60);
+const LOG2_MAX_AGE: Duration = Duration::from_secs(10 * 60);

@@ -1,0 +1,215 @@
+//! The tree of names as `dovecot.list.index` has it, in memory: which record stands for a name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use index::View;
+use index::list_index::{BadNames, LIST, ListRecord, Names};
+
+use crate::limits::LIST_DEPTH_MAX;
+
+/// One level of a name, with the record that stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// Number of its name.
+    pub name_id: u32,
+    /// The last level of its name, as on disk.
+    pub name: Arc<str>,
+    /// UID of the record above; 0 at the root.
+    pub parent: u32,
+    /// `index::list_index::flags`
+    pub flags: u8,
+}
+
+/// All names. Records are known by their UIDs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    nodes: HashMap<u32, Node>,
+    children: HashMap<(u32, Arc<str>), u32>,
+    highest_name_id: u32,
+    /// The list is to be compared with the directories.
+    pub refresh: bool,
+}
+
+/// Why a list cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// The names make no sense.
+    Header,
+    /// A record does not.
+    Record(String),
+}
+
+impl Tree {
+    /// Reads the tree of an index whose `list` extension has `header`.
+    pub(super) fn read(header: &[u8], view: &View) -> Result<Self, Damage> {
+        let names = Names::decode(header).map_err(|BadNames(_)| Damage::Header)?;
+        let mut tree = Self { refresh: names.refresh, highest_name_id: names.highest(), ..Self::default() };
+        let shared: HashMap<u32, Arc<str>> = names
+            .names
+            .iter()
+            .filter_map(|(id, name)| Some((*id, Arc::from(std::str::from_utf8(name).ok()?))))
+            .collect();
+        let damage = |text: String| Err(Damage::Record(text));
+        let Some(column) = view.columns().named(LIST.name) else {
+            return if view.is_empty() { Ok(tree) } else { damage("Missing list extension data".to_owned()) };
+        };
+        for (record, bytes) in view.records_with(column.id) {
+            let Some(list) = ListRecord::decode(bytes) else {
+                return damage("Missing list extension data".to_owned());
+            };
+            let Some(name) = shared.get(&list.name) else {
+                return damage(format!("name_id={} not in index header", list.name));
+            };
+            let node = Node {
+                name_id: list.name,
+                name: name.clone(),
+                parent: list.parent_uid,
+                flags: record.flags.0,
+            };
+            tree.nodes.insert(record.uid.get(), node);
+        }
+        tree.link().map_err(Damage::Record)?;
+        Ok(tree)
+    }
+
+    fn link(&mut self) -> Result<(), String> {
+        for (&uid, node) in &self.nodes {
+            if node.parent != 0 && !self.nodes.contains_key(&node.parent) {
+                return Err(format!("parent_uid={} points to nonexistent record", node.parent));
+            }
+            let mut above = node.parent;
+            // What is deeper than any name can be goes in circles.
+            let mut steps = 0;
+            while above != 0 && above != uid && steps <= LIST_DEPTH_MAX {
+                above = self.nodes.get(&above).map_or(0, |node| node.parent);
+                steps += 1;
+            }
+            if above != 0 {
+                return Err(format!("parent_uid={uid} loops to node itself ({})", node.name));
+            }
+            if self.children.insert((node.parent, node.name.clone()), uid).is_some() {
+                return Err(format!("Duplicate mailbox '{}' in index", node.name));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    pub(super) fn node(&self, uid: u32) -> Option<&Node> {
+        self.nodes.get(&uid)
+    }
+
+    pub(super) fn uids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.nodes.keys().copied()
+    }
+
+    /// The record of a name, given by its levels.
+    pub(super) fn find<'a>(&self, levels: impl Iterator<Item = &'a str>) -> Option<u32> {
+        let mut at = 0;
+        for level in levels {
+            at = self.child(at, level)?;
+        }
+        (at != 0).then_some(at)
+    }
+
+    pub(super) fn child(&self, parent: u32, name: &str) -> Option<u32> {
+        self.children.get(&(parent, Arc::from(name))).copied()
+    }
+
+    /// Adds a name that is not there.
+    pub(super) fn add(&mut self, uid: u32, parent: u32, name: &str, flags: u8) -> &Node {
+        self.highest_name_id += 1;
+        let name: Arc<str> = Arc::from(name);
+        self.children.insert((parent, name.clone()), uid);
+        let node = Node { name_id: self.highest_name_id, name, parent, flags };
+        self.nodes.entry(uid).or_insert(node)
+    }
+
+    pub(super) fn remove(&mut self, uid: u32) {
+        if let Some(node) = self.nodes.remove(&uid) {
+            self.children.remove(&(node.parent, node.name));
+        }
+    }
+
+    pub(super) fn set_flags(&mut self, uid: u32, flags: u8) {
+        if let Some(node) = self.nodes.get_mut(&uid) {
+            node.flags = flags;
+        }
+    }
+
+    /// The whole name of a record.
+    pub(super) fn full_name(&self, uid: u32, separator: char) -> Option<String> {
+        let mut node = self.nodes.get(&uid)?;
+        let mut levels = vec![&*node.name];
+        while let Some(above) = self.nodes.get(&node.parent) {
+            levels.push(&above.name);
+            node = above;
+        }
+        levels.reverse();
+        Some(levels.join(&separator.to_string()))
+    }
+
+    /// The record and those below it.
+    pub(super) fn with_children(&self, top: u32) -> Vec<u32> {
+        let is_below = |mut uid: u32| {
+            while uid != 0 && uid != top {
+                uid = self.nodes.get(&uid).map_or(0, |node| node.parent);
+            }
+            uid == top
+        };
+        self.nodes.keys().copied().filter(|&uid| is_below(uid)).collect()
+    }
+
+    /// The header that says all this.
+    pub(super) fn names(&self) -> Names {
+        let mut names: Vec<(u32, Vec<u8>)> =
+            self.nodes.values().map(|node| (node.name_id, node.name.as_bytes().to_vec())).collect();
+        names.sort_unstable();
+        names.dedup_by_key(|(id, _)| *id);
+        Names { refresh: false, names }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(name: &str) -> impl Iterator<Item = &str> {
+        name.split('/')
+    }
+
+    #[test]
+    fn names_are_found_level_by_level() {
+        let mut tree = Tree::default();
+        tree.add(1, 0, "a", 0);
+        tree.add(5, 1, "b", 0);
+        tree.add(6, 0, "b", 0);
+        assert_eq!(
+            (tree.find(levels("a/b")), tree.find(levels("b")), tree.find(levels("b/a"))),
+            (Some(5), Some(6), None)
+        );
+        assert_eq!(tree.full_name(5, '.').as_deref(), Some("a.b"));
+        let mut below = tree.with_children(1);
+        below.sort_unstable();
+        assert_eq!(below, [1, 5]);
+        tree.remove(5);
+        assert_eq!(tree.find(levels("a/b")), None);
+        assert_eq!(tree.names().names, [(1, b"a".to_vec()), (3, b"b".to_vec())]);
+    }
+
+    #[test]
+    fn loops_and_lost_parents_are_damage() {
+        let mut tree = Tree::default();
+        tree.add(1, 2, "a", 0);
+        tree.add(2, 1, "b", 0);
+        tree.children.clear();
+        assert!(tree.link().unwrap_err().contains("loops to node itself"));
+        tree.remove(2);
+        tree.children.clear();
+        assert_eq!(tree.link().unwrap_err(), "parent_uid=2 points to nonexistent record");
+    }
+}
