@@ -131,3 +131,30 @@ fn our_sdbox() {
 fn our_mdbox() {
     check(Under::Ours, "mdbox");
 }
+
+/// What was done to mailboxes, without GUIDs of mailboxes and times.
+fn mailbox_log(writer: Under) -> Vec<String> {
+    let host = host(writer, "maildir");
+    live(&host);
+    let path = host.dir().join("mail/user1/box/dovecot.mailbox.log");
+    let (text, ..) = dump(&host.program("doveadm"), &host, &[path.to_str().unwrap()]);
+    let words = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            [_, what @ "delete-mailbox", ..] => (*what).to_owned(),
+            [_, what, name, ..] => format!("{what} {name}"),
+            _ => line.to_owned(),
+        }
+    };
+    text.lines().skip(1).map(words).collect()
+}
+
+#[test]
+fn mailbox_logs_say_the_same() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let ours = mailbox_log(Under::Ours);
+    assert!(ours.len() > 4, "{ours:?}");
+    assert_eq!(ours, mailbox_log(Under::Dovecot));
+}

@@ -150,10 +150,10 @@ impl Side for Local {
         let mut messages = Vec::with_capacity(uids.len());
         let mut wanted = Wanted::GUID;
         if filter.since.is_some() || filter.until.is_some() {
-            wanted = wanted | Wanted::INTERNAL_DATE;
+            wanted |= Wanted::INTERNAL_DATE;
         }
         if filter.size_max.is_some() {
-            wanted = wanted | Wanted::SIZE_VIRTUAL;
+            wanted |= Wanted::SIZE_VIRTUAL;
         }
         for record in view.records() {
             let facts = match mailbox.fetch_facts(record.uid, wanted) {
@@ -296,7 +296,6 @@ impl Open {
             guid: facts.guid.map(|guid| guid.to_string()),
             pop3_uidl: facts.pop3_uidl.map(|uidl| uidl.to_string()),
             pop3_order: facts.pop3_order,
-            modseq: record.modseq.0,
             size: 0,
         })
     }
@@ -310,7 +309,9 @@ fn save_meta(meta: &Meta) -> SaveMeta {
         guid: meta.guid.clone(),
         pop3_uidl: meta.pop3_uidl.clone(),
         pop3_order: meta.pop3_order,
-        modseq: Some(ModSeq(meta.modseq)).filter(|modseq| modseq.0 != 0),
+        // Where an index tracks none, a message that brings one looks like damage. Both sides get the
+        // same highest one in the end, which is enough to tell what is newer.
+        modseq: None,
         uid: Uid::new(meta.uid),
         size_hint: Some(meta.size).filter(|size| *size != 0),
     }

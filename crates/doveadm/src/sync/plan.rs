@@ -68,6 +68,9 @@ pub(crate) fn plan(here: &Opened, there: &Opened, way: Way) -> Result<[Work; 2],
     Ok(planner.work)
 }
 
+/// Flags and keywords, and who is to have them.
+type Changes = BTreeMap<(u8, Vec<String>), Vec<u32>>;
+
 struct Planner<'a> {
     sides: [&'a Opened; 2],
     way: Way,
@@ -132,7 +135,7 @@ impl<'a> Planner<'a> {
 
     /// Gives both the same flags.
     fn flags(&mut self) {
-        let mut changes: [BTreeMap<(u8, Vec<String>), Vec<u32>>; 2] = Default::default();
+        let mut changes: [Changes; 2] = Default::default();
         for &(here, there) in &self.pairs {
             let wanted = merged(here, there, self.way);
             for (change, own) in changes.iter_mut().zip([here, there]) {

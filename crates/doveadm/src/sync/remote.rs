@@ -315,18 +315,20 @@ impl<R: Read, W: Write> Side for Remote<R, W> {
     }
 }
 
+/// Takes the next piece from the line; `None` after the last.
+type Next<R, W> = fn(&mut Line<R, W>) -> std::io::Result<Option<Vec<u8>>>;
+
 /// A message that comes in pieces. What is not read is thrown away.
 struct Pieces<'a, R: Read, W: Write> {
     line: &'a mut Line<R, W>,
-    /// Takes the next piece from the line; `None` after the last.
-    next: fn(&mut Line<R, W>) -> std::io::Result<Option<Vec<u8>>>,
+    next: Next<R, W>,
     piece: Vec<u8>,
     at: usize,
     ended: bool,
 }
 
 impl<'a, R: Read, W: Write> Pieces<'a, R, W> {
-    fn new(line: &'a mut Line<R, W>, next: fn(&mut Line<R, W>) -> std::io::Result<Option<Vec<u8>>>) -> Self {
+    fn new(line: &'a mut Line<R, W>, next: Next<R, W>) -> Self {
         Self { line, next, piece: Vec::new(), at: 0, ended: false }
     }
 }

@@ -121,7 +121,6 @@ pub(crate) struct Meta {
     pub(crate) guid: Option<String>,
     pub(crate) pop3_uidl: Option<String>,
     pub(crate) pop3_order: Option<u32>,
-    pub(crate) modseq: u64,
     pub(crate) size: u64,
 }
 
