@@ -276,8 +276,12 @@ impl ListIndex {
     /// Whether the list may be written at all; without the right to, only reading is left.
     fn may_write(&self) -> bool {
         use rustix::io::Errno;
-        let access = rustix::fs::access(&self.dir, rustix::fs::Access::WRITE_OK);
-        !matches!(access, Err(Errno::ACCESS | Errno::ROFS))
+        match rustix::fs::access(&self.dir, rustix::fs::Access::WRITE_OK) {
+            Err(Errno::ACCESS | Errno::ROFS) => false,
+            // Listing does not make the root of a user who has no mail yet.
+            Err(Errno::NOENT) => self.root.exists(),
+            _ => true,
+        }
     }
 
     /// The record of a mailbox.

@@ -5,14 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// Settings that are read before there is code that obeys them.
-const READ_TOO_EARLY: &[&str] = &[
-    "MAIL_NFS_STORAGE",
-    "MAILBOX_LIST_INDEX",
-    "PROCESS_SHUTDOWN_FILTER",
-    "COMMENT",
-    "AUTOEXPUNGE",
-    "AUTOEXPUNGE_MAX_MAILS",
-];
+const READ_TOO_EARLY: &[&str] =
+    &["MAIL_NFS_STORAGE", "PROCESS_SHUTDOWN_FILTER", "COMMENT", "AUTOEXPUNGE", "AUTOEXPUNGE_MAX_MAILS"];
 
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
     let readers = readers(root);
