@@ -4,10 +4,10 @@ use base::Logger;
 use settings::key::{self, mailbox, namespace};
 use settings::vars::Expander;
 use settings::{Section, SectionKind, Settings};
-use storage::mbox::md5::HeaderMd5;
-use storage::settings::{FsyncMode, LockMethod, MboxSettings};
 use storage::attachment::detect::Detection;
 use storage::attachment::{self, HashFormat};
+use storage::mbox::md5::HeaderMd5;
+use storage::settings::{FsyncMode, LockMethod, MboxSettings};
 use storage::{Compression, Error, MailSettings, Result};
 
 use crate::input::{Auto, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings};

@@ -40,9 +40,9 @@ settings! { Root from super::login::END;
     /// Directory for attachments stored apart.
     MAIL_ATTACHMENT_DIR: Str = "", MAIL, VARIABLES;
     /// Template of the names of attachments stored apart.
-    MAIL_ATTACHMENT_HASH: Str = "%{sha1}", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_HASH: Str = "%{sha1}", MAIL;
     /// Size from which attachments are stored apart.
-    MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL;
     /// How `$HasAttachment` is found out.
     MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL;
     /// Dictionary for mailbox attributes.
