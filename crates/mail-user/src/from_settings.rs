@@ -4,6 +4,8 @@ use base::Logger;
 use settings::key::{self, mailbox, namespace};
 use settings::vars::Expander;
 use settings::{Section, SectionKind, Settings};
+use storage::attachment::detect::Detection;
+use storage::attachment::{self, HashFormat};
 use storage::mbox::md5::HeaderMd5;
 use storage::settings::{FsyncMode, LockMethod, MboxSettings};
 use storage::{Compression, Error, MailSettings, Result};
@@ -30,7 +32,13 @@ impl UserSettings {
             sections.iter().map(|section| namespace_of(section, &expand)).collect::<Result<_>>()?;
         Ok(Self {
             mail_location: expand(settings.get(key::MAIL_LOCATION))?,
-            mail: MailSettings { compression: compression_of(settings, log), ..mail_of(settings, hostname) },
+            mail: MailSettings {
+                compression: compression_of(settings, log),
+                attachments: attachments_of(settings, &expand)?,
+                attachment_detection: Detection::parse(settings.get(key::MAIL_ATTACHMENT_DETECTION_OPTIONS))
+                    .map_err(Error::Unsupported)?,
+                ..mail_of(settings, hostname)
+            },
             namespaces,
         })
     }
@@ -130,6 +138,31 @@ fn compression_of(settings: &Settings, log: &Logger) -> Compression {
         Compression::of_plugin(plugin.get("zlib_save"), plugin.get("zlib_save_level"));
     errors.iter().for_each(|error| log.error(format_args!("{error}")));
     compression
+}
+
+/// Where attachments are stored apart, if they are.
+fn attachments_of(
+    settings: &Settings,
+    expand: &dyn Fn(&str) -> Result<String>,
+) -> Result<Option<attachment::Settings>> {
+    let (dir, fs) = (settings.get(key::MAIL_ATTACHMENT_DIR), settings.get(key::MAIL_ATTACHMENT_FS));
+    if dir.is_empty() || fs.is_empty() {
+        return Ok(None);
+    }
+    let dir = match dir.strip_prefix("~/") {
+        Some(below) => expand("%h")? + "/" + &expand(below)?,
+        None => expand(dir)?,
+    };
+    let hash = HashFormat::parse(settings.get(key::MAIL_ATTACHMENT_HASH));
+    Ok(Some(attachment::Settings {
+        dir: dir.into(),
+        fs: expand(fs)?,
+        hash: hash
+            .map_err(|why| Error::Unsupported(format!("Invalid mail_attachment_hash setting: {why}")))?,
+        min_size: settings.get(key::MAIL_ATTACHMENT_MIN_SIZE),
+        temp_dir: expand(settings.get(key::MAIL_TEMP_DIR))?.into(),
+        syncs: settings.get(key::MAIL_FSYNC) != "never",
+    }))
 }
 
 fn namespace_of(section: &Section, expand: &dyn Fn(&str) -> Result<String>) -> Result<NamespaceSettings> {

@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn attachments() {
+        let of = |config: &str| {
+            let settings = settings::Snapshot::from_text(config).expect("a configuration").root();
+            login(&[("home", "/h")]).prepare(&settings, &Logger::new("")).expect("a user").input.settings.mail
+        };
+        assert!(of("").attachments.is_none());
+        assert!(of("mail_attachment_dir = /a\nmail_attachment_fs =\n").attachments.is_none());
+        let found =
+            of("mail_attachment_dir = ~/a/%n\nmail_fsync = never\n").attachments.expect("attachments");
+        assert_eq!((found.dir.to_str(), found.fs.as_str()), (Some("/h/a/me"), "sis posix"));
+        assert_eq!((found.min_size, found.temp_dir.to_str(), found.syncs), (128 * 1024, Some("/tmp"), false));
+        assert!(of("mail_attachment_detection_options = add-flags\n").attachment_detection.on_save);
+    }
+
+    #[test]
     fn mistakes() {
         let check = |config: &str, fields: &[(&str, &str)], expected: &str| {
             let settings = settings::Snapshot::from_text(config).expect("a configuration").root();

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub use index::cache::CacheSettings;
 pub use index::{FsyncMode, LockMethod, Settings as IndexSettings};
 
+use crate::attachment;
+use crate::attachment::detect::Detection;
 use crate::compress::Compression;
 
 /// All `mail_*`, `maildir_*` and related settings that storage obeys, named as in the configuration.
@@ -60,6 +62,10 @@ pub struct MailSettings {
     pub mdbox_preallocate_space: bool,
     /// The `mbox_*` settings.
     pub mbox: MboxSettings,
+    /// `mail_attachment_dir` and what belongs to it, if parts are to be stored apart. Only dbox does it.
+    pub attachments: Option<attachment::Settings>,
+    /// `mail_attachment_detection_options`. Keywords need an index, so that this has no effect yet.
+    pub attachment_detection: Detection,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
 }
@@ -111,6 +117,8 @@ impl Default for MailSettings {
             mdbox_rotate_interval: Duration::ZERO,
             mdbox_preallocate_space: false,
             mbox: MboxSettings::default(),
+            attachments: None,
+            attachment_detection: Detection::default(),
             hostname: String::new(),
         }
     }

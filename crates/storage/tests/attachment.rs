@@ -9,12 +9,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::Logger;
+use base::{Logger, Uid};
 use real::Real;
-use storage::MessageReader;
 use storage::attachment::{ExtRef, Extractor, HashFormat, Settings, Store, connect};
 use storage::compress::{self, Compression};
 use storage::fs::Fs;
+use storage::{DboxStorage, Location, MailSettings, MessageReader, OpenMode, Storage, SyncMode};
 
 struct Memory(Cursor<Vec<u8>>);
 
@@ -75,16 +75,63 @@ fn parse_dbox(file: &[u8]) -> Vec<Stored> {
     all
 }
 
-fn store(dir: &Path) -> Arc<Store> {
-    let settings = Settings {
+fn settings(dir: &Path) -> Settings {
+    Settings {
         dir: dir.join("attachments"),
         fs: "sis posix".to_owned(),
         hash: HashFormat::parse("%{sha1}").unwrap(),
         min_size: 1000,
         temp_dir: dir.to_owned(),
         syncs: false,
+    }
+}
+
+fn store(dir: &Path) -> Arc<Store> {
+    Arc::new(Store::new(Fs::default(), Logger::new("test: "), settings(dir)).unwrap())
+}
+
+/// The same location as a storage of ours; `None`: `mail_attachment_dir` is not set.
+fn dbox(dir: &Path, driver: &str, compression: Compression, attachments: Option<Settings>) -> DboxStorage {
+    let location = Location::parse(&format!("{driver}:{}/mail", dir.display()), None).unwrap();
+    let settings =
+        MailSettings { hostname: "host".to_owned(), compression, attachments, ..MailSettings::default() };
+    DboxStorage::new(location, Arc::new(settings), true, Logger::new("test: ")).unwrap()
+}
+
+/// Every message of a mailbox; what went wrong in place of those that cannot be read.
+fn read_all(storage: &DboxStorage, mailbox: &str) -> Vec<Result<Vec<u8>, String>> {
+    let mut mailbox = storage.open(mailbox, OpenMode::ReadOnly).unwrap();
+    mailbox.sync(SyncMode::Quick).unwrap();
+    let uids: Vec<Uid> = mailbox.view().records().map(|record| record.uid).collect();
+    let mut one = |uid| {
+        let mut reader = mailbox.open_message(uid).map_err(|error| base::chain(&error).to_string())?;
+        let mut whole = Vec::new();
+        reader.read_to_end(&mut whole).map_err(|error| error.to_string())?;
+        assert_eq!(reader.size(), whole.len() as u64);
+        Ok(whole)
     };
-    Arc::new(Store::new(Fs::default(), Logger::new("test: "), settings).unwrap())
+    uids.into_iter().map(&mut one).collect()
+}
+
+/// All of real Dovecot's messages are whole; where attachments are missing, so are their messages.
+fn check_reading(dir: &Path, driver: &str, compression: Compression, messages: &[String]) {
+    let whole: Vec<Result<Vec<u8>, String>> = messages.iter().map(|it| Ok(it.clone().into_bytes())).collect();
+    let read = || read_all(&dbox(dir, driver, compression, Some(settings(dir))), "INBOX");
+    assert!(read() == whole);
+    let unset = read_all(&dbox(dir, driver, compression, None), "INBOX");
+    std::fs::rename(dir.join("attachments"), dir.join("away")).unwrap();
+    let missing = read();
+    std::fs::rename(dir.join("away"), dir.join("attachments")).unwrap();
+    for (broken, expected) in [
+        (unset, "contains references to external attachments, but mail_attachment_dir is unset"),
+        (missing, "No such file or directory"),
+    ] {
+        let failed = broken.iter().zip(&whole).filter(|(found, whole)| match found {
+            Err(why) => why.contains(expected) || panic!("{why}"),
+            found => found != whole && panic!("not whole"),
+        });
+        assert!(failed.count() > 10, "{expected}");
+    }
 }
 
 fn base64(bytes: usize, line: usize, line_end: &str) -> String {
@@ -183,6 +230,7 @@ fn check(driver: &str, is_compressed: bool) {
     let elsewhere = dir.path().join("ours");
     std::fs::create_dir(&elsewhere).unwrap();
     let ours = store(&elsewhere);
+    check_reading(dir.path(), driver, compression, &messages);
     let mut apart = 0;
     for (number, ((stored, suffix), message)) in stored.iter().zip(&messages).enumerate() {
         // What they wrote, read by us.

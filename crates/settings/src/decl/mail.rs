@@ -36,13 +36,13 @@ settings! { Root from super::login::END;
     /// Where mail is, as `driver:path:key=value`.
     MAIL_LOCATION: Str = "", MAIL, VARIABLES;
     /// File system driver for attachments stored apart.
-    MAIL_ATTACHMENT_FS: Str = "sis posix", MAIL, NO_EFFECT_YET | VARIABLES;
+    MAIL_ATTACHMENT_FS: Str = "sis posix", MAIL, VARIABLES;
     /// Directory for attachments stored apart.
-    MAIL_ATTACHMENT_DIR: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
+    MAIL_ATTACHMENT_DIR: Str = "", MAIL, VARIABLES;
     /// Template of the names of attachments stored apart.
-    MAIL_ATTACHMENT_HASH: Str = "%{sha1}", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_HASH: Str = "%{sha1}", MAIL;
     /// Size from which attachments are stored apart.
-    MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL, NO_EFFECT_YET;
+    MAIL_ATTACHMENT_MIN_SIZE: Size = "128 k", MAIL;
     /// How `$HasAttachment` is found out.
     MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL;
     /// Dictionary for mailbox attributes.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 
 use crate::api::MailboxUpdate;
-use crate::compress;
+use crate::attachment;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::fs::{Fs, Permissions, is_missing, join};
@@ -18,6 +18,7 @@ use crate::limits::READ_BYTES;
 use crate::settings::FsyncMode;
 use crate::source::ReadAt;
 
+use super::apart::Reading;
 use super::body::BodyReader;
 use super::file::Message;
 use super::metadata::Metadata;
@@ -39,6 +40,8 @@ pub(crate) struct MailboxPlace {
     /// Where `dovecot-uidvalidity` is.
     pub control_root: PathBuf,
     pub permissions: Permissions,
+    /// Where attachments are, if they are stored apart.
+    pub attachments: Option<Arc<attachment::Store>>,
     /// It is the user's INBOX.
     pub is_inbox: bool,
 }
@@ -86,17 +89,17 @@ impl MailboxPlace {
         !interval.is_zero() && age.is_ok_and(|age| age > interval)
     }
 
-    /// The plain bytes of a message that may be compressed.
+    /// The plain bytes of a message that may be compressed and have attachments elsewhere.
     pub(crate) fn opened(
         &self,
         raw: BodyReader,
         path: &Path,
-        metadata: impl FnOnce() -> Result<Metadata>,
+        metadata: &Metadata,
+        suffix: impl FnOnce() -> Result<String>,
     ) -> Result<Opened> {
         let compression = &self.context.settings.compression;
-        let size = if compression.is_on { metadata()?.physical_size() } else { None };
-        let reader = compress::reader(Box::new(raw), path, size, compression);
-        let reader = reader.map_err(|error| Error::io("read", path, error))?;
+        let reading = Reading { compression, attachments: self.attachments.as_ref() };
+        let reader = reading.reader(raw, path, metadata, suffix)?;
         Ok(Opened { reader, path: path.to_owned() })
     }
 

@@ -5,6 +5,7 @@
 //! one), [`mend`] (reading a damaged one), [`records`] (what stands in the indexes), [`names`]. The
 //! bytes are described in `docs/formats/dbox.md`.
 
+mod apart;
 mod body;
 pub mod file;
 pub mod header;

@@ -8,6 +8,7 @@ use base::Logger;
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
+use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Handle, Shared};
@@ -29,6 +30,7 @@ pub struct DboxStorage {
     fs: Fs,
     settings: Arc<MailSettings>,
     logger: Logger,
+    attachments: Option<Arc<attachment::Store>>,
     has_inbox: bool,
     /// With mdbox.
     store: Option<Arc<Store>>,
@@ -63,15 +65,18 @@ impl DboxStorage {
     ) -> Result<Self> {
         let is_multi = location.driver == "mdbox";
         let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
-        let store =
-            is_multi.then(|| Store::get(places.clone(), fs.clone(), settings.clone(), logger.clone()));
+        let attachments = attachments_of(&settings, &fs, &logger, is_multi)?;
+        let store = is_multi.then(|| {
+            let (fs, settings, logger) = (fs.clone(), settings.clone(), logger.clone());
+            Store::get(places.clone(), fs, settings, attachments.clone(), logger)
+        });
         let lister: Lister = {
             let (places, fs) = (places.clone(), fs.clone());
             Box::new(move || list_of(&places, &fs, has_inbox))
         };
         let (location, separator) = (places.location(), places.separator());
         let list_index = ListIndex::of(location, separator, &settings, &fs, &logger, lister);
-        let storage = Self { places, fs, settings, logger, has_inbox, store, list_index };
+        let storage = Self { places, fs, settings, logger, attachments, has_inbox, store, list_index };
         storage.note_alt();
         Ok(storage)
     }
@@ -164,6 +169,7 @@ impl DboxStorage {
             alt_root: self.location().alt.clone(),
             control_root: self.places.control_root().to_path_buf(),
             permissions: Permissions::of_dir(&self.places.dir(name)),
+            attachments: self.attachments.clone(),
             is_inbox: name == "INBOX" && self.has_inbox,
         })
     }
@@ -439,6 +445,22 @@ impl Storage for DboxStorage {
         let (dir, settings) = (self.places.index_root(), &self.settings);
         SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
     }
+}
+
+/// The directory of attachments, if the settings have one.
+fn attachments_of(
+    settings: &MailSettings,
+    fs: &Fs,
+    logger: &Logger,
+    is_multi: bool,
+) -> Result<Option<Arc<attachment::Store>>> {
+    let Some(settings) = settings.attachments.clone() else { return Ok(None) };
+    let store = attachment::Store::new(fs.clone(), logger.clone(), settings)?;
+    if store.is_queue() && !is_multi {
+        let what = "mail_attachment_fs: Backend doesn't support renaming";
+        return Err(Error::Unsupported(what.to_owned()));
+    }
+    Ok(Some(Arc::new(store)))
 }
 
 /// What the directories have.

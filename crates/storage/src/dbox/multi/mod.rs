@@ -283,9 +283,9 @@ impl Driver for Mdbox {
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
         let (file, message) = self.locate(shared, view, uid)?;
         let reader = BodyReader::new(file.file.clone(), message.body, message.size);
-        self.place.opened(reader, &file.path, || {
-            file.dbox.metadata(&message).map_err(|error| self.store.damaged(&file.path, error))
-        })
+        let metadata = file.dbox.metadata(&message);
+        let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
+        self.place.opened(reader, &file.path, &metadata, || Ok(String::new()))
     }
 
     fn facts(

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use base::{Logger, Uid};
 use index::{Index, Locked, Transaction};
 
+use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::indexed::Context;
@@ -33,6 +34,8 @@ pub(crate) struct Store {
     pub places: Places,
     pub fs: Fs,
     pub settings: Arc<MailSettings>,
+    /// Where attachments are, if they are stored apart.
+    pub attachments: Option<Arc<attachment::Store>>,
     pub logger: Logger,
     /// With the `m.N` files.
     pub dir: PathBuf,
@@ -80,7 +83,13 @@ impl MapGuard<'_> {
 
 impl Store {
     /// The store at these places, shared with whoever has it open in this process.
-    pub(crate) fn get(places: Places, fs: Fs, settings: Arc<MailSettings>, logger: Logger) -> Arc<Self> {
+    pub(crate) fn get(
+        places: Places,
+        fs: Fs,
+        settings: Arc<MailSettings>,
+        attachments: Option<Arc<attachment::Store>>,
+        logger: Logger,
+    ) -> Arc<Self> {
         let key = (places.storage(), places.map_dir(), places.alt_storage());
         let mut registry = lock(registry());
         if let Some(store) = registry.get(&key).and_then(Weak::upgrade) {
@@ -93,6 +102,7 @@ impl Store {
             places,
             fs,
             settings,
+            attachments,
             logger,
             map: Mutex::default(),
             view: Mutex::new(Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE))),
@@ -272,6 +282,7 @@ impl Store {
         let places = &self.places;
         let dir = places.dir(name);
         MailboxPlace {
+            attachments: self.attachments.clone(),
             context: Context {
                 fs: self.fs.clone(),
                 logger: self.logger.clone(),

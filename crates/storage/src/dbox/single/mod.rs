@@ -142,6 +142,11 @@ impl Sdbox {
         fscked || mailbox::read_header(index, SDBOX_HEADER).is_none()
     }
 
+    fn no_header(&self) -> Error {
+        let what = "sdbox: Invalid dbox header".to_owned();
+        Error::Corrupt { path: self.place.dir.clone(), offset: 0, what }
+    }
+
     /// Removes a message's file from both places.
     fn unlink(&self, uid: Uid) {
         for path in self.paths(uid) {
@@ -279,7 +284,11 @@ impl Driver for Sdbox {
     fn open(&self, shared: &Shared<Self>, _view: &View, uid: Uid) -> Result<Opened> {
         let located = self.locate(shared, uid)?;
         let reader = BodyReader::new(located.file.clone(), located.message.body, located.message.size);
-        self.place.opened(reader, &located.path, || self.metadata(&located))
+        let metadata = self.metadata(&located)?;
+        self.place.opened(reader, &located.path, &metadata, || {
+            let work = shared.work();
+            attachment_suffix(&work.index, uid).ok_or_else(|| self.no_header())
+        })
     }
 
     fn facts(
@@ -306,12 +315,7 @@ impl Driver for Sdbox {
             self.sync(index, work, None, &sync)?;
         }
         let header = mailbox::read_header(index, SDBOX_HEADER);
-        let dir = &self.place.dir;
-        header.map(|header| header.guid).ok_or_else(|| Error::Corrupt {
-            path: dir.clone(),
-            offset: 0,
-            what: "sdbox: Invalid dbox header".to_owned(),
-        })
+        header.map(|header| header.guid).ok_or_else(|| self.no_header())
     }
 
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch> {
@@ -333,6 +337,12 @@ impl Driver for Sdbox {
         let path = self.paths(uid).find(|path| path.exists())?;
         Some(MessageFile { path, size_physical: None, size_virtual: None, format: FileFormat::Sdbox })
     }
+}
+
+/// What is added to the names of a message's attachments; `None` where the index has lost its header.
+fn attachment_suffix(index: &Index, uid: Uid) -> Option<String> {
+    let header = mailbox::read_header(index, SDBOX_HEADER)?;
+    Some(format!("-{}-{uid}", header.guid))
 }
 
 /// Whether an error says that a file is there already.
