@@ -9,12 +9,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Logger, Uid};
+use base::{Logger, Uid, UidSet};
 use real::Real;
+use storage::api::copy;
 use storage::attachment::{ExtRef, Extractor, HashFormat, Settings, Store, connect};
-use storage::compress::{self, Compression};
+use storage::compress::{self, Compression, Format};
 use storage::fs::Fs;
-use storage::{DboxStorage, Location, MailSettings, MessageReader, OpenMode, Storage, SyncMode};
+use storage::{
+    CopyMode, DboxStorage, Location, MailSettings, Mailbox, MessageReader, OpenMode, SaveMeta, Storage,
+    SyncMode,
+};
 
 struct Memory(Cursor<Vec<u8>>);
 
@@ -304,4 +308,152 @@ fn sdbox_compressed() {
 #[test]
 fn mdbox() {
     check("mdbox", false);
+}
+
+fn attachments(dir: &Path) -> usize {
+    let mut all = Vec::new();
+    files(&dir.join("attachments"), &mut all);
+    all.len()
+}
+
+fn uids(uids: impl IntoIterator<Item = u32>) -> UidSet {
+    uids.into_iter().filter_map(Uid::new).collect()
+}
+
+/// What we save, copy and expunge, real Dovecot reads, and the other way round; when the last message
+/// is gone, so are the attachments.
+fn check_saving(driver: &str, is_compressed: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let plugin = "mail_plugins = zlib\nplugin {\n  zlib_save = zstd\n}\n";
+    let more = format!(
+        "mail_attachment_dir = {0}/attachments\nmail_attachment_min_size = 1000 B\nmail_attachment_fs = sis posix\n\
+         mail_temp_dir = {0}\n{1}",
+        path.display(),
+        if is_compressed { plugin } else { "" }
+    );
+    let Some(real) = Real::new(path, &format!("{driver}:{}/mail", path.display()), &more) else { return };
+    let save = is_compressed.then_some((Format::Zstd, Format::Zstd.default_level()));
+    let compression = Compression { is_on: is_compressed, save };
+    let storage = dbox(path, driver, compression, Some(settings(path)));
+    let messages = messages();
+    let whole = || messages.iter().map(|it| Ok(it.clone().into_bytes())).collect::<Vec<_>>();
+    let last = u32::try_from(messages.len()).unwrap();
+    let (mut inbox, mut other) = {
+        storage.create("other", false).unwrap();
+        let open = |name| storage.open(name, OpenMode::ReadWrite).unwrap();
+        (open("INBOX"), open("other"))
+    };
+    let save_all = |inbox: &mut dyn Mailbox| {
+        let mut batch = inbox.begin_save().unwrap();
+        for message in &messages {
+            batch.begin(SaveMeta::default()).unwrap();
+            message.as_bytes().chunks(701).for_each(|piece| batch.write(piece).unwrap());
+            batch.end().unwrap();
+        }
+        batch
+    };
+    // A batch that is given up leaves nothing.
+    drop(save_all(&mut *inbox));
+    assert_eq!(attachments(path), 0);
+    save_all(&mut *inbox).commit().unwrap();
+    assert!(read_all(&storage, "INBOX") == whole());
+    let stored = attachments(path);
+    assert!(stored > 15);
+    for (uid, message) in (1..).zip(&messages) {
+        assert!(real.text("INBOX", uid) == message.as_bytes(), "uid {uid}");
+    }
+    // Copies have links of their own in sdbox, and share what they have in mdbox.
+    inbox.sync(SyncMode::Quick).unwrap();
+    copy(&mut *inbox, &uids(1..=last), &mut *other, CopyMode::Copy).unwrap();
+    if driver == "mdbox" {
+        assert_eq!(attachments(path), stored);
+    } else {
+        assert!(attachments(path) > stored + 15);
+    }
+    inbox.expunge(&uids(1..=last)).unwrap();
+    storage.purge().unwrap();
+    assert_eq!(attachments(path), stored);
+    assert!(read_all(&storage, "other") == whole());
+    for (uid, message) in (1..).zip(&messages) {
+        assert!(real.text("other", uid) == message.as_bytes(), "uid {uid}");
+    }
+    // Theirs of ours, and ours of theirs.
+    real.run(&["copy", "INBOX", "mailbox", "other", "all"], b"");
+    other.sync(SyncMode::Quick).unwrap();
+    other.expunge(&uids(1..=last)).unwrap();
+    storage.purge().unwrap();
+    assert!(read_all(&storage, "INBOX") == whole());
+    inbox.sync(SyncMode::Quick).unwrap();
+    let all = inbox.view().uids();
+    copy(&mut *inbox, &all, &mut *other, CopyMode::Copy).unwrap();
+    real.run(&["expunge", "mailbox", "INBOX", "all"], b"");
+    real.run(&["purge"], b"");
+    assert!(read_all(&storage, "other") == whole());
+    drop((inbox, other));
+    storage.delete("other").unwrap();
+    storage.purge().unwrap();
+    assert_eq!(attachments(path), 0);
+}
+
+#[test]
+fn sdbox_saved() {
+    check_saving("sdbox", false);
+}
+
+#[test]
+fn sdbox_saved_compressed() {
+    check_saving("sdbox", true);
+}
+
+#[test]
+fn mdbox_saved() {
+    check_saving("mdbox", false);
+}
+
+#[test]
+fn mdbox_saved_compressed() {
+    check_saving("mdbox", true);
+}
+
+/// Between storages with attachments in different places, and to one that has none, bytes are copied.
+#[test]
+fn copied_elsewhere() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [from, to, plain] = dirs.each_ref().map(tempfile::TempDir::path);
+    let settings_of = |dir| (dir != plain).then(|| settings(dir));
+    let [source, target, plain_target] =
+        [from, to, plain].map(|dir| dbox(dir, "sdbox", Compression::default(), settings_of(dir)));
+    let text = messages().remove(0);
+    let mut inbox = source.open("INBOX", OpenMode::ReadWrite).unwrap();
+    let mut batch = inbox.begin_save().unwrap();
+    batch.begin(SaveMeta::default()).unwrap();
+    batch.write(text.as_bytes()).unwrap();
+    batch.end().unwrap();
+    batch.commit().unwrap();
+    for target in [&target, &plain_target] {
+        let mut other = target.open("INBOX", OpenMode::ReadWrite).unwrap();
+        inbox.sync(SyncMode::Quick).unwrap();
+        copy(&mut *inbox, &uids([1]), &mut *other, CopyMode::Copy).unwrap();
+    }
+    assert_eq!((attachments(from), attachments(to), attachments(plain)), (4, 4, 0));
+    inbox.expunge(&uids([1])).unwrap();
+    assert_eq!(attachments(from), 0);
+    for target in [&target, &plain_target] {
+        assert!(read_all(target, "INBOX") == [Ok(text.clone().into_bytes())]);
+    }
+}
+
+/// sdbox renames attachments, which `sis-queue` cannot do.
+#[test]
+fn sdbox_has_no_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let location =
+        |driver| Location::parse(&format!("{driver}:{}/mail", dir.path().display()), None).unwrap();
+    let attachments = Settings { fs: "sis-queue queue:posix".to_owned(), ..settings(dir.path()) };
+    let settings = Arc::new(MailSettings { attachments: Some(attachments), ..MailSettings::default() });
+    let open = |driver| DboxStorage::new(location(driver), settings.clone(), true, Logger::new("test: "));
+    let error = open("sdbox").err().unwrap().to_string();
+    assert_eq!(error, "mail_attachment_fs: Backend doesn't support renaming");
+    assert!(open("mdbox").is_ok());
 }

@@ -86,6 +86,11 @@ impl Store {
         matches!(self.kind, Kind::Queue(_))
     }
 
+    /// Logs what went wrong and cost space only.
+    pub(crate) fn log(&self, error: &Error) {
+        self.log.error(base::chain(error));
+    }
+
     /// Opens an attachment for reading.
     ///
     /// # Errors

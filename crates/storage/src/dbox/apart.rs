@@ -70,3 +70,43 @@ fn broken(metadata: &Metadata, path: &Path, why: &str) -> Error {
     let what = format!("Corrupted ext-refs metadata {line}: {why}");
     Error::Corrupt { path: path.to_owned(), offset: metadata.end, what }
 }
+
+/// An attachment of a message that is being saved to sdbox: its final name has the UID.
+pub(crate) struct Unsettled {
+    /// Its name until then.
+    pub now: String,
+    /// Its name in the metadata.
+    pub name: String,
+}
+
+/// Gives attachments their final names: all of them, or, with an error, none.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn settle(store: &Store, all: &[Unsettled], suffix: &str) -> Result<()> {
+    for (at, one) in all.iter().enumerate() {
+        if let Err(error) = store.rename(&one.now, &format!("{}{suffix}", one.name)) {
+            unsettle(store, all.get(..at).unwrap_or_default(), suffix);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Takes that back.
+pub(crate) fn unsettle(store: &Store, all: &[Unsettled], suffix: &str) {
+    for one in all {
+        if let Err(error) = store.rename(&format!("{}{suffix}", one.name), &one.now) {
+            store.log(&error);
+        }
+    }
+}
+
+/// Removes attachments. What fails costs space only, and is logged.
+pub(crate) fn delete<'a>(store: &Store, names: impl IntoIterator<Item = &'a str>) {
+    for name in names {
+        if let Err(error) = store.delete(name) {
+            store.log(&error);
+        }
+    }
+}

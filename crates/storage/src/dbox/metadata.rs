@@ -109,6 +109,8 @@ pub struct NewMetadata<'a> {
     pub guid: &'a str,
     /// As the layout names it; left out if there is a CR or LF in it.
     pub mailbox: Option<&'a str>,
+    /// References to attachments.
+    pub ext_refs: Option<&'a str>,
 }
 
 impl NewMetadata<'_> {
@@ -134,6 +136,9 @@ impl NewMetadata<'_> {
         put(key::GUID, &self.guid.replace('\n', ""));
         if let Some(mailbox) = self.mailbox.filter(|name| !name.contains(['\r', '\n'])) {
             put(key::MAILBOX, mailbox);
+        }
+        if let Some(refs) = self.ext_refs {
+            put(key::EXT_REF, refs);
         }
         [METADATA_MAGIC.as_slice(), text.as_bytes(), b"\n"].concat()
     }

@@ -198,6 +198,10 @@ impl DboxStorage {
             let shared = self.shared_multi(store, name)?;
             shared.sync(SyncMode::Quick, false)?;
             shared.expunge(&shared.view().uids())?;
+        } else if self.attachments.is_some() {
+            let shared = self.shared_single(name)?;
+            shared.sync(SyncMode::Quick, false)?;
+            shared.expunge(&shared.view().uids())?;
         }
         let (dir, trash) = (self.places.dir(name), self.location().root.join(TRASH));
         self.remove_tree(&trash)?;

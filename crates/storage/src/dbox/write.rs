@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::api::SaveMeta;
+use crate::attachment::{self, ExtRef, Extractor};
 use crate::compress::{Compression, SaveFilter};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::limits::READ_BYTES;
 use crate::stored::LineEnds;
 
+use super::apart;
 use super::header::{self, MESSAGE_HEADER_BYTES};
 use super::metadata::NewMetadata;
 use super::names;
@@ -27,6 +29,8 @@ pub(crate) struct MessageWriter {
     /// Where the next bytes go.
     at: u64,
     ends: LineEnds,
+    /// With the store that it fills.
+    extractor: Option<(Extractor, Arc<attachment::Store>)>,
     filter: SaveFilter,
     buffer: Vec<u8>,
 }
@@ -38,21 +42,26 @@ pub(crate) struct Written {
     pub end: u64,
     /// Its GUID as it stands there.
     pub guid: String,
+    /// Its attachments, which are the caller's to remove if the message does not stay.
+    pub refs: Vec<ExtRef>,
 }
 
 impl MessageWriter {
-    /// Begins a message at `offset`, which is the end of the file.
+    /// Begins a message at `offset`, which is the end of the file. With a store, its attachments go
+    /// there.
     pub(crate) fn begin(
         fs: &Fs,
         file: Arc<File>,
         path: PathBuf,
         offset: u64,
         compression: &Compression,
+        attachments: Option<&Arc<attachment::Store>>,
     ) -> Result<Self> {
         let filter = SaveFilter::new(compression, &path)?;
         // Until the header is filled in, zeros are there: whoever reads it sees that nothing is.
         let (at, ends) = (offset + MESSAGE_HEADER_BYTES as u64, LineEnds::new(false));
-        Ok(Self { fs: fs.clone(), file, path, offset, at, ends, filter, buffer: Vec::new() })
+        let extractor = attachments.map(|store| (Extractor::new(store.clone()), store.clone()));
+        Ok(Self { fs: fs.clone(), file, path, offset, at, ends, extractor, filter, buffer: Vec::new() })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -66,8 +75,17 @@ impl MessageWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let buffer = std::mem::take(&mut self.buffer);
-        let stored = self.filter.push(&buffer)?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some((extractor, _)) = &mut self.extractor {
+            let whole = std::mem::take(&mut buffer);
+            extractor.push(&whole, &mut buffer)?;
+        }
+        self.store(&buffer)
+    }
+
+    /// Writes what stays here.
+    fn store(&mut self, buffer: &[u8]) -> Result<()> {
+        let stored = self.filter.push(buffer)?;
         let put = self.fs.write_at(&self.file, &self.path, stored, self.at);
         put.map_err(|error| Error::io("write", self.path.clone(), error))?;
         self.at += stored.len() as u64;
@@ -83,12 +101,25 @@ impl MessageWriter {
     pub(crate) fn finish(mut self, meta: &SaveMeta, mailbox: Option<&str>) -> Result<Written> {
         self.ends.finish(&mut self.buffer);
         self.flush()?;
+        let Some((extractor, store)) = self.extractor.take() else {
+            return self.end(meta, mailbox, Vec::new());
+        };
+        let mut last = Vec::new();
+        let refs = extractor.finish(&mut last)?;
+        let names: Vec<String> = refs.iter().map(|one| one.path.clone()).collect();
+        let written = self.store(&last).and_then(|()| self.end(meta, mailbox, refs));
+        written.inspect_err(|_| apart::delete(&store, names.iter().map(String::as_str)))
+    }
+
+    /// Writes what stands behind the body, and the header.
+    fn end(mut self, meta: &SaveMeta, mailbox: Option<&str>, refs: Vec<ExtRef>) -> Result<Written> {
         let mut rest = self.filter.finish()?.to_vec();
         let body_size = self.at + rest.len() as u64 - self.offset - MESSAGE_HEADER_BYTES as u64;
         let guid = match &meta.guid {
             Some(guid) if !guid.is_empty() => guid.clone(),
             _ => names::new_guid().to_string(),
         };
+        let ext_refs = (!refs.is_empty()).then(|| ExtRef::write_all(&refs));
         let metadata = NewMetadata {
             physical_size: (body_size != self.ends.size()).then(|| self.ends.size()),
             received: unix_secs(meta.internal_date.unwrap_or_else(SystemTime::now)),
@@ -97,11 +128,12 @@ impl MessageWriter {
             pop3_order: meta.pop3_order,
             guid: &guid,
             mailbox,
+            ext_refs: ext_refs.as_deref(),
         };
         rest.extend(metadata.to_bytes());
         self.put(&rest, self.at)?;
         self.put(&header::message(body_size, MESSAGE_HEADER_BYTES), self.offset)?;
-        Ok(Written { end: self.at + rest.len() as u64, guid })
+        Ok(Written { end: self.at + rest.len() as u64, guid, refs })
     }
 }
 

@@ -17,7 +17,9 @@ use crate::source::ReadAt;
 use super::append::{Appender, Slot};
 use super::map::{self, Entry};
 use super::store::{AltMoves, Store, lock};
+use crate::dbox::apart;
 use crate::dbox::file::{DboxFile, Message};
+use crate::dbox::metadata::Metadata;
 use crate::dbox::records::MAP;
 
 /// What becomes of one file.
@@ -28,6 +30,14 @@ struct FilePurge<'a> {
     path: PathBuf,
     in_alt: bool,
     file: Arc<std::fs::File>,
+}
+
+/// The attachments of a message that is of no use.
+struct Unused {
+    /// Bytes of the message with header and metadata.
+    size: u32,
+    guid: Option<String>,
+    names: Vec<String>,
 }
 
 impl Store {
@@ -120,19 +130,25 @@ impl AltMoves {
 
 impl FilePurge<'_> {
     fn run(&self) -> Result<()> {
+        let unused = self.replace()?;
+        self.delete_attachments(unused)
+    }
+
+    /// Does it, and gives the attachments of what is gone.
+    fn replace(&self) -> Result<Vec<Unused>> {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             // Somebody appends to it or purges it: another time.
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Vec::new()),
             Err(error) => return Err(Error::io("file_try_lock", self.path.clone(), error.into())),
         }
         if !self.is_current()? {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut entries = self.entries()?;
         entries.sort_by_key(|entry| entry.place.offset);
         let mut appender = Appender::new(self.store.clone());
-        let kept = self.copy(&entries, &mut appender)?;
+        let (kept, unused_attachments) = self.copy(&entries, &mut appender)?;
         appender.flush()?;
         let mut map = self.store.map()?;
         let mut map = map.index()?.lock()?;
@@ -142,7 +158,7 @@ impl FilePurge<'_> {
         let is_used_now =
             |entry: &&Entry| map::entry(map.view(), entry.uid).is_some_and(|now| now.refcount > 0);
         if unused.clone().any(|entry| is_used_now(&entry)) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let expunged: Vec<Uid> = unused.map(|entry| entry.uid).collect();
         self.enter(&mut map, &kept, &expunged, &mut appender)?;
@@ -156,7 +172,7 @@ impl FilePurge<'_> {
             // A rebuild after a crash would find what was expunged in a file that is back.
             let _ = self.store.fs.sync_dir(dir);
         }
-        Ok(())
+        Ok(unused_attachments)
     }
 
     fn is_current(&self) -> Result<bool> {
@@ -176,12 +192,13 @@ impl FilePurge<'_> {
         Ok(all.filter(|entry| entry.place.file_id == self.id).collect())
     }
 
-    /// Copies what is of use, checking that the file is what the map says. Gives what was copied.
-    fn copy(&self, entries: &[Entry], appender: &mut Appender) -> Result<Vec<Uid>> {
+    /// Copies what is of use, checking that the file is what the map says. Gives what was copied,
+    /// and the attachments of the rest.
+    fn copy(&self, entries: &[Entry], appender: &mut Appender) -> Result<(Vec<Uid>, Vec<Unused>)> {
         let damaged = |error| self.store.damaged(&self.path, error);
         let dbox = DboxFile::open(self.file.clone()).map_err(damaged)?;
         let mut at = dbox.header().bytes;
-        let mut kept = Vec::new();
+        let (mut kept, mut unused) = (Vec::new(), Vec::new());
         for entry in entries {
             let message = dbox.message(at).map_err(damaged)?;
             if u64::from(entry.place.offset) != at {
@@ -191,6 +208,8 @@ impl FilePurge<'_> {
             if entry.refcount > 0 {
                 self.copy_message(&message, metadata.end, entry, appender)?;
                 kept.push(entry.uid);
+            } else if let Some(one) = self.unused(entry, &metadata) {
+                unused.push(one);
             }
             at = metadata.end;
         }
@@ -198,7 +217,54 @@ impl FilePurge<'_> {
         if at != size {
             return Err(self.mismatch(at, "more messages available than in map"));
         }
-        Ok(kept)
+        Ok((kept, unused))
+    }
+
+    fn unused(&self, entry: &Entry, metadata: &Metadata) -> Option<Unused> {
+        match apart::refs(metadata, &self.path) {
+            Ok(refs) if refs.is_empty() => None,
+            Ok(refs) => Some(Unused {
+                size: entry.place.size,
+                guid: metadata.guid().map(str::to_owned),
+                names: refs.into_iter().map(|one| one.path).collect(),
+            }),
+            Err(error) => {
+                self.store.logger.warning(base::chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Removes the attachments of messages that are gone.
+    fn delete_attachments(&self, all: Vec<Unused>) -> Result<()> {
+        let Some(attachments) = &self.store.attachments else { return Ok(()) };
+        for one in all {
+            if !self.is_elsewhere(&one)? {
+                apart::delete(attachments, one.names.iter().map(String::as_str));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the same message is still in use: a purge that was cut short leaves it twice.
+    fn is_elsewhere(&self, gone: &Unused) -> Result<bool> {
+        let view = {
+            let mut map = self.store.map()?;
+            let index = map.index()?;
+            index.refresh()?;
+            self.store.publish(index);
+            index.view().clone()
+        };
+        let used = map::entries(&view).filter_map(|(_, entry)| entry);
+        for entry in used.filter(|entry| entry.refcount > 0 && entry.place.size == gone.size) {
+            let Some((file, message)) = self.store.locate(entry.uid)? else { continue };
+            let metadata = file.dbox.metadata(&message);
+            let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
+            if metadata.guid() == gone.guid.as_deref() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn mismatch(&self, offset: u64, what: &'static str) -> Error {

@@ -15,6 +15,7 @@ use crate::limits::READ_BYTES;
 
 use super::append::{Appender, Slot};
 use super::{Known, Mdbox, declare, map, set_record};
+use crate::dbox::apart;
 use crate::dbox::mailbox;
 use crate::dbox::names;
 use crate::dbox::records::{
@@ -36,6 +37,8 @@ struct Pending {
     guid: Guid,
     /// What it is in the map, if it is there already.
     copy_of: Option<Uid>,
+    /// Its attachments, if it is new.
+    attachments: Vec<String>,
 }
 
 /// A message being written.
@@ -195,7 +198,8 @@ impl SaveBatch for Batch {
         let fs = &self.mdbox().store.fs;
         let compression = &self.mdbox().context().settings.compression;
         let (file, path) = (slot.handle.clone(), slot.path.clone());
-        let writer = MessageWriter::begin(fs, file, path, slot.offset, compression)?;
+        let attachments = self.mdbox().store.attachments.as_ref();
+        let writer = MessageWriter::begin(fs, file, path, slot.offset, compression, attachments)?;
         self.current = Some(Current { slot, writer, meta });
         Ok(())
     }
@@ -213,8 +217,16 @@ impl SaveBatch for Batch {
         let Current { slot, writer, meta } = current;
         match writer.finish(&meta, Some(&self.mdbox().name)) {
             Ok(written) => {
-                self.appender.finish(&slot, written.end)?;
-                self.done.push(Pending { meta, guid: names::guid_bits(&written.guid), copy_of: None });
+                let attachments = written.refs.into_iter().map(|one| one.path).collect();
+                let guid = names::guid_bits(&written.guid);
+                let pending = Pending { meta, guid, copy_of: None, attachments };
+                match self.appender.finish(&slot, written.end) {
+                    Ok(()) => self.done.push(pending),
+                    Err(error) => {
+                        self.discard(&pending);
+                        return Err(error);
+                    }
+                }
                 Ok(())
             }
             Err(error) => {
@@ -236,7 +248,7 @@ impl SaveBatch for Batch {
             && !asks
         {
             self.abort();
-            self.done.push(Pending { meta, guid, copy_of: Some(map_uid) });
+            self.done.push(Pending { meta, guid, copy_of: Some(map_uid), attachments: Vec::new() });
             return Ok(());
         }
         let facts = source.fetch_facts(uid, wanted)?;
@@ -287,12 +299,21 @@ impl Batch {
     fn commit_files(&mut self) {
         let store = self.mdbox().store.clone();
         std::mem::replace(&mut self.appender, Appender::new(store)).commit();
+        self.done.clear();
+    }
+
+    /// Removes the attachments of a message that is not saved.
+    fn discard(&self, pending: &Pending) {
+        if let Some(store) = &self.mdbox().store.attachments {
+            apart::delete(store, pending.attachments.iter().map(String::as_str));
+        }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         self.abort();
+        std::mem::take(&mut self.done).iter().for_each(|pending| self.discard(pending));
     }
 }
 

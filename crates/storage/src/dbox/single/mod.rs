@@ -15,13 +15,15 @@ use base::{Guid, Uid, UidSet, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, MailboxUpdate, MessageFile, SaveBatch, SyncMode};
+use crate::attachment::ExtRef;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
-use crate::fs::is_missing;
+use crate::fs::{Fs, is_missing};
 use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
 use crate::view::{Record, View};
 
 use super::FileError;
+use super::apart;
 use super::body::BodyReader;
 use super::file::{DboxFile, Message};
 use super::mailbox::{self, MailboxPlace};
@@ -147,19 +149,44 @@ impl Sdbox {
         Error::Corrupt { path: self.place.dir.clone(), offset: 0, what }
     }
 
-    /// Removes a message's file from both places.
-    fn unlink(&self, uid: Uid) {
+    /// Removes a message's file from both places, then its attachments.
+    fn unlink(&self, index: &Index, uid: Uid) {
+        let attachments = self.attachments(index, uid);
+        let mut is_gone = true;
         for path in self.paths(uid) {
             match self.context().fs.unlink(&path) {
                 Ok(()) => {}
                 Err(error) if is_missing(&error) => {}
-                Err(error) => self.context().logger.error(format_args!(
-                    "unlink({}) failed: {}",
-                    path.display(),
-                    base::reason(&error)
-                )),
+                Err(error) => {
+                    is_gone = false;
+                    let (path, why) = (path.display(), base::reason(&error));
+                    self.context().logger.error(format_args!("unlink({path}) failed: {why}"));
+                }
             }
         }
+        if let Some(store) = self.place.attachments.as_ref().filter(|_| is_gone) {
+            apart::delete(store, attachments.iter().map(String::as_str));
+        }
+    }
+
+    /// The files of a message's attachments, as far as they can be found out.
+    fn attachments(&self, index: &Index, uid: Uid) -> Vec<String> {
+        let header = mailbox::read_header(index, SDBOX_HEADER).filter(|_| self.place.attachments.is_some());
+        let Some(header) = header else { return Vec::new() };
+        let suffix = attachment_suffix(header.guid, uid);
+        for path in self.paths(uid) {
+            match attachments_in(&self.context().fs, &path) {
+                Ok(refs) => return refs.iter().map(|one| format!("{}{suffix}", one.path)).collect(),
+                Err(FileError::Io(error)) if is_missing(&error) => {}
+                Err(error) => {
+                    let path = path.display();
+                    self.context()
+                        .logger
+                        .warning(format_args!("{path}: Attachments are not removed: {error}"));
+                }
+            }
+        }
+        Vec::new()
     }
 
     /// Moves a file to the other place: copied there first, so that it is always in one of them.
@@ -251,7 +278,7 @@ impl Driver for Sdbox {
         // Only what the index has given up: a record without its file would be damage.
         let gone = std::mem::take(&mut work.gone);
         let gone: Vec<Uid> = gone.iter().filter(|uid| index.view().record(*uid).is_none()).collect();
-        gone.iter().for_each(|uid| self.unlink(*uid));
+        gone.iter().for_each(|uid| self.unlink(index, *uid));
         if !gone.is_empty() && self.place.syncs() {
             // A rebuild after a crash would take a file that is back for a message.
             let _ = self.context().fs.sync_dir(&self.place.dir);
@@ -287,7 +314,8 @@ impl Driver for Sdbox {
         let metadata = self.metadata(&located)?;
         self.place.opened(reader, &located.path, &metadata, || {
             let work = shared.work();
-            attachment_suffix(&work.index, uid).ok_or_else(|| self.no_header())
+            let header = mailbox::read_header(&work.index, SDBOX_HEADER).ok_or_else(|| self.no_header())?;
+            Ok(attachment_suffix(header.guid, uid))
         })
     }
 
@@ -339,10 +367,16 @@ impl Driver for Sdbox {
     }
 }
 
-/// What is added to the names of a message's attachments; `None` where the index has lost its header.
-fn attachment_suffix(index: &Index, uid: Uid) -> Option<String> {
-    let header = mailbox::read_header(index, SDBOX_HEADER)?;
-    Some(format!("-{}-{uid}", header.guid))
+/// What is added to the names of the attachments of a message in the mailbox with this GUID.
+fn attachment_suffix(guid: Guid, uid: Uid) -> String {
+    format!("-{guid}-{uid}")
+}
+
+/// The references of the message in a file.
+fn attachments_in(fs: &Fs, path: &Path) -> Result<Vec<ExtRef>, FileError> {
+    let dbox = DboxFile::open(fs.open(path).map_err(FileError::Io)?)?;
+    let metadata = dbox.metadata(&dbox.message(0)?)?;
+    apart::refs(&metadata, path).map_err(|_| FileError::damaged(metadata.end, "Broken ext-refs string"))
 }
 
 /// Whether an error says that a file is there already.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Uid, UidSet, UidValidity};
-use index::{Locked, Origin, Transaction};
+use index::{Index, Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::error::{Error, Result};
@@ -15,7 +15,8 @@ use crate::indexed::{Driver, Resync, Shared, check_keywords};
 use crate::limits::READ_BYTES;
 use crate::view::Record;
 
-use super::{Known, Sdbox, is_taken};
+use super::{Known, Sdbox, attachment_suffix, attachments_in, is_taken};
+use crate::dbox::apart::{self, Unsettled};
 use crate::dbox::header::FileHeader;
 use crate::dbox::mailbox;
 use crate::dbox::names;
@@ -34,6 +35,14 @@ struct Pending {
     path: PathBuf,
     in_alt: bool,
     meta: SaveMeta,
+    attachments: Vec<Unsettled>,
+}
+
+/// A message that has its name.
+struct Placed {
+    path: PathBuf,
+    /// What its attachments have in their names.
+    suffix: String,
 }
 
 /// A message being written.
@@ -75,6 +84,37 @@ impl Batch {
             let path = place.temporary(dir);
             fs.link(&file.path, &path).is_ok().then_some((path, in_alt))
         })
+    }
+
+    /// Links of the copy's own to the attachments of a message whose file `path` is. `None` if that is
+    /// not possible, for instance because they are in another directory.
+    fn link_attachments(&self, source: &mut dyn Mailbox, uid: Uid, path: &Path) -> Option<Vec<Unsettled>> {
+        let place = &self.sdbox().place;
+        let refs = attachments_in(&place.context.fs, path).ok()?;
+        if refs.is_empty() {
+            return Some(Vec::new());
+        }
+        let store = place.attachments.as_ref()?;
+        let suffix = attachment_suffix(source.guid().ok()?, uid);
+        let mut linked: Vec<Unsettled> = Vec::with_capacity(refs.len());
+        for one in refs {
+            let now = format!("{}-{}", one.path, names::new_guid());
+            if store.link(&format!("{}{suffix}", one.path), &now).is_err() {
+                apart::delete(store, linked.iter().map(|one| one.now.as_str()));
+                return None;
+            }
+            linked.push(Unsettled { now, name: one.path });
+        }
+        Some(linked)
+    }
+
+    /// Removes what there is of a message that is not saved.
+    fn discard(&self, pending: &Pending) {
+        let place = &self.sdbox().place;
+        let _ = place.context.fs.unlink(&pending.path);
+        if let Some(store) = &place.attachments {
+            apart::delete(store, pending.attachments.iter().map(|one| one.now.as_str()));
+        }
     }
 
     fn copy_bytes(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()> {
@@ -119,32 +159,62 @@ impl Batch {
     }
 
     /// Gives the files their names. `None` if one is taken: the index has lost something.
-    fn place_all(&self, uids: &[Uid]) -> Result<Option<Vec<PathBuf>>> {
+    fn place_all(&self, index: &Index, uids: &[Uid]) -> Result<Option<Vec<Placed>>> {
         let (sdbox, mut placed) = (self.sdbox(), Vec::with_capacity(uids.len()));
+        let guid = mailbox::read_header(index, SDBOX_HEADER).ok_or_else(|| sdbox.no_header())?.guid;
         for (pending, uid) in self.done.iter().zip(uids) {
             let dir = pending.path.parent().unwrap_or(Path::new("."));
             let path = dir.join(names::single(uid.get()));
-            match sdbox.context().fs.rename_new(&pending.path, &path) {
-                Ok(()) => placed.push(path),
+            let one = Placed { path, suffix: attachment_suffix(guid, *uid) };
+            match self.place(pending, &one) {
+                Ok(true) => placed.push(one),
+                Ok(false) => {
+                    self.take_back(&placed);
+                    let (path, logger) = (one.path.display(), &sdbox.context().logger);
+                    logger.error(format_args!("sdbox: {path} already exists, rebuilding index"));
+                    return Ok(None);
+                }
                 Err(error) => {
                     self.take_back(&placed);
-                    if is_taken(&error) {
-                        let path = path.display();
-                        let logger = &sdbox.context().logger;
-                        logger.error(format_args!("sdbox: {path} already exists, rebuilding index"));
-                        return Ok(None);
-                    }
-                    return Err(Error::io("rename", pending.path.clone(), error));
+                    return Err(error);
                 }
             }
         }
         Ok(Some(placed))
     }
 
+    /// Names a message and its attachments: these first, so that it never lacks them. `false`: the name
+    /// is taken.
+    fn place(&self, pending: &Pending, to: &Placed) -> Result<bool> {
+        let place = &self.sdbox().place;
+        let fs = &place.context.fs;
+        let store = place.attachments.as_deref().filter(|_| !pending.attachments.is_empty());
+        if let Some(store) = store {
+            // Those of a message that is there could have these very names.
+            let there = fs.stamp(&to.path).map_err(|error| Error::io("stat", to.path.clone(), error))?;
+            if there.is_some() {
+                return Ok(false);
+            }
+            apart::settle(store, &pending.attachments, &to.suffix)?;
+        }
+        let Err(error) = fs.rename_new(&pending.path, &to.path) else { return Ok(true) };
+        if let Some(store) = store {
+            apart::unsettle(store, &pending.attachments, &to.suffix);
+        }
+        match is_taken(&error) {
+            true => Ok(false),
+            false => Err(Error::io("rename", pending.path.clone(), error)),
+        }
+    }
+
     /// Gives those already placed their temporary names again.
-    fn take_back(&self, placed: &[PathBuf]) {
-        for (path, pending) in placed.iter().zip(&self.done) {
-            let _ = self.sdbox().context().fs.rename(path, &pending.path);
+    fn take_back(&self, placed: &[Placed]) {
+        let place = &self.sdbox().place;
+        for (placed, pending) in placed.iter().zip(&self.done) {
+            let _ = place.context.fs.rename(&placed.path, &pending.path);
+            if let Some(store) = &place.attachments {
+                apart::unsettle(store, &pending.attachments, &placed.suffix);
+            }
         }
     }
 
@@ -197,11 +267,11 @@ impl Batch {
     fn save_all(&mut self, index: &mut Locked<'_>, work: &mut Known) -> Result<Saved> {
         self.prepare(index, work)?;
         let mut uids = self.assign(index)?;
-        let mut placed = self.place_all(&uids)?;
+        let mut placed = self.place_all(index, &uids)?;
         if placed.is_none() {
             self.resync(index, work, SyncMode::Rebuild)?;
             uids = self.assign(index)?;
-            placed = self.place_all(&uids)?;
+            placed = self.place_all(index, &uids)?;
         }
         let placed = placed.ok_or_else(|| Error::Corrupt {
             path: self.sdbox().place.dir.clone(),
@@ -237,7 +307,9 @@ impl SaveBatch for Batch {
         let header = FileHeader::new(now);
         let written = fs.write_at(&file, &path, &header.to_line(), 0);
         let compression = &place.context.settings.compression;
-        let writer = MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes, compression);
+        let attachments = place.attachments.as_ref();
+        let writer =
+            MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes, compression, attachments);
         let writer = writer.inspect_err(|_| drop(fs.unlink(&path)))?;
         let failed = written.map_err(|error| Error::io("write", path.clone(), error));
         self.current = Some(Current { path, file, writer, meta });
@@ -255,20 +327,20 @@ impl SaveBatch for Batch {
         let current = self.current.take();
         let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
         let Current { path, file, writer, meta } = current;
-        // Whatever becomes of it, the file is ours to remove.
-        let written = writer.finish(&meta, None);
-        self.done.push(Pending { path: path.clone(), in_alt: false, meta });
         let place = &self.sdbox().place;
-        let done = written.and_then(|_| match place.syncs() {
-            true => place.context.fs.sync(&file, &path).map_err(|error| Error::io("fdatasync", path, error)),
-            false => Ok(()),
-        });
-        if done.is_err()
-            && let Some(pending) = self.done.pop()
+        let fs = &place.context.fs;
+        let written = writer.finish(&meta, None).inspect_err(|_| drop(fs.unlink(&path)))?;
+        let refs = written.refs.into_iter();
+        let attachments = refs.map(|one| Unsettled { now: one.path.clone(), name: one.path }).collect();
+        let pending = Pending { path: path.clone(), in_alt: false, meta, attachments };
+        if place.syncs()
+            && let Err(error) = fs.sync(&file, &path)
         {
-            let _ = self.sdbox().context().fs.unlink(&pending.path);
+            self.discard(&pending);
+            return Err(Error::io("fdatasync", path, error));
         }
-        done
+        self.done.push(pending);
+        Ok(())
     }
 
     fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
@@ -283,13 +355,14 @@ impl SaveBatch for Batch {
         meta.pop3_uidl = meta.pop3_uidl.or_else(|| facts.pop3_uidl.as_deref().map(str::to_owned));
         meta.pop3_order = meta.pop3_order.or(facts.pop3_order);
         meta.internal_date = meta.internal_date.or(facts.internal_date);
-        match if differs { None } else { self.link(source, uid) } {
-            Some((path, in_alt)) => {
-                self.done.push(Pending { path, in_alt, meta });
-                Ok(())
+        if let Some((path, in_alt)) = if differs { None } else { self.link(source, uid) } {
+            if let Some(attachments) = self.link_attachments(source, uid, &path) {
+                self.done.push(Pending { path, in_alt, meta, attachments });
+                return Ok(());
             }
-            None => self.copy_bytes(source, uid, meta),
+            let _ = self.sdbox().context().fs.unlink(&path);
         }
+        self.copy_bytes(source, uid, meta)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {
@@ -318,7 +391,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         self.abort();
         for pending in std::mem::take(&mut self.done) {
-            let _ = self.sdbox().context().fs.unlink(&pending.path);
+            self.discard(&pending);
         }
     }
 }
