@@ -14,6 +14,7 @@ use index::mailbox_log::MailboxLog;
 
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
+use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
 use crate::session_lock::SessionLock;
 use crate::view::{Flags, View};
@@ -202,6 +203,11 @@ pub trait Mailbox: Send {
         let mut facts = self.fetch_facts(uid, wanted | Wanted::HEADER)?;
         facts.fill_from_header(wanted, names);
         Ok(facts)
+    }
+
+    /// Where sorts and threads keep what they found out, if anything outlives the session.
+    fn memo(&self) -> Option<Arc<Memo>> {
+        None
     }
 
     /// Counts without taking a view into use: STATUS. Claims no `\Recent`.

@@ -18,6 +18,7 @@ mod list_index;
 pub mod location;
 pub mod maildir;
 pub mod mbox;
+pub mod memo;
 pub mod notify;
 pub mod search;
 mod session_lock;

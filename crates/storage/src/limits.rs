@@ -45,6 +45,9 @@ pub const SEARCH_STACK_BYTES: usize = 1 << 20;
 /// Levels of hierarchy in `dovecot.list.index`: a name of 4096 bytes (2.3's limit) has no more.
 pub const LIST_DEPTH_MAX: usize = 2048;
 
+/// What sorts and threads keep of one open mailbox: some hundred thousand subjects.
+pub const MEMO_BYTES_MAX: usize = 16 << 20;
+
 #[cfg(test)]
 pub(crate) mod tests {
     /// Numbers that look random and are the same in every run.

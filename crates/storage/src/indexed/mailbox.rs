@@ -10,6 +10,7 @@ use crate::api::{
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
+use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
 use crate::view::{Flags, View};
 
@@ -121,6 +122,10 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
         self.shared.fetch(&self.view, uid, wanted, names)
+    }
+
+    fn memo(&self) -> Option<Arc<Memo>> {
+        Some(self.shared.memo.clone())
     }
 
     fn status(&mut self, items: StatusItems) -> Result<Status> {

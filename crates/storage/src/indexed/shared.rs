@@ -11,6 +11,7 @@ use index::{Index, Locked, Origin, Pending, Place, Transaction};
 
 use crate::api::{FlagChange, SyncMode};
 use crate::error::{Error, Result};
+use crate::memo::Memo;
 use crate::notify::Channel;
 use crate::view::{Record, View};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared<D: Driver> {
     view: Mutex<Arc<View>>,
     pub(super) cached: Cached,
     pub channel: Arc<Channel>,
+    pub memo: Arc<Memo>,
 }
 
 /// What the holder of the work mutex may use.
@@ -73,7 +75,7 @@ impl<D: Driver> Shared<D> {
         let cached = Cached::new(&context);
         cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
-        Ok(Self { driver, work, view, cached, channel: Channel::new(watched) })
+        Ok(Self { driver, work, view, cached, channel: Channel::new(watched), memo: Arc::default() })
     }
 
     pub(crate) fn work(&self) -> MutexGuard<'_, Work<D::Work>> {

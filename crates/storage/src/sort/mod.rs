@@ -12,12 +12,13 @@ use base::Uid;
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
+use crate::memo::MemoGuard;
 
 use value::Values;
 pub(crate) use value::{field, sent, unix_secs};
 
 /// What to sort by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortKey {
     /// INTERNALDATE.
     Arrival,
@@ -79,19 +80,37 @@ impl Sort {
     /// if it were empty, since the client still counts it.
     pub fn advance(&mut self, mailbox: &mut dyn Mailbox, time: Duration) -> Result<bool> {
         let start = Instant::now();
+        let (memo, uid_validity) = (mailbox.memo(), mailbox.view().uid_validity());
+        let mut kept = memo.as_ref().map(|memo| memo.kept(uid_validity));
         while let Some(&uid) = self.uids.get(self.done) {
+            if kept.as_ref().is_some_and(|kept| self.recall(kept, uid)) {
+                self.done += 1;
+                continue;
+            }
             let facts = match mailbox.fetch_fields(uid, self.wanted, &self.names) {
                 Ok(facts) => self.with_arrival(mailbox, uid, facts)?,
                 Err(Error::Expunged(_)) => Facts::default(),
                 Err(error) => return Err(error),
             };
-            self.criteria.iter().for_each(|criterion| self.values.push(criterion.key, &facts));
+            for criterion in &self.criteria {
+                let text = self.values.push(criterion.key, &facts);
+                if let (Some(kept), Some(text)) = (&mut kept, text) {
+                    kept.keep_text(criterion.key, uid, text);
+                }
+            }
             self.done += 1;
             if start.elapsed() >= time {
                 return Ok(self.done == self.uids.len());
             }
         }
         Ok(true)
+    }
+
+    /// Takes what earlier sorts found out, if that is all there is to know.
+    fn recall(&mut self, kept: &MemoGuard<'_>, uid: Uid) -> bool {
+        let texts = self.criteria.iter().map(|criterion| kept.text(criterion.key, uid));
+        let texts: Option<Vec<&[u8]>> = texts.collect();
+        texts.into_iter().flatten().map(|text| self.values.push_text(text)).count() > 0
     }
 
     /// `Date` falls back to the date of arrival, which is looked up only then.

@@ -34,8 +34,15 @@ impl Values {
         Self { text: Vec::new(), values: Vec::with_capacity(messages * per_message), per_message }
     }
 
-    /// Adds what `key` says of the message at hand.
-    pub(super) fn push(&mut self, key: SortKey, facts: &Facts) {
+    /// Adds a text that is known.
+    pub(super) fn push_text(&mut self, text: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(text);
+        self.values.push(Value::Text { start, end: self.text.len() });
+    }
+
+    /// Adds what `key` says of the message at hand, and gives it if it is text.
+    pub(super) fn push(&mut self, key: SortKey, facts: &Facts) -> Option<&[u8]> {
         let value = match key {
             SortKey::Arrival => Value::Number(arrival(facts)),
             SortKey::Date => Value::Number(sent(facts)),
@@ -51,6 +58,10 @@ impl Values {
             }
         };
         self.values.push(value);
+        match value {
+            Value::Text { start, end } => self.text.get(start..end),
+            Value::Number(_) => None,
+        }
     }
 
     /// The indexes of the messages in order.

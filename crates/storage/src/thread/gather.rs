@@ -43,26 +43,53 @@ impl Gathered {
         self.subjects.get(message as usize).filter(|subject| !subject.text.is_empty())
     }
 
-    pub(super) fn push(&mut self, facts: &Facts, date: i64) {
+    pub(super) fn push(&mut self, facts: &ThreadFacts) {
         let message = self.dates.len() as u32;
-        self.dates.push(date);
-        let subject = field(facts, "Subject");
-        self.subjects.push(subject.map(|value| subject::base(&value)).unwrap_or_default());
-        let value = |name| field(facts, name).unwrap_or_default();
-        let id = message_id::all(&value("Message-ID")).next();
-        let node = match id {
+        self.dates.push(facts.date);
+        self.subjects.push(facts.subject.clone());
+        let node = match &facts.id {
             Some(id) => self.node(id),
             None => self.links.add(),
         };
-        let mut parents = message_id::all(&value("References")).map(|id| self.node(id)).collect::<Vec<_>>();
-        if parents.is_empty() {
-            parents.extend(message_id::all(&value("In-Reply-To")).next().map(|id| self.node(id)));
-        }
+        let parents: Vec<u32> = facts.parents.iter().map(|id| self.node(id)).collect();
         self.links.add_message(node, message, &parents);
     }
 
-    fn node(&mut self, id: Vec<u8>) -> u32 {
-        let links = &mut self.links;
-        *self.ids.entry(id.into()).or_insert_with(|| links.add())
+    fn node(&mut self, id: &[u8]) -> u32 {
+        if let Some(&node) = self.ids.get(id) {
+            return node;
+        }
+        let node = self.links.add();
+        self.ids.insert(id.into(), node);
+        node
+    }
+}
+
+/// What threading needs of one message.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadFacts {
+    date: i64,
+    subject: BaseSubject,
+    id: Option<Vec<u8>>,
+    /// The Message-IDs of its `References`, or the first of its `In-Reply-To`.
+    parents: Vec<Vec<u8>>,
+}
+
+impl ThreadFacts {
+    pub(super) fn of(facts: &Facts, date: i64) -> Self {
+        let subject = field(facts, "Subject").map(|value| subject::base(&value)).unwrap_or_default();
+        let value = |name| field(facts, name).unwrap_or_default();
+        let id = message_id::all(&value("Message-ID")).next();
+        let mut parents: Vec<Vec<u8>> = message_id::all(&value("References")).collect();
+        if parents.is_empty() {
+            parents.extend(message_id::all(&value("In-Reply-To")).next());
+        }
+        Self { date, subject, id, parents }
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        let ids = self.id.iter().chain(&self.parents).map(|id| id.len() + size_of::<Vec<u8>>());
+        size_of::<Self>() + self.subject.text.len() + ids.sum::<usize>()
     }
 }

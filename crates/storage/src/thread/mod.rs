@@ -11,6 +11,7 @@ mod ordered_subject;
 mod refs;
 mod roots;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::Uid;
@@ -19,6 +20,8 @@ use crate::api::Mailbox;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::sort::sent;
+
+pub(crate) use gather::ThreadFacts;
 
 pub use forest::{Forest, Node};
 
@@ -56,13 +59,24 @@ impl Thread {
             Algorithm::Refs => &["Message-ID", "References", "In-Reply-To"],
             Algorithm::References => &["Message-ID", "References", "In-Reply-To", "Subject"],
         };
+        let (memo, uid_validity) = (mailbox.memo(), mailbox.view().uid_validity());
+        let mut kept = memo.as_ref().map(|memo| memo.kept(uid_validity));
         while let Some(&uid) = self.uids.get(self.facts.len()) {
+            if let Some(facts) = kept.as_ref().and_then(|kept| kept.thread(uid)) {
+                self.facts.push(&facts);
+                continue;
+            }
             let facts = match mailbox.fetch_fields(uid, Wanted::SENT_DATE, names) {
                 Ok(facts) => with_arrival(mailbox, uid, facts)?,
                 Err(Error::Expunged(_)) => Facts::default(),
                 Err(error) => return Err(error),
             };
-            self.facts.push(&facts, sent(&facts));
+            let facts = Arc::new(ThreadFacts::of(&facts, sent(&facts)));
+            self.facts.push(&facts);
+            // The other algorithms do not look at everything.
+            if let Some(kept) = kept.as_mut().filter(|_| self.algorithm == Algorithm::References) {
+                kept.keep_thread(uid, facts);
+            }
             if start.elapsed() >= time {
                 return Ok(self.facts.len() == self.uids.len());
             }
