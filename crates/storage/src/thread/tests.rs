@@ -13,7 +13,7 @@ fn forest(mails: &[(String, i64)], algorithm: Algorithm) -> Forest {
     let mut thread = Thread::new(uids, algorithm);
     for (fields, date) in mails {
         let facts = Facts { fields: Some(Arc::from(fields.as_bytes())), ..Facts::default() };
-        thread.facts.push(&facts, *date);
+        thread.facts.push(&ThreadFacts::of(&facts, *date));
     }
     thread.finish()
 }
