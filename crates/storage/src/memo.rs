@@ -70,3 +70,31 @@ impl MemoGuard<'_> {
 
 /// What an entry takes besides its text, roughly.
 const ENTRY_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_mailbox_under_the_same_name_begins_anew() {
+        let memo = Memo::default();
+        let (one, two) = (UidValidity::ONE, UidValidity::new(2).unwrap());
+        memo.kept(one).keep_text(SortKey::Subject, Uid::ONE, b"hello");
+        assert_eq!(memo.kept(one).text(SortKey::Subject, Uid::ONE), Some(&b"hello"[..]));
+        assert_eq!(memo.kept(one).text(SortKey::To, Uid::ONE), None);
+        assert_eq!(memo.kept(two).text(SortKey::Subject, Uid::ONE), None);
+        assert_eq!(memo.kept(one).text(SortKey::Subject, Uid::ONE), None);
+    }
+
+    #[test]
+    fn it_does_not_grow_without_end() {
+        let memo = Memo::default();
+        let text = vec![b'x'; MEMO_BYTES_MAX / 2];
+        for uid in (1..=4).filter_map(Uid::new) {
+            memo.kept(UidValidity::ONE).keep_text(SortKey::Subject, uid, &text);
+        }
+        let kept = memo.kept(UidValidity::ONE);
+        let known = (1..=4).filter_map(Uid::new).filter(|uid| kept.text(SortKey::Subject, *uid).is_some());
+        assert_eq!(known.count(), 2);
+    }
+}
