@@ -31,9 +31,16 @@ impl MariaDb {
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}/data", dir.display()))
             .arg(format!("--user={user}"))
-            .stdout(Stdio::null())
-            .status();
-        assert!(installed.expect("mariadb-install-db runs").success());
+            // Each server that starts removes what it takes for leftovers in the common directory.
+            .env("TMPDIR", dir)
+            .output();
+        let installed = installed.expect("mariadb-install-db runs");
+        assert!(
+            installed.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&installed.stdout),
+            String::from_utf8_lossy(&installed.stderr)
+        );
         let mut server = Self { dir: dir.to_owned(), user, child: None };
         server.resume();
         Some(server)
@@ -54,6 +61,7 @@ impl MariaDb {
             .arg(format!("--datadir={dir}/data"))
             .arg(format!("--socket={dir}/mysql"))
             .arg(format!("--pid-file={dir}/pid"))
+            .arg(format!("--tmpdir={dir}"))
             .stderr(Stdio::null())
             .spawn();
         self.child = Some(child.expect("mariadbd starts"));
