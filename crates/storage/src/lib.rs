@@ -20,6 +20,7 @@ pub mod maildir;
 pub mod mbox;
 pub mod memo;
 pub mod notify;
+mod remove;
 pub mod search;
 mod session_lock;
 pub mod settings;

@@ -14,6 +14,7 @@ use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
+use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
@@ -204,14 +205,14 @@ impl DboxStorage {
             shared.expunge(&shared.view().uids())?;
         }
         let (dir, trash) = (self.places.dir(name), self.location().root.join(TRASH));
-        self.remove_tree(&trash)?;
+        remove::tree(&self.fs, &trash)?;
         self.fs.rename(&dir, &trash).map_err(|error| Error::io("rename", dir.clone(), error))?;
-        self.remove_tree(&trash)?;
+        remove::tree(&self.fs, &trash)?;
         let extra =
             [Some(self.places.index(name)), Some(self.places.control(name)), self.places.alt_dir(name)];
         let extra = extra.into_iter().chain([self.places.cache(name)]);
         for extra in extra.flatten().filter(|extra| *extra != dir) {
-            self.remove_files(&extra);
+            remove::files(&self.fs, &extra);
             let _ = self.fs.rmdir(&extra);
         }
         // With children it stays, as a node without mail.
@@ -219,40 +220,6 @@ impl DboxStorage {
             let _ = self.fs.rmdir(&node);
         }
         Ok(())
-    }
-
-    fn remove_files(&self, dir: &Path) {
-        let mut files = Vec::new();
-        let _ = self.fs.read_dir(dir, |name, kind| {
-            if kind != rustix::fs::FileType::Directory {
-                files.push(crate::fs::join(dir, name));
-            }
-        });
-        files.iter().for_each(|path| drop(self.fs.unlink(path)));
-    }
-
-    fn remove_tree(&self, dir: &Path) -> Result<()> {
-        let mut below = Vec::new();
-        let read = self.fs.read_dir(dir, |name, kind| {
-            below.push((crate::fs::join(dir, name), kind == rustix::fs::FileType::Directory));
-        });
-        match read {
-            Err(error) if is_missing(&error) => return Ok(()),
-            result => result.map_err(|error| Error::io("opendir", dir, error))?,
-        }
-        for (path, is_dir) in below {
-            if is_dir {
-                self.remove_tree(&path)?;
-            } else if let Err(error) = self.fs.unlink(&path)
-                && !is_missing(&error)
-            {
-                return Err(Error::io("unlink", path, error));
-            }
-        }
-        match self.fs.rmdir(dir) {
-            Err(error) if !is_missing(&error) => Err(Error::io("rmdir", dir, error)),
-            _ => Ok(()),
-        }
     }
 
     /// Renames a directory; `false` if there is none.

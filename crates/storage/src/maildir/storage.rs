@@ -16,6 +16,7 @@ use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Layout, Location};
+use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
@@ -166,7 +167,7 @@ impl MaildirStorage {
         let failed = |path: &Path, error| Error::io("rename", path, error);
         // Gone at once for everybody: one rename, then the files at leisure.
         if trash.exists() {
-            self.remove_tree(&trash)?;
+            remove::tree(&self.fs, &trash)?;
         }
         if self.tree.location.layout == Layout::MaildirPlusPlus {
             self.fs.rename(&dir, &trash).map_err(|error| failed(&dir, error))?;
@@ -178,53 +179,19 @@ impl MaildirStorage {
                     _ => {}
                 }
             }
-            self.remove_files(&dir);
+            remove::files(&self.fs, &dir);
             // With children it stays, as a node without mail.
             let _ = self.fs.rmdir(&dir);
         }
-        self.remove_tree(&trash)?;
+        remove::tree(&self.fs, &trash)?;
         let extra = [Some(self.tree.control(name)), self.tree.index(name), self.tree.cache(name)];
         for extra in extra.into_iter().flatten() {
             if extra != dir {
-                self.remove_files(&extra);
+                remove::files(&self.fs, &extra);
                 let _ = self.fs.rmdir(&extra);
             }
         }
         Ok(())
-    }
-
-    fn remove_files(&self, dir: &Path) {
-        let mut files = Vec::new();
-        let _ = self.fs.read_dir(dir, |name, kind| {
-            if kind != rustix::fs::FileType::Directory {
-                files.push(crate::fs::join(dir, name));
-            }
-        });
-        files.iter().for_each(|path| drop(self.fs.unlink(path)));
-    }
-
-    fn remove_tree(&self, dir: &Path) -> Result<()> {
-        let mut below = Vec::new();
-        let read = self.fs.read_dir(dir, |name, kind| {
-            below.push((crate::fs::join(dir, name), kind == rustix::fs::FileType::Directory));
-        });
-        match read {
-            Err(error) if is_missing(&error) => return Ok(()),
-            result => result.map_err(|error| Error::io("opendir", dir, error))?,
-        }
-        for (path, is_dir) in below {
-            if is_dir {
-                self.remove_tree(&path)?;
-            } else if let Err(error) = self.fs.unlink(&path)
-                && !is_missing(&error)
-            {
-                return Err(Error::io("unlink", path, error));
-            }
-        }
-        match self.fs.rmdir(dir) {
-            Err(error) if !is_missing(&error) => Err(Error::io("rmdir", dir, error)),
-            _ => Ok(()),
-        }
     }
 
     fn move_dir(&self, from: &Path, to: &Path) -> Result<bool> {

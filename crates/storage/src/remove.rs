@@ -1,0 +1,42 @@
+//! Removing directories with what is in them, for drivers that delete mailboxes.
+
+use std::path::Path;
+
+use rustix::fs::FileType;
+
+use crate::error::{Error, Result};
+use crate::fs::{Fs, is_missing, join};
+
+/// Removes the files in a directory, as far as that is possible. Directories stay.
+pub(crate) fn files(fs: &Fs, dir: &Path) {
+    let mut files = Vec::new();
+    let _ = fs.read_dir(dir, |name, kind| {
+        if kind != FileType::Directory {
+            files.push(join(dir, name));
+        }
+    });
+    files.iter().for_each(|path| drop(fs.unlink(path)));
+}
+
+/// Removes a directory and all below it. What is not there, or goes meanwhile, is fine.
+pub(crate) fn tree(fs: &Fs, dir: &Path) -> Result<()> {
+    let mut below = Vec::new();
+    let read = fs.read_dir(dir, |name, kind| below.push((join(dir, name), kind == FileType::Directory)));
+    match read {
+        Err(error) if is_missing(&error) => return Ok(()),
+        result => result.map_err(|error| Error::io("opendir", dir, error))?,
+    }
+    for (path, is_dir) in below {
+        if is_dir {
+            tree(fs, &path)?;
+        } else if let Err(error) = fs.unlink(&path)
+            && !is_missing(&error)
+        {
+            return Err(Error::io("unlink", path, error));
+        }
+    }
+    match fs.rmdir(dir) {
+        Err(error) if !is_missing(&error) => Err(Error::io("rmdir", dir, error)),
+        _ => Ok(()),
+    }
+}
