@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use harness::host::MAIL_ID;
 use harness::{Builder, Client, Host, Under, needs};
@@ -148,11 +148,8 @@ fn no_complaints(host: &Host) {
     assert_eq!(bad, None, "{:?}", host.under());
 }
 
-/// One fills and is followed by the other, which changes things, and by the first again.
-fn check(first: Under, second: Under, location: &str, separator: &str) {
-    if !needs(&["dovecot", "doveadm"]) {
-        return;
-    }
+/// A place for mail that both servers may write to.
+fn place() -> (tempfile::TempDir, PathBuf) {
     let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
     let mail = place.path().join("mail");
     fs::create_dir(&mail).expect("a directory");
@@ -160,6 +157,15 @@ fn check(first: Under, second: Under, location: &str, separator: &str) {
     if nix::unistd::geteuid().is_root() {
         chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
     }
+    (place, mail)
+}
+
+/// One fills and is followed by the other, which changes things, and by the first again.
+fn check(first: Under, second: Under, location: &str, separator: &str) {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let (_place, mail) = place();
     let run = |under: Under, work: &dyn Fn(&Host)| {
         let mut host = server(under, &mail, location, separator);
         work(&host);
@@ -252,6 +258,44 @@ fn count_together(location: &str) {
         }
     }
     hosts.iter().for_each(no_complaints);
+}
+
+/// Each sorts what the other has put in order before, and adds to it.
+#[test]
+fn sorts_go_on_from_the_other_ones_numbers() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let (_place, mail) = place();
+    let words = ["m", "Re: c", "zz", "", "aa", "[l] m", "k", "mm", "b", "C", "q", "nn"];
+    let orders = |client: &mut Client| -> Vec<Vec<String>> {
+        ok(client, "SELECT INBOX");
+        let keys = ["SUBJECT", "REVERSE SUBJECT", "FROM", "REVERSE TO", "CC", "DISPLAYFROM", "DISPLAYTO"];
+        keys.iter().map(|key| ok(client, &format!("SORT ({key}) UTF-8 ALL"))).collect()
+    };
+    for (turn, words) in words.chunks(3).enumerate() {
+        let (one, other) = match turn % 2 {
+            0 => (Under::Dovecot, Under::Ours),
+            _ => (Under::Ours, Under::Dovecot),
+        };
+        let sorted = [one, other].map(|under| {
+            let mut host = server(under, &mail, "", "/");
+            let mut client = host.login("user");
+            if under == one {
+                for word in words {
+                    let person = format!("\"{word} Name\" <{word}@example.com>");
+                    let text =
+                        format!("Subject: {word}\r\nFrom: {person}\r\nTo: x{person}\r\nCc: {person}\r\n\r\n");
+                    append(&mut client, "INBOX", "", &text);
+                }
+            }
+            let orders = orders(&mut client);
+            no_complaints(&host);
+            host.stop();
+            orders
+        });
+        assert_eq!(sorted[0], sorted[1], "turn {turn}, first {one:?}");
+    }
 }
 
 #[test]

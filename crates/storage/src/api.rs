@@ -205,7 +205,25 @@ pub trait Mailbox: Send {
         Ok(facts)
     }
 
-    /// Where sorts and threads keep what they found out, if anything outlives the session.
+    /// The numbers that the index keeps of all messages for sorting, under the name of an extension
+    /// (`sort-s` …) and newest of all; `None` where it keeps none.
+    fn sort_ranks(&mut self, name: &str) -> Option<SortRanks> {
+        let _ = name;
+        None
+    }
+
+    /// Has the index keep numbers, unless somebody else has changed them since they were asked for. What
+    /// cannot be kept costs time only, and is logged.
+    fn keep_sort_ranks(&mut self, name: &str, ranks: &SortRanks) {
+        let _ = (name, ranks);
+    }
+
+    /// Logs that the numbers of an extension are of no use and will be made anew.
+    fn sort_ranks_broken(&mut self, name: &str, reason: &str) {
+        let _ = (name, reason);
+    }
+
+    /// Where threads keep what they found out, if anything outlives the session.
     fn memo(&self) -> Option<Arc<Memo>> {
         None
     }
@@ -341,6 +359,15 @@ pub enum CacheDecision {
     Temp,
     /// For all messages.
     Yes,
+}
+
+/// See [`Mailbox::sort_ranks`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SortRanks {
+    /// It grows with every change.
+    pub reset_id: u32,
+    /// In the order of UIDs; 0 is no number.
+    pub list: Vec<(Uid, u32)>,
 }
 
 /// See [`Mailbox::message_file`].

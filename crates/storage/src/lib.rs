@@ -34,8 +34,8 @@ pub use index::{fs, mailbox_log, view};
 
 pub use api::{
     CacheDecision, CacheField, Copied, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox, MailboxState,
-    MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, Storage,
-    SyncMode,
+    MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, SortRanks, Status, StatusItems,
+    Storage, SyncMode,
 };
 pub use compress::Compression;
 pub use dbox::DboxStorage;

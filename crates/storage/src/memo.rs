@@ -1,4 +1,4 @@
-//! What sorting and threading made of messages' headers, kept while somebody has the mailbox open: for
+//! What threading made of messages' headers, kept while somebody has the mailbox open: for
 //! the same UID it is always the same, and clients ask again and again.
 
 use std::collections::HashMap;
@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base::{Uid, UidValidity};
 
 use crate::limits::MEMO_BYTES_MAX;
-use crate::sort::SortKey;
 use crate::thread::ThreadFacts;
 
 /// See the module. One for each open mailbox.
@@ -19,7 +18,6 @@ pub struct Memo {
 /// What is kept for one UIDVALIDITY.
 pub(crate) struct Kept {
     uid_validity: UidValidity,
-    texts: HashMap<(SortKey, Uid), Box<[u8]>>,
     threads: HashMap<Uid, Arc<ThreadFacts>>,
     bytes: usize,
 }
@@ -29,8 +27,7 @@ impl Memo {
     pub(crate) fn kept(&self, uid_validity: UidValidity) -> MemoGuard<'_> {
         let mut inner = self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if inner.as_ref().is_none_or(|kept| kept.uid_validity != uid_validity) {
-            let (texts, threads) = (HashMap::new(), HashMap::new());
-            *inner = Some(Kept { uid_validity, texts, threads, bytes: 0 });
+            *inner = Some(Kept { uid_validity, threads: HashMap::new(), bytes: 0 });
         }
         MemoGuard { inner }
     }
@@ -43,18 +40,6 @@ pub(crate) struct MemoGuard<'a> {
 }
 
 impl MemoGuard<'_> {
-    /// A message's text to sort by.
-    pub(crate) fn text(&self, key: SortKey, uid: Uid) -> Option<&[u8]> {
-        self.inner.as_ref()?.texts.get(&(key, uid)).map(|text| &**text)
-    }
-
-    /// Keeps it, if there is room.
-    pub(crate) fn keep_text(&mut self, key: SortKey, uid: Uid, text: &[u8]) {
-        let Some(kept) = self.inner.as_mut().filter(|kept| kept.bytes < MEMO_BYTES_MAX) else { return };
-        kept.bytes += text.len() + ENTRY_BYTES;
-        kept.texts.insert((key, uid), text.into());
-    }
-
     /// What threading knows of a message.
     pub(crate) fn thread(&self, uid: Uid) -> Option<Arc<ThreadFacts>> {
         self.inner.as_ref()?.threads.get(&uid).cloned()
@@ -74,27 +59,32 @@ const ENTRY_BYTES: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Facts;
+
+    fn facts(subject: usize) -> Arc<ThreadFacts> {
+        let fields = format!("Subject: {}\r\n", "x".repeat(subject)).into_bytes();
+        Arc::new(ThreadFacts::of(&Facts { fields: Some(fields.into()), ..Facts::default() }, 0))
+    }
 
     #[test]
     fn another_mailbox_under_the_same_name_begins_anew() {
         let memo = Memo::default();
         let (one, two) = (UidValidity::ONE, UidValidity::new(2).unwrap());
-        memo.kept(one).keep_text(SortKey::Subject, Uid::ONE, b"hello");
-        assert_eq!(memo.kept(one).text(SortKey::Subject, Uid::ONE), Some(&b"hello"[..]));
-        assert_eq!(memo.kept(one).text(SortKey::To, Uid::ONE), None);
-        assert_eq!(memo.kept(two).text(SortKey::Subject, Uid::ONE), None);
-        assert_eq!(memo.kept(one).text(SortKey::Subject, Uid::ONE), None);
+        memo.kept(one).keep_thread(Uid::ONE, facts(5));
+        assert!(memo.kept(one).thread(Uid::ONE).is_some());
+        assert!(memo.kept(two).thread(Uid::ONE).is_none());
+        assert!(memo.kept(one).thread(Uid::ONE).is_none());
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
         let memo = Memo::default();
-        let text = vec![b'x'; MEMO_BYTES_MAX / 2];
+        let large = facts(MEMO_BYTES_MAX / 2);
         for uid in (1..=4).filter_map(Uid::new) {
-            memo.kept(UidValidity::ONE).keep_text(SortKey::Subject, uid, &text);
+            memo.kept(UidValidity::ONE).keep_thread(uid, large.clone());
         }
         let kept = memo.kept(UidValidity::ONE);
-        let known = (1..=4).filter_map(Uid::new).filter(|uid| kept.text(SortKey::Subject, *uid).is_some());
+        let known = (1..=4).filter_map(Uid::new).filter(|uid| kept.thread(*uid).is_some());
         assert_eq!(known.count(), 2);
     }
 }

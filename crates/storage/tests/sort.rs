@@ -55,6 +55,62 @@ fn by_each_key() {
     }
 }
 
+/// What `doveadm dump` would show of the numbers, by UID.
+fn ranks(inbox: &mut dyn Mailbox) -> Vec<u32> {
+    inbox.sort_ranks("sort-s").unwrap().list.into_iter().map(|(_, rank)| rank).collect()
+}
+
+#[test]
+fn numbers_are_kept_and_new_messages_get_theirs() {
+    let home = Home::new();
+    let subjects = ["m", "c", "", "Re: m", "z", "a", "q"];
+    let texts: Vec<String> = subjects.iter().map(|subject| format!("Subject: {subject}\n\n")).collect();
+    let mut inbox = mailbox(&home, &texts[..4].iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [3, 2, 1, 4]);
+    let first = ranks(&mut *inbox);
+    assert!(first[2] < first[1] && first[1] < first[0] && first[0] == first[3] && first[2] > 0, "{first:?}");
+    for text in &texts[4..] {
+        save(&mut *inbox, text, Flags::NONE, &[]).unwrap();
+    }
+    inbox.sync(SyncMode::Quick).unwrap();
+    // Others find them in the index; their own texts are not read again.
+    let mut other = home.inbox();
+    other.sync(SyncMode::Quick).unwrap();
+    assert_eq!(ranks(&mut *other)[..4], first);
+    assert_eq!(sorted(&mut *other, SortKey::Subject, true), [5, 7, 1, 4, 2, 6, 3]);
+    assert!(ranks(&mut *inbox).iter().all(|rank| *rank != 0));
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [3, 6, 2, 1, 4, 7, 5]);
+}
+
+#[test]
+fn numbers_that_lie_are_made_anew() {
+    let home = Home::new();
+    let mut inbox = mailbox(&home, &["Subject: b\n\n", "Subject: a\n\n", "Subject: c\n\n"]);
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [2, 1, 3]);
+    let good = ranks(&mut *inbox);
+    let keep = |inbox: &mut dyn Mailbox, ranks: [u32; 3]| {
+        let mut kept = inbox.sort_ranks("sort-s").unwrap();
+        kept.list.iter_mut().zip(ranks).for_each(|(entry, rank)| entry.1 = rank);
+        inbox.keep_sort_ranks("sort-s", &kept);
+    };
+    // A gap.
+    keep(&mut *inbox, [7, 0, 9]);
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [2, 1, 3]);
+    assert_eq!(ranks(&mut *inbox), good);
+    // Another order, which shows as soon as there is a new message between them.
+    keep(&mut *inbox, [200, 300, 100]);
+    save(&mut *inbox, "Subject: bb\n\n", Flags::NONE, &[]).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [2, 1, 4, 3]);
+    // Somebody else was faster.
+    let mut stale = inbox.sort_ranks("sort-s").unwrap();
+    let now = ranks(&mut *inbox);
+    stale.reset_id -= 1;
+    stale.list.iter_mut().for_each(|entry| entry.1 += 1);
+    inbox.keep_sort_ranks("sort-s", &stale);
+    assert_eq!(ranks(&mut *inbox), now);
+}
+
 #[test]
 fn many_bodies_are_read_in_order() {
     let home = Home::new();

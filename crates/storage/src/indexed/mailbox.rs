@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base::{Guid, ModSeq, Seq, Uid, UidSet};
 
 use crate::api::{
-    CacheField, FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch, Status,
-    StatusItems, SyncMode,
+    CacheField, FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch,
+    SortRanks, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -122,6 +122,21 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
         self.shared.fetch(&self.view, uid, wanted, names)
+    }
+
+    fn sort_ranks(&mut self, name: &str) -> Option<SortRanks> {
+        Some(self.shared.sort_ranks(name))
+    }
+
+    fn keep_sort_ranks(&mut self, name: &str, ranks: &SortRanks) {
+        if let Err(error) = self.shared.keep_sort_ranks(name, ranks) {
+            self.shared.driver.context().logger.error(base::chain(&error));
+        }
+    }
+
+    fn sort_ranks_broken(&mut self, name: &str, reason: &str) {
+        let (mailbox, logger) = (&self.name, &self.shared.driver.context().logger);
+        logger.error(format_args!("Mailbox {mailbox}: Broken {name} indexes, resetting: {reason}"));
     }
 
     fn memo(&self) -> Option<Arc<Memo>> {

@@ -14,6 +14,7 @@ mod listed;
 mod mailbox;
 mod shared;
 mod size;
+mod sorted;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

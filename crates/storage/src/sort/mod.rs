@@ -3,6 +3,7 @@
 //!
 //! Text is compared folded as in searches, which is i;unicode-casemap (RFC 5051).
 
+mod ranks;
 mod value;
 
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use base::Uid;
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
-use crate::memo::MemoGuard;
 
+use ranks::Ranking;
 use value::Values;
 pub(crate) use value::{field, sent, unix_secs};
 
@@ -57,47 +58,41 @@ pub struct Sort {
     names: Vec<&'static str>,
     values: Values,
     done: usize,
+    first: First,
+}
+
+/// How the first criterion is compared.
+enum First {
+    /// Nobody has looked yet whether the mailbox keeps numbers for it.
+    Unknown,
+    /// By its value.
+    Value,
+    /// By numbers in the order of the texts.
+    Ranks(Box<Ranking>),
 }
 
 impl Sort {
     /// Prepares to sort `uids`; messages that are equal in everything keep their order.
     pub fn new(uids: Vec<Uid>, criteria: &[Criterion]) -> Self {
-        let mut wanted = Wanted::NONE;
-        let mut names: Vec<&'static str> = Vec::new();
-        for criterion in criteria {
-            match criterion.key {
-                SortKey::Arrival => wanted |= Wanted::INTERNAL_DATE,
-                SortKey::Size => wanted |= Wanted::SIZE_VIRTUAL,
-                SortKey::Date => wanted |= Wanted::SENT_DATE,
-                key => names.extend(key.field().filter(|name| !names.contains(name))),
-            }
-        }
         let values = Values::with_capacity(uids.len(), criteria.len());
-        Self { uids, criteria: criteria.to_vec(), wanted, names, values, done: 0 }
+        let (wanted, names) = needs(criteria);
+        Self { uids, criteria: criteria.to_vec(), wanted, names, values, done: 0, first: First::Unknown }
     }
 
     /// Goes on for about so long; `true` when all is known. A message that has gone meanwhile sorts as
     /// if it were empty, since the client still counts it.
     pub fn advance(&mut self, mailbox: &mut dyn Mailbox, time: Duration) -> Result<bool> {
         let start = Instant::now();
-        let (memo, uid_validity) = (mailbox.memo(), mailbox.view().uid_validity());
-        let mut kept = memo.as_ref().map(|memo| memo.kept(uid_validity));
+        if matches!(self.first, First::Unknown) {
+            self.choose(mailbox);
+        }
+        if let First::Ranks(ranking) = &mut self.first
+            && !ranking.advance(mailbox, time)?
+        {
+            return Ok(false);
+        }
         while let Some(&uid) = self.uids.get(self.done) {
-            if kept.as_ref().is_some_and(|kept| self.recall(kept, uid)) {
-                self.done += 1;
-                continue;
-            }
-            let facts = match mailbox.fetch_fields(uid, self.wanted, &self.names) {
-                Ok(facts) => self.with_arrival(mailbox, uid, facts)?,
-                Err(Error::Expunged(_)) => Facts::default(),
-                Err(error) => return Err(error),
-            };
-            for criterion in &self.criteria {
-                let text = self.values.push(criterion.key, &facts);
-                if let (Some(kept), Some(text)) = (&mut kept, text) {
-                    kept.keep_text(criterion.key, uid, text);
-                }
-            }
+            self.look_at(mailbox, uid)?;
             self.done += 1;
             if start.elapsed() >= time {
                 return Ok(self.done == self.uids.len());
@@ -106,11 +101,35 @@ impl Sort {
         Ok(true)
     }
 
-    /// Takes what earlier sorts found out, if that is all there is to know.
-    fn recall(&mut self, kept: &MemoGuard<'_>, uid: Uid) -> bool {
-        let texts = self.criteria.iter().map(|criterion| kept.text(criterion.key, uid));
-        let texts: Option<Vec<&[u8]>> = texts.collect();
-        texts.into_iter().flatten().map(|text| self.values.push_text(text)).count() > 0
+    /// Finds out how the first criterion is compared.
+    fn choose(&mut self, mailbox: &mut dyn Mailbox) {
+        let ranking = self.criteria.first().and_then(|criterion| Ranking::new(criterion.key, mailbox));
+        self.first = match ranking {
+            Some(ranking) => {
+                (self.wanted, self.names) = needs(self.criteria.get(1..).unwrap_or_default());
+                First::Ranks(Box::new(ranking))
+            }
+            None => First::Value,
+        };
+    }
+
+    /// Gathers what the criteria say of a message.
+    fn look_at(&mut self, mailbox: &mut dyn Mailbox, uid: Uid) -> Result<()> {
+        let mut criteria = self.criteria.as_slice();
+        if let First::Ranks(ranking) = &self.first {
+            self.values.push_number(i64::from(ranking.of(uid)));
+            criteria = criteria.get(1..).unwrap_or_default();
+        }
+        if criteria.is_empty() {
+            return Ok(());
+        }
+        let facts = match mailbox.fetch_fields(uid, self.wanted, &self.names) {
+            Ok(facts) => self.with_arrival(mailbox, uid, facts)?,
+            Err(Error::Expunged(_)) => Facts::default(),
+            Err(error) => return Err(error),
+        };
+        criteria.iter().for_each(|criterion| self.values.push(criterion.key, &facts));
+        Ok(())
     }
 
     /// `Date` falls back to the date of arrival, which is looked up only then.
@@ -125,9 +144,15 @@ impl Sort {
         Ok(facts)
     }
 
-    /// How many of how many messages have been looked at.
+    /// How many of how many looks at messages are done.
     pub fn progress(&self) -> (usize, usize) {
-        (self.done, self.uids.len())
+        match &self.first {
+            First::Ranks(ranking) => {
+                let (done, all) = ranking.progress();
+                (done + self.done, all + self.uids.len())
+            }
+            _ => (self.done, self.uids.len()),
+        }
     }
 
     /// The messages in order. To be called once [`advance`](Self::advance) said that it is done.
@@ -135,6 +160,21 @@ impl Sort {
         let order = self.values.order(&self.criteria);
         order.into_iter().filter_map(|index| self.uids.get(index as usize).copied()).collect()
     }
+}
+
+/// What has to be known of messages to sort them.
+fn needs(criteria: &[Criterion]) -> (Wanted, Vec<&'static str>) {
+    let mut wanted = Wanted::NONE;
+    let mut names: Vec<&'static str> = Vec::new();
+    for criterion in criteria {
+        match criterion.key {
+            SortKey::Arrival => wanted |= Wanted::INTERNAL_DATE,
+            SortKey::Size => wanted |= Wanted::SIZE_VIRTUAL,
+            SortKey::Date => wanted |= Wanted::SENT_DATE,
+            key => names.extend(key.field().filter(|name| !names.contains(name))),
+        }
+    }
+    (wanted, names)
 }
 
 impl SortKey {

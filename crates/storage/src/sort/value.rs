@@ -34,15 +34,13 @@ impl Values {
         Self { text: Vec::new(), values: Vec::with_capacity(messages * per_message), per_message }
     }
 
-    /// Adds a text that is known.
-    pub(super) fn push_text(&mut self, text: &[u8]) {
-        let start = self.text.len();
-        self.text.extend_from_slice(text);
-        self.values.push(Value::Text { start, end: self.text.len() });
+    /// Adds a number that is known.
+    pub(super) fn push_number(&mut self, number: i64) {
+        self.values.push(Value::Number(number));
     }
 
-    /// Adds what `key` says of the message at hand, and gives it if it is text.
-    pub(super) fn push(&mut self, key: SortKey, facts: &Facts) -> Option<&[u8]> {
+    /// Adds what `key` says of the message at hand.
+    pub(super) fn push(&mut self, key: SortKey, facts: &Facts) {
         let value = match key {
             SortKey::Arrival => Value::Number(arrival(facts)),
             SortKey::Date => Value::Number(sent(facts)),
@@ -58,10 +56,6 @@ impl Values {
             }
         };
         self.values.push(value);
-        match value {
-            Value::Text { start, end } => self.text.get(start..end),
-            Value::Number(_) => None,
-        }
     }
 
     /// The indexes of the messages in order.
@@ -127,7 +121,8 @@ pub(crate) fn unix_secs(time: SystemTime) -> i64 {
     }
 }
 
-fn put_text(key: SortKey, raw: &[u8], out: &mut Vec<u8>) {
+/// Adds the text that a message is sorted by to `out`.
+pub(super) fn put_text(key: SortKey, raw: &[u8], out: &mut Vec<u8>) {
     match key {
         SortKey::Subject => out.extend_from_slice(&subject::base(raw).text),
         SortKey::DisplayFrom | SortKey::DisplayTo => fold(&display_name(raw), out),

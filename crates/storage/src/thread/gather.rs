@@ -76,7 +76,8 @@ pub(crate) struct ThreadFacts {
 }
 
 impl ThreadFacts {
-    pub(super) fn of(facts: &Facts, date: i64) -> Self {
+    /// What the header fields and the date of sending say.
+    pub(crate) fn of(facts: &Facts, date: i64) -> Self {
         let subject = field(facts, "Subject").map(|value| subject::base(&value)).unwrap_or_default();
         let value = |name| field(facts, name).unwrap_or_default();
         let id = message_id::all(&value("Message-ID")).next();
