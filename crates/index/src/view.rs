@@ -236,6 +236,23 @@ impl View {
         })
     }
 
+    /// A table of sequence numbers, if that is worth while for so many questions.
+    pub fn seqs_table(&self, questions: usize) -> Option<SeqTable> {
+        let first = self.records().next()?.uid;
+        let span = (self.last_uid()?.get() - first.get()) as usize + 1;
+        let most = (self.len() as usize).saturating_mul(SPAN_PER_MESSAGE);
+        if questions < self.len() as usize / SPAN_PER_MESSAGE || span > most {
+            return None;
+        }
+        let mut seqs = vec![0; span];
+        for (record, seq) in self.records().zip(1u32..) {
+            if let Some(entry) = seqs.get_mut((record.uid.get() - first.get()) as usize) {
+                *entry = seq;
+            }
+        }
+        Some(SeqTable { first, seqs })
+    }
+
     /// What happened between two snapshots of one mailbox.
     pub fn diff(old: &Self, new: &Self) -> Changes {
         diff::diff(old, new)
@@ -300,6 +317,25 @@ impl View {
             .map(|(r, i)| (i, r))
     }
 }
+
+/// Sequence numbers by UID. See [`View::seqs_table`].
+#[derive(Debug)]
+pub struct SeqTable {
+    first: Uid,
+    /// From the first message on; 0 where there is none.
+    seqs: Vec<u32>,
+}
+
+impl SeqTable {
+    /// The sequence number of a message.
+    pub fn get(&self, uid: Uid) -> Option<Seq> {
+        let at = uid.get().checked_sub(self.first.get())?;
+        self.seqs.get(at as usize).and_then(|seq| Seq::new(*seq))
+    }
+}
+
+/// A table has at most so many entries for each message.
+const SPAN_PER_MESSAGE: usize = 4;
 
 #[cfg(test)]
 mod tests;

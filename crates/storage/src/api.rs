@@ -205,6 +205,11 @@ pub trait Mailbox: Send {
         Ok(facts)
     }
 
+    /// Says which messages will be asked for next, in order, so that they can be read ahead.
+    fn expect(&mut self, uids: &[Uid]) {
+        let _ = uids;
+    }
+
     /// The numbers that the index keeps of all messages for sorting, under the name of an extension
     /// (`sort-s` …) and newest of all; `None` where it keeps none.
     fn sort_ranks(&mut self, name: &str) -> Option<SortRanks> {

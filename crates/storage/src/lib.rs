@@ -29,6 +29,7 @@ pub mod source;
 pub mod stored;
 mod subscriptions;
 pub mod thread;
+mod threads;
 
 pub use index::{fs, mailbox_log, view};
 

@@ -30,7 +30,7 @@ pub const MBOX_KEYWORDS_MAX: usize = 10_000;
 
 /// Threads of one process that read messages for searches, all sessions together, besides the threads
 /// of the sessions themselves. There are never more than the machine has cores.
-pub const SEARCH_THREADS_MAX: usize = 16;
+pub const THREADS_MAX: usize = 16;
 
 /// Messages of one search that are open and wait to be read: enough to keep the threads busy, and a
 /// small part of the descriptors that a process may have.
@@ -45,8 +45,20 @@ pub const SEARCH_STACK_BYTES: usize = 1 << 20;
 /// Levels of hierarchy in `dovecot.list.index`: a name of 4096 bytes (2.3's limit) has no more.
 pub const LIST_DEPTH_MAX: usize = 2048;
 
-/// What sorts and threads keep of one open mailbox: some hundred thousand subjects.
+/// What threads keep of one open mailbox: some hundred thousand subjects.
 pub const MEMO_BYTES_MAX: usize = 16 << 20;
+
+/// Messages in the threads that are kept from one question to the next.
+pub const MEMO_FOREST_MAX: usize = 500_000;
+
+/// Messages that are read ahead of the one that is asked for.
+pub const AHEAD_MESSAGES_MAX: usize = 128;
+
+/// How long a session may be kept by reading ahead; a message that was begun is read to its end.
+pub const AHEAD_TIME: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// The stack of a thread that reads ahead.
+pub const AHEAD_STACK_BYTES: usize = 512 * 1024;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{Uid, UidValidity};
 
-use crate::limits::MEMO_BYTES_MAX;
-use crate::thread::ThreadFacts;
+use crate::limits::{MEMO_BYTES_MAX, MEMO_FOREST_MAX};
+use crate::thread::{Algorithm, Forest, ThreadFacts};
 
 /// See the module. One for each open mailbox.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Kept {
     uid_validity: UidValidity,
     threads: HashMap<Uid, Arc<ThreadFacts>>,
     bytes: usize,
+    /// What came of the last threading: of these messages, by this algorithm.
+    last: Option<(Algorithm, Vec<Uid>, Arc<Forest>)>,
 }
 
 impl Memo {
@@ -27,7 +29,7 @@ impl Memo {
     pub(crate) fn kept(&self, uid_validity: UidValidity) -> MemoGuard<'_> {
         let mut inner = self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if inner.as_ref().is_none_or(|kept| kept.uid_validity != uid_validity) {
-            *inner = Some(Kept { uid_validity, threads: HashMap::new(), bytes: 0 });
+            *inner = Some(Kept { uid_validity, threads: HashMap::new(), bytes: 0, last: None });
         }
         MemoGuard { inner }
     }
@@ -50,6 +52,19 @@ impl MemoGuard<'_> {
         let Some(kept) = self.inner.as_mut().filter(|kept| kept.bytes < MEMO_BYTES_MAX) else { return };
         kept.bytes += facts.weight() + ENTRY_BYTES;
         kept.threads.insert(uid, facts);
+    }
+
+    /// The threads of just these messages, if they were asked for last.
+    pub(crate) fn forest(&self, algorithm: Algorithm, uids: &[Uid]) -> Option<Arc<Forest>> {
+        let (known, of, forest) = self.inner.as_ref()?.last.as_ref()?;
+        (*known == algorithm && of == uids).then(|| forest.clone())
+    }
+
+    /// Keeps the threads of messages until others are asked for.
+    pub(crate) fn keep_forest(&mut self, algorithm: Algorithm, uids: Vec<Uid>, forest: Arc<Forest>) {
+        if let Some(kept) = self.inner.as_mut().filter(|_| uids.len() <= MEMO_FOREST_MAX) {
+            kept.last = Some((algorithm, uids, forest));
+        }
     }
 }
 

@@ -22,16 +22,21 @@ pub(super) fn start(context: &mut Context, name: &str, uid: bool, fetch: Fetch) 
         Ok(uids) => uids,
         Err(refused) => return refused.into(),
     };
-    let Some(selected) = &context.selected else { return Answer::bad(NO_MAILBOX).into() };
+    let Some(selected) = &mut context.selected else { return Answer::bad(NO_MAILBOX).into() };
     let mut items = fetch.items;
     if uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     let marks_seen = !selected.is_readonly()
         && items.iter().any(|item| matches!(item, FetchItem::Section(section) if !section.is_peek));
+    let wanted = wanted(&items);
+    if wanted != Wanted::NONE || items.iter().any(|item| matches!(item, FetchItem::Section(_))) {
+        let uids: Vec<Uid> = selected.view.records_in(&uids).map(|(_, record)| record.uid).collect();
+        selected.mailbox.expect(&uids);
+    }
     Start::Job(Box::new(FetchJob {
         todo: Walk::new(&selected.view.seqs_of(&uids)),
-        wanted: wanted(&items),
+        wanted,
         items,
         uid,
         marks_seen,

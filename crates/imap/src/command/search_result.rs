@@ -113,8 +113,11 @@ impl Found<'_> {
     }
 
     fn modseq(&self, uids: &[Uid]) -> Option<u64> {
+        if !self.with_modseq {
+            return None;
+        }
         let modseqs = uids.iter().filter_map(|uid| self.view.record(*uid)).map(|record| record.modseq.0);
-        modseqs.max().filter(|&modseq| self.with_modseq && modseq > 0)
+        modseqs.max().filter(|&modseq| modseq > 0)
     }
 
     fn number(&self, uid: Uid) -> Option<u32> {
@@ -123,7 +126,11 @@ impl Found<'_> {
     }
 
     fn numbers<'b>(&'b self, uids: &'b [Uid]) -> impl Iterator<Item = u32> + 'b {
-        uids.iter().filter_map(|&uid| self.number(uid))
+        let seqs = self.view.seqs_table(uids.len());
+        uids.iter().filter_map(move |&uid| match &seqs {
+            Some(seqs) => seqs.get(uid).map(|seq| if self.by_uid { uid.get() } else { seq.get() }),
+            None => self.number(uid),
+        })
     }
 }
 

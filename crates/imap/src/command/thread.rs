@@ -1,8 +1,10 @@
 //! THREAD (RFC 5256 §3).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use storage::thread::{Forest, Thread};
+use storage::view::SeqTable;
 
 use super::search::{Looker, algorithm};
 use crate::context::{Context, NO_MAILBOX};
@@ -27,7 +29,7 @@ struct ThreadJob {
 enum Stage {
     Looking,
     Threading(Thread),
-    Writing(Forest, Vec<Todo>),
+    Writing(Arc<Forest>, Option<SeqTable>, Vec<Todo>),
 }
 
 /// What is still to be written, the next last. This is a list, not recursion, since threads may be as
@@ -67,7 +69,8 @@ impl ThreadJob {
                 }
                 let forest = std::mem::replace(thread, Thread::new(Vec::new(), self.algorithm)).finish();
                 let roots = Todo::Siblings { nodes: forest.roots(), in_parentheses: true };
-                self.stage = Stage::Writing(forest, vec![roots]);
+                let seqs = self.looker.view.seqs_table(self.looker.view.len() as usize);
+                self.stage = Stage::Writing(forest, seqs.filter(|_| !self.uid), vec![roots]);
                 out.put(b"* THREAD ");
             }
             Stage::Writing(..) => return Ok(self.write(out)),
@@ -76,7 +79,7 @@ impl ThreadJob {
     }
 
     fn write(&mut self, out: &mut OutBuf) -> bool {
-        let Stage::Writing(forest, todo) = &mut self.stage else { return true };
+        let Stage::Writing(forest, seqs, todo) = &mut self.stage else { return true };
         while !out.is_full() {
             match todo.pop() {
                 None => {
@@ -92,10 +95,11 @@ impl ThreadJob {
                         out.put(b"(");
                     }
                     if let Some(uid) = node.uid {
-                        match self.looker.view.seq(uid).filter(|_| !self.uid) {
-                            Some(seq) => out.format(format_args!("{seq}")),
-                            None => out.format(format_args!("{uid}")),
-                        }
+                        let seq = match seqs {
+                            Some(seqs) => seqs.get(uid),
+                            None => self.looker.view.seq(uid).filter(|_| !self.uid),
+                        };
+                        out.number(seq.map_or(uid.get(), |seq| seq.get()).into());
                     }
                     let children = node.children.clone();
                     if node.uid.is_some() && !children.is_empty() {

@@ -88,10 +88,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.fields.is_empty()
-    }
-
     /// What has to be found out for it.
     pub(super) fn wanted(&self) -> Wanted {
         let mut wanted = Wanted::NONE;

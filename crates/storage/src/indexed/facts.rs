@@ -2,39 +2,66 @@
 //! else will do the message itself, of which the cache then keeps what its decisions ask for.
 
 use base::{Guid, Uid};
+use message::Parts;
 
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::view::View;
 
+use super::cached::Asked;
 use super::{Driver, Shared, content};
 
 impl<D: Driver> Shared<D> {
     /// What is `wanted` of a message, and its header fields of `names`.
     pub(crate) fn fetch(&self, view: &View, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
+        let mut looked = self.look(view, uid, wanted, names);
+        self.read(view, &mut looked, wanted, names)?;
+        self.keep(looked)
+    }
+
+    /// Asks the cache.
+    pub(super) fn look(&self, view: &View, uid: Uid, wanted: Wanted, names: &[&str]) -> Looked {
         let mut facts = Facts::default();
-        let mut asked = self.cached.lookup(view, uid, wanted, names, &mut facts);
+        let asked = self.cached.lookup(view, uid, wanted, names, &mut facts);
         let from_driver = wanted.0 & DRIVER_FACTS.0 & !present(&facts).0;
-        if from_driver != 0 {
-            self.driver.facts(self, view, uid, wanted, &mut facts)?;
+        let is_enough = from_driver == 0 && unknown(&facts, wanted, names) == Wanted::NONE;
+        let state = if is_enough { State::Enough } else { State::Open };
+        Looked { uid, facts, asked, parts: None, state }
+    }
+
+    /// Asks the driver what the cache did not know, and reads the message for the rest.
+    pub(super) fn read(
+        &self,
+        view: &View,
+        looked: &mut Looked,
+        wanted: Wanted,
+        names: &[&str],
+    ) -> Result<()> {
+        if looked.state == State::Enough {
+            return Ok(());
         }
-        let mut missing = content::missing(&facts, wanted);
-        if !names.is_empty() && facts.fields.is_none() {
-            missing |= Wanted::HEADER;
+        let facts = &mut looked.facts;
+        if wanted.0 & DRIVER_FACTS.0 & !present(facts).0 != 0 {
+            self.driver.facts(self, view, looked.uid, wanted, facts)?;
         }
-        let mut parts = None;
+        let missing = unknown(facts, wanted, names);
         if missing != Wanted::NONE {
-            let opened = self.driver.open(self, view, uid)?;
-            parts = content::read(opened, missing, &mut facts)?;
+            let opened = self.driver.open(self, view, looked.uid)?;
+            looked.parts = content::read(opened, missing, facts)?;
             facts.fill_from_header(wanted, names);
         }
-        if asked.is_wanted() {
-            asked.keep(&facts, parts.as_ref());
-            if self.cached.add(uid, asked) {
-                self.flush_cache()?;
-            }
+        // Made here, since it takes its time and here others may go on meanwhile.
+        looked.asked.keep(facts, looked.parts.as_ref());
+        looked.state = State::Read;
+        Ok(())
+    }
+
+    /// Gives what was found, of which the cache keeps what its decisions ask for.
+    pub(super) fn keep(&self, looked: Looked) -> Result<Facts> {
+        if self.cached.add(looked.uid, looked.asked) {
+            self.flush_cache()?;
         }
-        Ok(facts)
+        Ok(looked.facts)
     }
 
     pub(crate) fn mailbox_guid(&self) -> Result<Guid> {
@@ -67,6 +94,46 @@ impl<D: Driver> Shared<D> {
         }
         self.publish(&work.index);
         Ok(())
+    }
+}
+
+/// What is being found out of a message.
+pub(super) struct Looked {
+    pub(super) uid: Uid,
+    facts: Facts,
+    asked: Asked,
+    parts: Option<Parts>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The cache knew everything.
+    Enough,
+    /// Something is open.
+    Open,
+    /// The driver and the message have been asked.
+    Read,
+}
+
+impl Looked {
+    /// Whether nothing has to be read.
+    pub(super) fn is_enough(&self) -> bool {
+        self.state == State::Enough
+    }
+
+    /// Whether all is known by now.
+    pub(super) fn is_read(&self) -> bool {
+        self.state != State::Open
+    }
+}
+
+/// What only the message itself tells.
+fn unknown(facts: &Facts, wanted: Wanted, names: &[&str]) -> Wanted {
+    let missing = content::missing(facts, wanted);
+    match names.is_empty() || facts.fields.is_some() {
+        true => missing,
+        false => missing | Wanted::HEADER,
     }
 }
 

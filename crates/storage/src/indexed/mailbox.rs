@@ -14,6 +14,7 @@ use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
 use crate::view::{Flags, View};
 
+use super::ahead::Ahead;
 use super::listed::Tell;
 use super::{Driver, Shared};
 
@@ -25,6 +26,7 @@ pub(crate) struct Handle<D: Driver> {
     readonly: bool,
     view: Arc<View>,
     recent: UidSet,
+    ahead: Ahead,
 }
 
 impl<D: Driver> Handle<D> {
@@ -32,7 +34,15 @@ impl<D: Driver> Handle<D> {
     pub(crate) fn new(name: &str, shared: Arc<Shared<D>>, mode: OpenMode, writable: bool) -> Self {
         let readonly = mode == OpenMode::ReadOnly || !writable;
         let view = shared.view();
-        Self { name: name.to_owned(), shared, mode, readonly, view, recent: UidSet::new() }
+        Self {
+            name: name.to_owned(),
+            shared,
+            mode,
+            readonly,
+            view,
+            recent: UidSet::new(),
+            ahead: Ahead::default(),
+        }
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -44,6 +54,7 @@ impl<D: Driver> Handle<D> {
 
     fn take(&mut self, view: Arc<View>) -> Arc<View> {
         self.view = view.clone();
+        self.ahead.clear();
         view
     }
 
@@ -117,11 +128,15 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn fetch_facts(&mut self, uid: Uid, wanted: Wanted) -> Result<Facts> {
-        self.shared.fetch(&self.view, uid, wanted, &[])
+        self.shared.fetch_ahead(&mut self.ahead, &self.view, uid, wanted, &[])
     }
 
     fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
-        self.shared.fetch(&self.view, uid, wanted, names)
+        self.shared.fetch_ahead(&mut self.ahead, &self.view, uid, wanted, names)
+    }
+
+    fn expect(&mut self, uids: &[Uid]) {
+        self.ahead.expect(uids);
     }
 
     fn sort_ranks(&mut self, name: &str) -> Option<SortRanks> {

@@ -6,6 +6,7 @@
 //! lock), the index's log.
 
 mod admin;
+mod ahead;
 mod cached;
 mod content;
 mod delta;

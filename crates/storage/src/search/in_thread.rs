@@ -70,7 +70,7 @@ impl InThread {
                 if thread.advance(mailbox, super::run::time_left(deadline))? {
                     let found = std::mem::take(found);
                     let done = std::mem::replace(thread, Thread::new(Vec::new(), self.algorithm));
-                    let forest = Arc::new(done.finish());
+                    let forest = done.finish();
                     self.state = State::Done(forest.threads_with(&found));
                     threads.0.push((self.algorithm, forest));
                 }

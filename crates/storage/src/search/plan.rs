@@ -95,6 +95,15 @@ impl Plan {
         }
     }
 
+    /// Whether every message fits.
+    pub(super) fn is_all(&self) -> bool {
+        match self {
+            Self::Simple(Query::All) => true,
+            Self::And(all) => all.iter().all(Self::is_all),
+            _ => false,
+        }
+    }
+
     /// An INTHREAD whose messages are not known yet.
     pub(super) fn open_thread(&mut self) -> Option<&mut InThread> {
         match self {

@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 
 use base::Uid;
@@ -15,7 +14,8 @@ use message::search::{self, Needle};
 
 use crate::api::MessageReader;
 use crate::error::{Error, Result};
-use crate::limits::{SEARCH_OPEN_MAX, SEARCH_STACK_BYTES, SEARCH_THREADS_MAX, SEARCH_WAITING_PER_THREAD};
+use crate::limits::{SEARCH_OPEN_MAX, SEARCH_STACK_BYTES, SEARCH_WAITING_PER_THREAD};
+use crate::threads::Permit;
 
 use super::plan::Residue;
 
@@ -148,26 +148,4 @@ fn matches(task: Task, texts: &[Text]) -> io::Result<bool> {
     };
     let found = search::all_in_message(&mut reader, &needles, is_enough)?;
     Ok(residue.decided(&|index| Some(value(&found, index))).unwrap_or(false))
-}
-
-/// The right to one thread; given back when dropped.
-pub(super) struct Permit(());
-
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-impl Permit {
-    fn take() -> Option<Self> {
-        static LIMIT: OnceLock<usize> = OnceLock::new();
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        // The session's own thread works, too.
-        let limit = *LIMIT.get_or_init(|| cores().saturating_sub(1).min(SEARCH_THREADS_MAX));
-        let more = |taken: usize| (taken < limit).then_some(taken + 1);
-        TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(()))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        TAKEN.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -45,12 +45,14 @@ impl Search {
         };
         let total = candidates.len();
         let now = SystemTime::now();
+        let (candidates, found) =
+            if query.is_all() { (Vec::new(), candidates) } else { (candidates, Vec::new()) };
         Self {
             query,
             needs,
             candidates: candidates.into_iter(),
             now,
-            found: Vec::new(),
+            found,
             total,
             threads: Threads::default(),
             expunged: false,

@@ -91,14 +91,22 @@ impl Sort {
         {
             return Ok(false);
         }
+        if self.done == 0 && !self.only_numbers() {
+            mailbox.expect(&self.uids);
+        }
         while let Some(&uid) = self.uids.get(self.done) {
             self.look_at(mailbox, uid)?;
             self.done += 1;
-            if start.elapsed() >= time {
+            if !self.only_numbers() && start.elapsed() >= time {
                 return Ok(self.done == self.uids.len());
             }
         }
         Ok(true)
+    }
+
+    /// Whether nothing of the messages has to be looked up any more.
+    fn only_numbers(&self) -> bool {
+        matches!(self.first, First::Ranks(_)) && self.criteria.len() == 1
     }
 
     /// Finds out how the first criterion is compared.

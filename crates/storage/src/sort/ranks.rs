@@ -101,6 +101,7 @@ impl Ranking {
         let view = mailbox.view();
         let seen = rest.iter().map(|(uid, _)| *uid).take_while(|uid| Some(*uid) <= view.last_uid());
         self.missing = seen.collect();
+        mailbox.expect(&self.missing);
     }
 
     fn reset(&mut self, mailbox: &mut dyn Mailbox, reason: &str) {
@@ -115,6 +116,7 @@ impl Ranking {
         let last = mailbox.view().last_uid();
         self.missing =
             self.ranks.list.iter().map(|(uid, _)| *uid).take_while(|uid| Some(*uid) <= last).collect();
+        mailbox.expect(&self.missing);
     }
 
     /// Goes on for about so long; `true` when all messages have their numbers.

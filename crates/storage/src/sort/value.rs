@@ -61,9 +61,26 @@ impl Values {
     /// The indexes of the messages in order.
     pub(super) fn order(&self, criteria: &[Criterion]) -> Vec<u32> {
         let count = self.values.len().checked_div(self.per_message).unwrap_or(0);
+        if let [criterion] = criteria
+            && let Some(order) = self.order_of_numbers(criterion.reverse)
+        {
+            return order;
+        }
         let mut order: Vec<u32> = (0..count as u32).collect();
         order.sort_by(|&a, &b| self.compare(a, b, criteria));
         order
+    }
+
+    /// The order by one number each, if that is all.
+    fn order_of_numbers(&self, reverse: bool) -> Option<Vec<u32>> {
+        let keyed = self.values.iter().zip(0u32..).map(|(value, index)| match value {
+            Value::Number(number) if reverse => Some((number.saturating_neg(), index)),
+            Value::Number(number) => Some((*number, index)),
+            Value::Text { .. } => None,
+        });
+        let mut keyed: Vec<(i64, u32)> = keyed.collect::<Option<_>>()?;
+        keyed.sort_unstable();
+        Some(keyed.into_iter().map(|(_, index)| index).collect())
     }
 
     fn compare(&self, a: u32, b: u32, criteria: &[Criterion]) -> Ordering {

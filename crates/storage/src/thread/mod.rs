@@ -14,11 +14,12 @@ mod roots;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Uid;
+use base::{Uid, UidValidity};
 
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
+use crate::memo::Memo;
 use crate::sort::sent;
 
 pub(crate) use gather::ThreadFacts;
@@ -42,12 +43,15 @@ pub struct Thread {
     algorithm: Algorithm,
     uids: Vec<Uid>,
     facts: gather::Gathered,
+    /// Where the threads are kept for the next time, and under which UIDVALIDITY.
+    memo: Option<(Arc<Memo>, UidValidity)>,
+    known: Option<Arc<Forest>>,
 }
 
 impl Thread {
     /// Prepares to thread `uids`, which ascend.
     pub fn new(uids: Vec<Uid>, algorithm: Algorithm) -> Self {
-        Self { algorithm, facts: gather::Gathered::new(uids.len()), uids }
+        Self { algorithm, facts: gather::Gathered::new(uids.len()), uids, memo: None, known: None }
     }
 
     /// Goes on for about so long; `true` when all is known. A message that has gone meanwhile is a
@@ -59,8 +63,19 @@ impl Thread {
             Algorithm::Refs => &["Message-ID", "References", "In-Reply-To"],
             Algorithm::References => &["Message-ID", "References", "In-Reply-To", "Subject"],
         };
-        let (memo, uid_validity) = (mailbox.memo(), mailbox.view().uid_validity());
-        let mut kept = memo.as_ref().map(|memo| memo.kept(uid_validity));
+        if self.facts.len() == 0 {
+            let uid_validity = mailbox.view().uid_validity();
+            self.memo = mailbox.memo().map(|memo| (memo, uid_validity));
+            mailbox.expect(&self.uids);
+        }
+        let memo = self.memo.clone();
+        let mut kept = memo.as_ref().map(|(memo, uid_validity)| memo.kept(*uid_validity));
+        if self.facts.len() == 0 {
+            self.known = kept.as_ref().and_then(|kept| kept.forest(self.algorithm, &self.uids));
+        }
+        if self.known.is_some() {
+            return Ok(true);
+        }
         while let Some(&uid) = self.uids.get(self.facts.len()) {
             if let Some(facts) = kept.as_ref().and_then(|kept| kept.thread(uid)) {
                 self.facts.push(&facts);
@@ -90,12 +105,19 @@ impl Thread {
     }
 
     /// The threads. To be called once [`advance`](Self::advance) said that it is done.
-    pub fn finish(self) -> Forest {
-        match self.algorithm {
+    pub fn finish(self) -> Arc<Forest> {
+        if let Some(forest) = self.known {
+            return forest;
+        }
+        let forest = Arc::new(match self.algorithm {
             Algorithm::OrderedSubject => ordered_subject::threads(&self.facts, &self.uids),
             Algorithm::References => refs::by_subject(&self.facts, &self.uids),
             Algorithm::Refs => refs::by_newest(&self.facts, &self.uids),
+        });
+        if let Some((memo, uid_validity)) = self.memo {
+            memo.kept(uid_validity).keep_forest(self.algorithm, self.uids, forest.clone());
         }
+        forest
     }
 }
 

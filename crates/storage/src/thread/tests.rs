@@ -15,7 +15,7 @@ fn forest(mails: &[(String, i64)], algorithm: Algorithm) -> Forest {
         let facts = Facts { fields: Some(Arc::from(fields.as_bytes())), ..Facts::default() };
         thread.facts.push(&ThreadFacts::of(&facts, *date));
     }
-    thread.finish()
+    Arc::unwrap_or_clone(thread.finish())
 }
 
 fn of(mails: &[Mail<'_>], algorithm: Algorithm) -> Forest {
