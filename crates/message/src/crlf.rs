@@ -12,6 +12,8 @@ pub struct CrlfReader<R> {
     filled: usize,
     last_byte: u8,
     nul: Option<u8>,
+    /// How much is read at once.
+    at_once: usize,
 }
 
 impl<R: Read> CrlfReader<R> {
@@ -22,7 +24,16 @@ impl<R: Read> CrlfReader<R> {
 
     /// Reads from `inner`; `before` is the byte that came before its first one.
     pub fn after(inner: R, before: u8) -> Self {
-        Self { inner, buffer: Vec::new(), pos: 0, filled: 0, last_byte: before, nul: None }
+        let buffer = Vec::new();
+        Self { inner, buffer, pos: 0, filled: 0, last_byte: before, nul: None, at_once: READ_BYTES }
+    }
+
+    /// Says how many bytes there are in all, so that no more memory is taken than they need.
+    pub fn expecting(mut self, bytes: u64) -> Self {
+        // One more shows that it was the end.
+        let bytes = usize::try_from(bytes).unwrap_or(READ_BYTES).saturating_add(1);
+        self.at_once = bytes.min(READ_BYTES);
+        self
     }
 
     /// Puts `byte` in the place of every NUL, which an IMAP literal must not hold (RFC 3501 §9). 2.3
@@ -33,7 +44,7 @@ impl<R: Read> CrlfReader<R> {
     }
 
     fn fill(&mut self) -> io::Result<bool> {
-        self.buffer.resize(READ_BYTES, 0);
+        self.buffer.resize(self.at_once, 0);
         self.filled = loop {
             match self.inner.read(&mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

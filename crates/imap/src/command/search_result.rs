@@ -169,9 +169,10 @@ impl Writer {
                 out.put(&[self.separator]);
             }
             self.at += 1;
-            match first == last {
-                true => out.format(format_args!("{first}")),
-                false => out.format(format_args!("{first}:{last}")),
+            out.number(first.into());
+            if last != first {
+                out.put(b":");
+                out.number(last.into());
             }
         }
         out.put(&std::mem::take(&mut self.tail));

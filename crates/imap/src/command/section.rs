@@ -105,7 +105,10 @@ fn of_part(
     };
     match resolve(parts, &words(section)) {
         Resolved::Missing => Ok(of_bytes(Vec::new(), range)),
-        Resolved::Bytes(span) => of_span(reader, uid, span, range(span.size.virtual_), last_place),
+        Resolved::Bytes(span) => {
+            reader.rewind()?;
+            of_span(reader, uid, span, range(span.size.virtual_), last_place)
+        }
         Resolved::Fields(span) => {
             reader.seek(SeekFrom::Start(span.start))?;
             let SectionText::HeaderFields { is_not, names } = &section.text else {
@@ -180,7 +183,8 @@ fn of_bytes(mut bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
     Text { size, source: Box::new(source.take(size)) }
 }
 
-/// Reads `count` bytes from `offset` on, counted as sent, of a run of stored bytes.
+/// Reads `count` bytes from `offset` on, counted as sent, of a run of stored bytes; `reader` has not been
+/// read from yet.
 fn of_span(
     mut reader: Box<dyn MessageReader>,
     uid: Uid,
@@ -193,9 +197,14 @@ fn of_span(
         true => Place { physical: offset, virtual_: offset, before: b'\r' },
         false => find_place(&mut *reader, uid, span, offset, last_place)?,
     };
-    reader.seek(SeekFrom::Start(span.start + place.physical))?;
-    let stored = reader.take(span.size.physical.saturating_sub(place.physical));
-    let mut source = CrlfReader::after(stored, place.before).replacing_nul(NUL_SENT);
+    let start = span.start + place.physical;
+    // It is there already, unless the place had to be looked for.
+    if start > 0 || offset > 0 {
+        reader.seek(SeekFrom::Start(start))?;
+    }
+    let left = span.size.physical.saturating_sub(place.physical);
+    let mut source =
+        CrlfReader::after(reader.take(left), place.before).expecting(left).replacing_nul(NUL_SENT);
     // Between a missing CR and its LF there is no place in the file.
     let short = offset - place.virtual_;
     io::copy(&mut (&mut source).take(short), &mut io::sink())?;

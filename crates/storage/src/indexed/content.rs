@@ -1,6 +1,6 @@
 //! Facts that only the message itself tells.
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use message::Parts;
@@ -40,10 +40,9 @@ pub(super) fn read(opened: Opened, wanted: Wanted, facts: &mut Facts) -> Result<
     let failed = |error| Error::io("read", opened.path.clone(), error);
     let structure = wanted.has(Wanted::BODY) || wanted.has(Wanted::BODYSTRUCTURE);
     let size = wanted.has(Wanted::SIZE_VIRTUAL);
-    let room = if structure || size { BUFFER } else { HEADER_BUFFER };
-    let mut reader = BufReader::with_capacity(room, opened.reader);
+    let mut reader = opened.reader;
     if wanted.has(Wanted::SIZE_PHYSICAL) {
-        facts.size_physical = facts.size_physical.or(Some(reader.get_ref().size()));
+        facts.size_physical = facts.size_physical.or(Some(reader.size()));
     }
     if wanted.0 & HEADER_FACTS.0 != 0 {
         let header = read_header(&mut reader).map_err(failed)?;
@@ -57,7 +56,7 @@ pub(super) fn read(opened: Opened, wanted: Wanted, facts: &mut Facts) -> Result<
         return Ok(None);
     }
     reader.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut counting = Counting::new(&mut reader);
+    let mut counting = Counting::new(BufReader::with_capacity(BUFFER, reader));
     let mut parts = None;
     if structure {
         let made = message::parse_reader(&mut counting, message::Options::default(), ()).map_err(failed)?;
@@ -96,18 +95,43 @@ pub(super) fn set_structure(parts: &Parts, wanted: Wanted, facts: &mut Facts) {
     }
 }
 
-/// The header with the empty line that ends it.
-fn read_header(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+/// The header with the empty line that ends it. What comes behind may have been read as well.
+fn read_header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut header = Vec::new();
+    let mut searched = 0;
     loop {
         let start = header.len();
-        let limit = (HEADER_BYTES_MAX - start.min(HEADER_BYTES_MAX)) as u64;
-        reader.by_ref().take(limit).read_until(b'\n', &mut header)?;
-        match header.get(start..) {
-            None | Some([] | b"\n" | b"\r\n") => return Ok(header),
-            Some(_) => {}
+        header.resize(start + HEADER_BUFFER, 0);
+        let count = loop {
+            match reader.read(header.get_mut(start..).unwrap_or_default()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        header.truncate(start + count);
+        if let Some(end) = header_end(&header, searched) {
+            header.truncate(end.min(HEADER_BYTES_MAX));
+            return Ok(header);
         }
+        if count == 0 || header.len() >= HEADER_BYTES_MAX {
+            header.truncate(HEADER_BYTES_MAX);
+            return Ok(header);
+        }
+        // An empty line may have begun.
+        searched = header.len().saturating_sub(2);
     }
+}
+
+/// Where the header ends, behind its first empty line, which does not begin before `from`.
+fn header_end(data: &[u8], from: usize) -> Option<usize> {
+    let empty_line = |at: usize| match data.get(at..) {
+        Some([b'\n', ..]) => Some(at + 1),
+        Some([b'\r', b'\n', ..]) => Some(at + 2),
+        _ => None,
+    };
+    let first = if from == 0 { empty_line(0) } else { None };
+    let rest = data.get(from..).unwrap_or_default();
+    first.or_else(|| memchr::memchr_iter(b'\n', rest).find_map(|at| empty_line(from + at + 1)))
 }
 
 /// Counts bytes as they are when every line ends with CRLF.
@@ -144,3 +168,40 @@ const HEADER_BUFFER: usize = 8 * 1024;
 const ENVELOPE_BYTES: usize = 1024;
 /// A header beyond this is cut for ENVELOPE and HEADER; no program makes one so long.
 const HEADER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            let (now, rest) = self.0.split_at(count);
+            buffer[..count].copy_from_slice(now);
+            self.0 = rest;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_header_ends_with_its_empty_line() {
+        for (message, header) in [
+            (&b"A: b\n\nbody\n\n"[..], &b"A: b\n\n"[..]),
+            (b"A: b\r\n\r\nbody", b"A: b\r\n\r\n"),
+            (b"A: b\r\n\nbody", b"A: b\r\n\n"),
+            (b"A: b\n\r\nbody", b"A: b\n\r\n"),
+            (b"\nbody\n\n", b"\n"),
+            (b"\r\nbody", b"\r\n"),
+            (b"A: b\n\rC: d\n\n", b"A: b\n\rC: d\n\n"),
+            (b"A: b\n c", b"A: b\n c"),
+            (b"", b""),
+        ] {
+            for step in [1, 2, 3, 5, 100] {
+                assert_eq!(read_header(&mut Slow(message, step)).unwrap(), header, "{message:?} by {step}");
+            }
+        }
+    }
+}

@@ -41,12 +41,25 @@ impl<D: Driver> Shared<D> {
             return Ok(());
         }
         let facts = &mut looked.facts;
+        let mut opened = None;
+        if unknown(facts, Wanted(wanted.0 & !DRIVER_FACTS.0), names) != Wanted::NONE {
+            // It must be read anyway, and the open file tells dates sooner than its name.
+            let message = self.driver.open(self, view, looked.uid)?;
+            if let Some((modified, changed)) = message.times {
+                facts.internal_date = facts.internal_date.or(Some(modified));
+                facts.save_date = facts.save_date.or(Some(changed));
+            }
+            opened = Some(message);
+        }
         if wanted.0 & DRIVER_FACTS.0 & !present(facts).0 != 0 {
             self.driver.facts(self, view, looked.uid, wanted, facts)?;
         }
         let missing = unknown(facts, wanted, names);
         if missing != Wanted::NONE {
-            let opened = self.driver.open(self, view, looked.uid)?;
+            let opened = match opened {
+                Some(opened) => opened,
+                None => self.driver.open(self, view, looked.uid)?,
+            };
             looked.parts = content::read(opened, missing, facts)?;
             facts.fill_from_header(wanted, names);
         }

@@ -20,6 +20,7 @@ mod sorted;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base::{Guid, Logger, Uid, UidSet};
 use index::list_index::Extension;
@@ -230,6 +231,8 @@ pub(crate) struct Opened {
     pub reader: Box<dyn MessageReader>,
     /// The file it lies in, for error messages.
     pub path: PathBuf,
+    /// INTERNALDATE and when it was saved, where the file's times are these.
+    pub times: Option<(SystemTime, SystemTime)>,
 }
 
 /// A reader over a file that is exactly one message.

@@ -24,14 +24,15 @@ use super::uidlist;
 impl Maildir {
     pub(super) fn open_message(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
         let (path, file) = self.find(shared, view, uid, |path| self.fs.open(path))?;
-        let size = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", path.clone(), error))?.size;
-        let raw = Box::new(FileReader::new(file, size));
+        let meta = file.metadata().map_err(|error| Error::io("fstat", path.clone(), error))?;
+        let raw = Box::new(FileReader::new(file, meta.size()));
         let known = match self.settings.compression.is_on {
             true => self.entry(uid).ok().and_then(|entry| self.sizes(&entry).0),
             false => None,
         };
         let reader = compress::reader(raw, &path, known, &self.settings.compression);
-        Ok(Opened { reader: reader.map_err(|error| Error::io("read", path.clone(), error))?, path })
+        let reader = reader.map_err(|error| Error::io("read", path.clone(), error))?;
+        Ok(Opened { reader, path, times: Some(times(&meta)) })
     }
 
     pub(super) fn file_of(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {
@@ -66,8 +67,9 @@ impl Maildir {
             if !self.settings.compression.is_on {
                 facts.size_physical = facts.size_physical.or(Some(meta.size()));
             }
-            facts.internal_date = facts.internal_date.or(Some(time(meta.mtime(), meta.mtime_nsec())));
-            facts.save_date = facts.save_date.or(Some(time(meta.ctime(), meta.ctime_nsec())));
+            let (modified, changed) = times(&meta);
+            facts.internal_date = facts.internal_date.or(Some(modified));
+            facts.save_date = facts.save_date.or(Some(changed));
         }
         Ok(())
     }
@@ -167,6 +169,11 @@ impl Maildir {
             (entry.seen, entry.name) = (seen, name.into_boxed_slice());
         }
     }
+}
+
+/// When a file was modified, and its inode changed.
+fn times(meta: &std::fs::Metadata) -> (SystemTime, SystemTime) {
+    (time(meta.mtime(), meta.mtime_nsec()), time(meta.ctime(), meta.ctime_nsec()))
 }
 
 fn time(secs: i64, nanos: i64) -> SystemTime {

@@ -274,7 +274,7 @@ impl Driver for Mbox {
     }
 
     fn open(&self, shared: &Shared<Self>, _view: &View, uid: Uid) -> Result<Opened> {
-        Ok(Opened { reader: self.read_message(shared, uid)?, path: self.path.clone() })
+        Ok(Opened { reader: self.read_message(shared, uid)?, path: self.path.clone(), times: None })
     }
 
     fn facts(
