@@ -16,7 +16,7 @@ mod update;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::{Logger, mutf7};
 use index::list_index::{INDEX_SYNC, IndexStamp, LIST, SUBS};
@@ -62,6 +62,8 @@ struct State {
     tree: Tree,
     /// Where in the log `tree` was read.
     at: Option<(u32, u64)>,
+    /// When the disk was last looked at.
+    refreshed: Option<Instant>,
     /// It has been compared with the directories by this process.
     compared: bool,
     /// Mailboxes that listing does not show, such as those with whole paths for names.
@@ -215,6 +217,7 @@ impl ListIndex {
             return None;
         }
         let at = index.log_position();
+        state.refreshed = Some(Instant::now());
         if state.at == Some(at) {
             return Some(());
         }

@@ -1,6 +1,7 @@
 //! Answers STATUS from the list, if it can be shown that the mailbox has not changed since.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base::{Guid, ModSeq, Uid, UidValidity};
 use index::list_index::{
@@ -46,7 +47,10 @@ impl ListIndex {
 
     fn found(&self, name: &str, proof: &Proof<'_>) -> Option<Found> {
         let mut state = lock(&self.state);
-        self.refresh(&mut state)?;
+        // Commands that a client sends together are answered from one look at the list.
+        if state.failed || state.refreshed.is_none_or(|at| at.elapsed() >= TOGETHER) {
+            self.refresh(&mut state)?;
+        }
         if state.tree.refresh {
             self.compare(&mut state)?;
         }
@@ -135,3 +139,6 @@ impl Found {
 pub(crate) fn stamp_of(stamp: &crate::fs::Stamp) -> IndexStamp {
     IndexStamp { size: stamp.size as u32, mtime: stamp.mtime_ns.div_euclid(1_000_000_000) as u32 }
 }
+
+/// Less than the way to a client and back: nobody can have heard of a later change.
+const TOGETHER: Duration = Duration::from_micros(100);

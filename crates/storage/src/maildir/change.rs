@@ -140,7 +140,7 @@ impl Maildir {
         }
         names.recreate = true;
         let end = names.entries.len();
-        names.write(self, end)
+        names.write(self, end, &[])
     }
 }
 

@@ -203,14 +203,24 @@ impl Place {
         }
     }
 
-    /// Adds lines to the uidlist. A failure takes back what was written.
-    pub(super) fn append_uidlist(&self, lines: &[u8]) -> Result<Stamp> {
+    /// Forces what was put into directories to disk.
+    pub(super) fn sync_dirs(&self, dirs: &[PathBuf]) -> Result<()> {
+        if !self.syncs() {
+            return Ok(());
+        }
+        let sync = |dir: &PathBuf| self.fs.sync_dir(dir).map_err(|error| Error::io("fsync", dir, error));
+        dirs.iter().try_for_each(sync)
+    }
+
+    /// Adds lines to the uidlist, and makes sure that they and what was put into `dirs` are on disk. A
+    /// failure takes back what was written.
+    pub(super) fn append_uidlist(&self, lines: &[u8], dirs: &[PathBuf]) -> Result<Stamp> {
         let path = self.control_file("dovecot-uidlist");
         let append = || {
             let file = self.fs.open_append(&path)?;
             let size = self.fs.stamp_of(&file)?.size;
             let done = self.fs.write(&file, &path, lines).and_then(|()| match self.syncs() {
-                true => self.fs.sync(&file, &path),
+                true => self.fs.sync_with_dirs(&file, &path, dirs),
                 false => Ok(()),
             });
             if done.is_err() {

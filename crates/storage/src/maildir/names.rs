@@ -158,13 +158,13 @@ impl Names {
     }
 
     /// Adds lines to a uidlist of which only the [ends](Self::peek) are known.
-    pub(super) fn add_unseen(&mut self, place: &Place, added: &[Entry]) -> Result<()> {
+    pub(super) fn add_unseen(&mut self, place: &Place, added: &[Entry], dirs: &[PathBuf]) -> Result<()> {
         let mut text = Vec::new();
         for entry in added {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
             self.header.next_uid = self.header.next_uid.max(entry.uid.get().saturating_add(1));
         }
-        place.append_uidlist(&text).map(drop)
+        place.append_uidlist(&text, dirs).map(drop)
     }
 
     /// Reads what the uidlist has that memory does not. `loud` says that damage is to be logged.
@@ -319,12 +319,12 @@ impl Names {
 
     /// Adds messages, which have UIDs above all others, to memory and the uidlist. The uidlist must be
     /// locked.
-    pub(super) fn add(&mut self, place: &Place, added: Vec<Entry>) -> Result<()> {
+    pub(super) fn add(&mut self, place: &Place, added: Vec<Entry>, dirs: &[PathBuf]) -> Result<()> {
         let first_new = self.entries.len();
         let wanted = added.iter().any(|entry| self.gone.contains(filename::base(&entry.name)));
         self.recreate |= wanted || self.header.version != 3 || self.header.guid.is_none();
         self.entries.extend(added);
-        let written = self.write(place, first_new);
+        let written = self.write(place, first_new, dirs);
         if written.is_err() {
             self.entries.truncate(first_new);
         }
@@ -332,12 +332,14 @@ impl Names {
     }
 
     /// Writes entries from `first_new` on to the uidlist, or all of them where that is due.
-    pub(super) fn write(&mut self, place: &Place, first_new: usize) -> Result<()> {
+    /// What was put into `dirs` is on disk as well then.
+    pub(super) fn write(&mut self, place: &Place, first_new: usize, dirs: &[PathBuf]) -> Result<()> {
         let fresh = self.entries.len() - first_new;
         let dead = (self.lines + fresh).saturating_sub(self.entries.len());
         let many_dead = dead * 100 > (self.lines + fresh) * (100 - COMPRESS_PERCENT) && dead > LINES_MIN;
         if self.recreate || many_dead || self.stamp.is_none() {
-            return self.rewrite(place);
+            self.rewrite(place)?;
+            return place.sync_dirs(dirs);
         }
         if fresh == 0 {
             return Ok(());
@@ -346,7 +348,7 @@ impl Names {
         for entry in self.entries.get(first_new..).unwrap_or_default() {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
         }
-        let stamp = place.append_uidlist(&text)?;
+        let stamp = place.append_uidlist(&text, dirs)?;
         self.offset += text.len();
         self.lines += fresh;
         self.header.next_uid = self.next_uid();

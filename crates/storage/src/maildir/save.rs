@@ -179,18 +179,12 @@ impl Batch {
         renamed.map_err(|error| Error::io("rename", from, error))
     }
 
-    fn sync_dirs(&self, placed: &[Placed]) -> Result<()> {
-        let maildir = self.maildir();
-        if !maildir.syncs() {
-            return Ok(());
-        }
-        for (sub, seen) in [("new", Seen::New), ("cur", Seen::Cur)] {
-            let path = maildir.dir.join(sub);
-            if placed.iter().any(|one| one.seen == seen) {
-                maildir.fs.sync_dir(&path).map_err(|error| Error::io("fsync", path, error))?;
-            }
-        }
-        Ok(())
+    /// The directories that messages were put into.
+    fn dirs_of(&self, placed: &[Placed]) -> Vec<PathBuf> {
+        let used = |seen| placed.iter().any(|one| one.seen == seen);
+        let dirs = [("new", Seen::New), ("cur", Seen::Cur)];
+        let dirs = dirs.into_iter().filter(|(_, seen)| used(*seen));
+        dirs.map(|(sub, _)| self.maildir().dir.join(sub)).collect()
     }
 
     /// Makes sure that the next UID is known and that the uidlist may be appended to.
@@ -243,11 +237,13 @@ impl Batch {
             uids.push(uid);
             next += 1;
         }
-        // The directory is forced to disk after the uidlist: journaling file systems then have nothing left
-        // to do for it. A line without a file does no harm.
-        let written =
-            if names.loaded { names.add(maildir, added) } else { names.add_unseen(maildir, &added) };
-        if let Err(error) = written.and_then(|()| self.sync_dirs(&placed)) {
+        // A line without a file does no harm, should only that reach the disk.
+        let dirs = self.dirs_of(&placed);
+        let written = match names.loaded {
+            true => names.add(maildir, added, &dirs),
+            false => names.add_unseen(maildir, &added, &dirs),
+        };
+        if let Err(error) = written {
             self.take_back(&placed);
             names.remove(&uids.iter().copied().collect());
             return Err(error);

@@ -244,7 +244,7 @@ impl Pass<'_> {
             let seen = if new { Seen::New } else { Seen::Cur };
             Entry { uid, name: name.into_boxed_slice(), fields: Box::default(), seen }
         };
-        names.add(maildir, next.zip(unknown).map(entry).collect())
+        names.add(maildir, next.zip(unknown).map(entry).collect(), &[])
     }
 
     /// Makes the index's records those of the files.

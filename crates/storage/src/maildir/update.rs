@@ -27,6 +27,6 @@ impl Maildir {
         names.header.guid = update.guid.or(names.header.guid);
         names.recreate = true;
         let end = names.entries.len();
-        names.write(self, end)
+        names.write(self, end, &[])
     }
 }
