@@ -24,6 +24,9 @@ pub struct Context {
     pub capability: Arc<str>,
     /// The selected mailbox.
     pub selected: Option<Selected>,
+    /// Where the last APPEND went, for the next one: clients upload many messages one by one. It is let
+    /// go as soon as they do something else, or nothing for a moment.
+    pub destination: Option<(String, Box<dyn storage::Mailbox>)>,
     /// The tag of the command at hand.
     pub tag: Box<str>,
     /// Tells the time.

@@ -32,3 +32,6 @@ pub const STEP_TIME: Duration = Duration::from_millis(50);
 
 /// How often a client is told how far its search is, as in 2.3.
 pub const SEARCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the mailbox of an APPEND stays open for the next one.
+pub const DESTINATION_KEPT: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use service::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
-use crate::limits::{INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
+use crate::limits::{DESTINATION_KEPT, INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
 use crate::out::OutBuf;
 use crate::session::{Progress, Session};
 use crate::settings::ImapSettings;
@@ -99,6 +99,8 @@ enum Woken {
     /// It is time to look.
     Check,
     StillHere,
+    /// Nothing came behind an APPEND.
+    LetGo,
     Inactive,
     Ending(Ending),
 }
@@ -193,6 +195,12 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
                     return Some("Internal error".to_owned());
                 }
             }
+            Ok(Woken::LetGo) => {
+                let session = &mut self.session;
+                if blocking(AssertUnwindSafe(|| session.let_destination_go())).is_err() {
+                    return Some("Internal error".to_owned());
+                }
+            }
             Ok(Woken::StillHere) => {
                 self.still_here_at = None;
                 self.out.put(b"* OK Still here\r\n");
@@ -224,6 +232,9 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         if !self.session.is_idling() {
             self.still_here_at = None;
             self.check_at = None;
+            if self.session.keeps_destination() {
+                return (now + DESTINATION_KEPT, Woken::LetGo);
+            }
             return (now + INACTIVITY_MAX, Woken::Inactive);
         }
         let after = |at: &mut Option<Instant>, interval: Duration| {

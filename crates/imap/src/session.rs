@@ -108,6 +108,7 @@ impl Session {
             log,
             capability,
             selected: None,
+            destination: None,
             tag: "".into(),
             clock: clock.clone(),
             stats: Stats::default(),
@@ -148,6 +149,16 @@ impl Session {
     /// Whether the client waits for news (IDLE).
     pub fn is_idling(&self) -> bool {
         matches!(&self.running, Some(Running { state: State::Job(job), .. }) if job.is_idle())
+    }
+
+    /// Whether a mailbox is open for another APPEND that may come.
+    pub fn keeps_destination(&self) -> bool {
+        self.context.destination.is_some()
+    }
+
+    /// No other APPEND has come.
+    pub fn let_destination_go(&mut self) {
+        self.context.destination = None;
     }
 
     /// Whether no command is being read or run.
@@ -318,7 +329,10 @@ impl Session {
     fn read(&mut self, input: &mut &[u8], out: &mut OutBuf) -> Option<Progress> {
         if let Some(parked) = self.parked.take() {
             match parked {
-                Parked::Command(raw, bytes_in) => self.start(raw, bytes_in, out),
+                Parked::Command(raw, bytes_in) => {
+                    self.context.destination = None;
+                    self.start(raw, bytes_in, out);
+                }
                 Parked::Message(head, bytes_in) => self.start_append(&head, bytes_in, out),
             }
             return None;

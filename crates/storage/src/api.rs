@@ -160,6 +160,12 @@ pub trait Mailbox: Send {
     /// Whether changes are refused.
     fn is_readonly(&self) -> bool;
 
+    /// Whether its place in the mail store still is the one that was opened: if not, it has been moved or
+    /// removed, and the name may lead elsewhere by now.
+    fn is_in_place(&self) -> bool {
+        false
+    }
+
     /// The mailbox's GUID. Made and kept if it has none yet.
     fn guid(&mut self) -> Result<Guid>;
 

@@ -17,8 +17,9 @@ use crate::reply::{Answer, Sync};
 pub struct Append {
     batch: Box<dyn SaveBatch>,
     messages: u64,
-    /// Kept open until the batch is done.
-    _mailbox: Box<dyn Mailbox>,
+    /// Kept open until the batch is done, and its name.
+    mailbox: Box<dyn Mailbox>,
+    name: String,
 }
 
 impl Append {
@@ -30,10 +31,17 @@ impl Append {
         let message = AppendMessage::parse(head).map_err(refused)?;
         let Some(name) = &message.mailbox else { return Err(invalid("APPEND", "Invalid arguments")) };
         let name = context.name(name);
-        let mailbox = context.user.open_mailbox(&name, OpenMode::Append);
-        let mut mailbox = mailbox.map_err(|error| context.failed(&error, Answer::of_destination_error))?;
+        let kept = context.destination.take();
+        let kept = kept.filter(|(known, mailbox)| *known == name && mailbox.is_in_place());
+        let mut mailbox = match kept {
+            Some((_, mailbox)) => mailbox,
+            None => {
+                let opened = context.user.open_mailbox(&name, OpenMode::Append);
+                opened.map_err(|error| context.failed(&error, Answer::of_destination_error))?
+            }
+        };
         let batch = mailbox.begin_save().map_err(|error| context.failed(&error, Answer::of_error))?;
-        let mut append = Self { batch, messages: 0, _mailbox: mailbox };
+        let mut append = Self { batch, messages: 0, mailbox, name };
         append.begin_message(context, &message, head.size_bytes)?;
         Ok(append)
     }
@@ -90,6 +98,7 @@ impl Append {
         match self.batch.commit() {
             Ok(saved) => {
                 context.stats.appended += self.messages;
+                context.destination = Some((self.name, self.mailbox));
                 Answer::ok("Append completed")
                     .code(format!("APPENDUID {} {}", saved.uid_validity, in_order(&saved.uids)))
                     .sync(Sync::All { uid: false, mode: storage::SyncMode::Quick, newmail: true })

@@ -73,6 +73,10 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.readonly
     }
 
+    fn is_in_place(&self) -> bool {
+        self.shared.is_in_place()
+    }
+
     fn guid(&mut self) -> Result<Guid> {
         self.shared.mailbox_guid()
     }

@@ -29,6 +29,8 @@ pub(crate) struct Shared<D: Driver> {
     pub(super) cached: Cached,
     pub channel: Arc<Channel>,
     pub memo: Arc<Memo>,
+    /// Device and inode of the driver's path.
+    inode: (u64, u64),
 }
 
 /// What the holder of the work mutex may use.
@@ -53,7 +55,7 @@ impl<D: Driver> Shared<D> {
             Some(shared) => shared,
             None => {
                 registry.retain(|_, old| old.strong_count() > 0);
-                let shared = Arc::new(Self::open(driver)?);
+                let shared = Arc::new(Self::open(driver, (stamp.dev, stamp.ino))?);
                 let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&shared) as _;
                 registry.insert(key, weak);
                 shared
@@ -62,7 +64,7 @@ impl<D: Driver> Shared<D> {
         Ok(shared)
     }
 
-    fn open(driver: D) -> Result<Self> {
+    fn open(driver: D, inode: (u64, u64)) -> Result<Self> {
         let context = driver.context().clone();
         let settings = context.settings.index_settings();
         let mut place = Place::new(context.index_dir.clone(), "dovecot.index");
@@ -75,7 +77,14 @@ impl<D: Driver> Shared<D> {
         let cached = Cached::new(&context);
         cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
-        Ok(Self { driver, work, view, cached, channel: Channel::new(watched), memo: Arc::default() })
+        let (channel, memo) = (Channel::new(watched), Arc::default());
+        Ok(Self { driver, work, view, cached, channel, memo, inode })
+    }
+
+    /// See [`Mailbox::is_in_place`](crate::Mailbox::is_in_place).
+    pub(crate) fn is_in_place(&self) -> bool {
+        let stamp = self.driver.context().fs.stamp(self.driver.path());
+        stamp.is_ok_and(|stamp| stamp.is_some_and(|stamp| (stamp.dev, stamp.ino) == self.inode))
     }
 
     pub(crate) fn work(&self) -> MutexGuard<'_, Work<D::Work>> {
