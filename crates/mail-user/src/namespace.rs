@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use storage::location::Owner;
 use storage::{DboxStorage, Error, MailSettings, MaildirStorage, MboxStorage, Result, Storage};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType};
@@ -163,7 +164,11 @@ fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<A
         "" => input.settings.mail_location.as_str(),
         own => own,
     };
-    let location = storage::Location::parse(text, input.home.as_deref())?;
+    let owner = Owner { home: input.home.as_deref(), name: &input.username };
+    let mut location = storage::Location::of(text, &owner)?;
+    location.names.separator = settings.separator.chars().next();
+    location.prefix.clone_from(&settings.prefix);
+    location.is_public = settings.kind == NamespaceType::Public;
     let mail: Arc<MailSettings> = Arc::new(input.settings.mail.clone());
     match location.driver.as_str() {
         "maildir" => Ok(Arc::new(MaildirStorage::new(location, mail, settings.inbox, input.logger.clone()))),

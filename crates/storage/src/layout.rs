@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base::mutf7;
-
 use crate::api::Listed;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, is_missing, join};
@@ -49,6 +47,22 @@ impl Tree {
             return Ok(());
         }
         let separator = self.separator();
+        let on_disk;
+        let name = match self.location.names.broken {
+            Some(broken) if name.contains(broken) => {
+                // What stands for a broken byte may be any, and must not lead elsewhere.
+                let level = |level: &str| self.encode(level);
+                let is_whole = |level: &String| {
+                    !level.contains(['/', separator]) && !level.chars().any(|c| c.is_ascii_control())
+                };
+                if !name.split(separator).map(level).all(|level| is_whole(&level)) {
+                    return invalid("Contains an escaped character that isn't allowed");
+                }
+                on_disk = self.encode(name);
+                &on_disk
+            }
+            _ => name,
+        };
         if name.starts_with(separator) && separator != '/' {
             return invalid("Begins with hierarchy separator");
         }
@@ -91,7 +105,12 @@ impl Tree {
     /// The directory with a mailbox's messages.
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         if name == "INBOX" {
-            return self.location.inbox.clone().unwrap_or_else(|| self.location.root.clone());
+            // With a subdirectory for the messages of each mailbox, INBOX is one like others.
+            match &self.location.inbox {
+                Some(inbox) => return inbox.clone(),
+                None if self.location.dir_name.is_empty() => return self.location.root.clone(),
+                None => {}
+            }
         }
         let mut path = self.node(name);
         if !self.location.dir_name.is_empty() {
@@ -105,17 +124,13 @@ impl Tree {
         if self.full_access && name.starts_with('/') {
             return PathBuf::from(name);
         }
-        let mut root = self.location.root.clone();
-        if !self.location.mailbox_dir.is_empty() {
-            root.push(&self.location.mailbox_dir);
-        }
-        self.below(&root, name)
+        self.below(&self.location.root, name)
     }
 
     /// The control directory of a mailbox.
     pub(crate) fn control(&self, name: &str) -> PathBuf {
         match &self.location.control {
-            Some(control) => self.below(control, name),
+            Some(control) => self.apart(control, name),
             None => self.dir(name),
         }
     }
@@ -124,14 +139,27 @@ impl Tree {
     pub(crate) fn index(&self, name: &str) -> Option<PathBuf> {
         match &self.location.index {
             Some(IndexPlace::Memory) => None,
-            Some(IndexPlace::Dir(index)) => Some(self.below(index, name)),
+            Some(IndexPlace::Dir(index)) => Some(self.apart(index, name)),
             None => Some(self.dir(name)),
         }
     }
 
     /// The directory of a mailbox's cache, if that is apart from the index.
     pub(crate) fn cache(&self, name: &str) -> Option<PathBuf> {
-        self.location.index_cache.as_ref().map(|cache| self.below(cache, name))
+        self.location.index_cache.as_ref().map(|cache| self.apart(cache, name))
+    }
+
+    /// The directory of a user's own index of a mailbox (`INDEXPVT=`).
+    pub(crate) fn private_index(&self, name: &str) -> Option<PathBuf> {
+        self.location.index_private.as_ref().map(|private| self.apart(private, name))
+    }
+
+    /// The directory in `INDEX=` that stands for a name, where mailboxes are listed from there.
+    pub(crate) fn listed_node(&self, name: &str) -> Option<PathBuf> {
+        match &self.location.index {
+            Some(IndexPlace::Dir(index)) if self.location.list_from_index => Some(self.below(index, name)),
+            _ => None,
+        }
     }
 
     /// Where the subscriptions and `dovecot-uidvalidity` are.
@@ -147,31 +175,46 @@ impl Tree {
         }
     }
 
+    /// What is kept of a mailbox elsewhere than with its mail.
+    fn apart(&self, root: &Path, name: &str) -> PathBuf {
+        let path = self.below(root, name);
+        match self.location.full_dir_name && !self.location.dir_name.is_empty() {
+            true => path.join(&self.location.dir_name),
+            false => path,
+        }
+    }
+
     fn below(&self, root: &Path, name: &str) -> PathBuf {
         match self.location.layout {
             Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),
-            Layout::Fs => root.join(self.encode(name)),
+            Layout::Fs if self.location.mailbox_dir.is_empty() => root.join(self.encode(name)),
+            Layout::Fs => root.join(&self.location.mailbox_dir).join(self.encode(name)),
         }
     }
 
     /// As the name stands on disk.
     pub(crate) fn encode(&self, name: &str) -> String {
-        if self.location.utf8 { name.to_owned() } else { mutf7::encode(name) }
+        self.location.names.encode(name)
     }
 
     /// The name of what stands on disk; `None` if it is no mailbox name.
     pub(crate) fn decode(&self, raw: &[u8]) -> Option<String> {
-        let text = std::str::from_utf8(raw).ok()?;
-        if self.location.utf8 { Some(text.to_owned()) } else { mutf7::decode(text).ok() }
+        self.location.names.decode(raw)
+    }
+
+    /// The directory that mailboxes are listed from.
+    pub(crate) fn list_root(&self) -> PathBuf {
+        let root = if self.location.list_from_index { self.index_root() } else { &self.location.root };
+        match self.location.layout {
+            Layout::Fs if !self.location.mailbox_dir.is_empty() => root.join(&self.location.mailbox_dir),
+            _ => root.to_owned(),
+        }
     }
 
     /// Every mailbox and node on disk but INBOX.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
-        let mut root = self.location.root.clone();
-        if !self.location.mailbox_dir.is_empty() {
-            root.push(&self.location.mailbox_dir);
-        }
+        let root = self.list_root();
         match self.location.layout {
             Layout::MaildirPlusPlus => self.list_flat(fs, &root, &mut found)?,
             Layout::Fs => self.list_deep(fs, &root, "", 0, &mut found)?,
@@ -193,8 +236,7 @@ impl Tree {
         ignore_missing(read, root)?;
         for (raw, sure) in names {
             let Some(name) = self.decode(&raw).filter(|name| self.check(name).is_ok()) else { continue };
-            let path = join(root, &[b".", &raw[..]].concat());
-            let selectable = if self.stat_dirs || !sure { path.join("cur").is_dir() } else { true };
+            let selectable = !self.stat_dirs && sure || self.dir(&name).join("cur").is_dir();
             if selectable {
                 found.push(Listed { name, selectable, inferiors: true, marked: None });
             }
@@ -215,8 +257,8 @@ impl Tree {
         }
         let mut names = Vec::new();
         let read = fs.read_dir(dir, |name, kind| {
-            let reserved =
-                matches!(name, b"cur" | b"new" | b"tmp") || name == self.location.dir_name.as_bytes();
+            let is_inner = !self.location.list_from_index && matches!(name, b"cur" | b"new" | b"tmp");
+            let reserved = is_inner || name == self.location.dir_name.as_bytes();
             if may_be_dir(kind) && !reserved && !name.starts_with(b".") {
                 names.push((name.to_vec(), kind == rustix::fs::FileType::Directory));
             }
@@ -229,12 +271,7 @@ impl Tree {
             }
             let Some(part) = self.decode(&raw) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
-            let mail = if self.location.dir_name.is_empty() {
-                path.clone()
-            } else {
-                path.join(&self.location.dir_name)
-            };
-            let selectable = mail.join("cur").is_dir();
+            let selectable = self.dir(&name).join("cur").is_dir();
             // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
             if name != "INBOX" {
                 found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });

@@ -40,3 +40,15 @@ pub(crate) fn tree(fs: &Fs, dir: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Removes a directory and those above it, as far as they are empty and below `root`. What cannot be
+/// removed stays: nothing depends on it.
+pub(crate) fn until_root(fs: &Fs, dir: &Path, root: &Path) {
+    for dir in dir.ancestors().take_while(|dir| *dir != root && dir.starts_with(root)) {
+        match fs.rmdir(dir) {
+            Ok(()) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -13,8 +13,8 @@ use base::Logger;
 use real::Real;
 use storage::fs::{Fs, Hook};
 use storage::{
-    DboxStorage, FlagMode, Flags, Location, MailSettings, MaildirStorage, OpenMode, Status, StatusItems,
-    Storage, SyncMode,
+    DboxStorage, FlagMode, Flags, Location, MailSettings, MaildirStorage, MboxStorage, OpenMode, Status,
+    StatusItems, Storage, SyncMode,
 };
 use support::{change, save, uids};
 
@@ -39,6 +39,7 @@ fn storage_with(text: &str, settings: MailSettings, fs: Fs) -> Box<dyn Storage> 
     let (settings, logger) = (Arc::new(settings), Logger::new("test: "));
     match location.driver.as_str() {
         "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, logger, fs)),
+        "mbox" => Box::new(MboxStorage::with_fs(location, settings, true, "tester", logger, fs).unwrap()),
         _ => Box::new(DboxStorage::with_fs(location, settings, true, logger, fs).unwrap()),
     }
 }
@@ -169,14 +170,36 @@ fn both_servers_keep_one_list_of_mdboxes() {
 }
 
 #[test]
+fn both_servers_keep_one_list_of_mboxes() {
+    check_turns("mbox");
+}
+
+#[test]
+fn mail_that_others_put_into_an_mbox_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = storage_at(&location("mbox", dir.path()));
+    for name in ["one", "two"] {
+        storage.create(name, false).unwrap();
+        listed(&*storage, name);
+    }
+    let mut file = std::fs::File::options().append(true).open(dir.path().join("mail/two")).unwrap();
+    std::io::Write::write_all(&mut file, b"From x Thu Nov 29 22:33:52 2001\nSubject: s\n\nx\n\n").unwrap();
+    assert_eq!(storage.status("two", ITEMS), None);
+    assert_eq!(listed(&*storage, "two").messages, 1);
+    assert_eq!(storage.status("one", ITEMS).unwrap().messages, 0);
+}
+
+#[test]
 fn mailboxes_that_come_and_go_are_no_ghosts() {
-    for driver in ["maildir", "sdbox"] {
+    for driver in ["maildir", "sdbox", "mbox"] {
         let dir = tempfile::tempdir().unwrap();
         let text = location(driver, dir.path());
         let storage = storage_at(&text);
         let separator = storage.separator();
         let (deep, moved) = (format!("a{separator}b"), format!("c{separator}b"));
-        for name in ["a", &deep, "other"] {
+        // Below an mbox there is none.
+        storage.create("a", driver == "mbox").unwrap();
+        for name in [&deep, "other"] {
             storage.create(name, false).unwrap();
         }
         let before = listed(&*storage, &deep);

@@ -351,8 +351,16 @@ fn at_the_same_time() {
         }
     }
     let storage = place.storage();
+    /// Ends the other thread also when this one fails.
+    struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
     let stop = std::sync::atomic::AtomicBool::new(false);
     let saved = std::thread::scope(|scope| {
+        let stopper = Stop(&stop);
         let ours = scope.spawn(|| {
             let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
             let mut saved = 0;
@@ -373,7 +381,7 @@ fn at_the_same_time() {
             real.run(&["save"], format!("Subject: theirs {round}\n\nx\n").as_bytes());
             real.run(&["flags", "add", "theirs", "mailbox", "INBOX", "all"], b"");
         }
-        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        drop(stopper);
         ours.join().unwrap()
     });
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();

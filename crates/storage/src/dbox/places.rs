@@ -92,14 +92,44 @@ impl Places {
     /// The directory of a mailbox's index.
     pub(crate) fn index(&self, name: &str) -> PathBuf {
         match &self.location().index {
-            Some(IndexPlace::Dir(index)) => self.below(index, name),
+            Some(IndexPlace::Dir(index)) => self.apart(index, name),
             _ => self.dir(name),
         }
     }
 
     /// The directory of a mailbox's cache, if that is apart from the index.
     pub(crate) fn cache(&self, name: &str) -> Option<PathBuf> {
-        self.location().index_cache.as_ref().map(|cache| self.below(cache, name))
+        self.location().index_cache.as_ref().map(|cache| self.apart(cache, name))
+    }
+
+    /// The directory of a user's own index of a mailbox (`INDEXPVT=`).
+    pub(crate) fn private_index(&self, name: &str) -> Option<PathBuf> {
+        self.tree.private_index(name)
+    }
+
+    /// The directory in `INDEX=` that stands for a name, where mailboxes are listed from there.
+    pub(crate) fn listed_node(&self, name: &str) -> Option<PathBuf> {
+        self.tree.listed_node(name)
+    }
+
+    /// Whether there is a mailbox, with messages or none. Where mailboxes are listed from their indexes,
+    /// the index is enough.
+    pub(crate) fn is_mailbox(&self, fs: &Fs, name: &str) -> Result<bool> {
+        let failed = |path: &Path, error| Error::io("stat", path, error);
+        if self.location().list_from_index {
+            let log = self.index(name).join("dovecot.index.log");
+            if fs.stamp(&log).map_err(|error| failed(&log, error))?.is_some() {
+                return Ok(true);
+            }
+        }
+        let dir = self.dir(name);
+        Ok(fs.stamp(&dir).map_err(|error| failed(&dir, error))?.is_some())
+    }
+
+    /// What is kept of a mailbox elsewhere than with its mail.
+    fn apart(&self, root: &Path, name: &str) -> PathBuf {
+        let path = self.below(root, name);
+        if self.location().full_dir_name { self.with_dir_name(path) } else { path }
     }
 
     fn below(&self, root: &Path, name: &str) -> PathBuf {
@@ -133,7 +163,7 @@ impl Places {
     /// The control directory of a mailbox.
     pub(crate) fn control(&self, name: &str) -> PathBuf {
         match &self.location().control {
-            Some(control) => self.below(control, name),
+            Some(control) => self.apart(control, name),
             None => self.dir(name),
         }
     }
@@ -141,7 +171,7 @@ impl Places {
     /// Every mailbox and node on disk, INBOX among them if it is there.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
-        let root = self.location().root.join(&self.location().mailbox_dir);
+        let root = self.tree.list_root();
         self.list_below(fs, &root, "", 0, &mut found)?;
         Ok(found)
     }
@@ -177,7 +207,10 @@ impl Places {
             if self.check(&name).is_err() {
                 continue;
             }
-            let selectable = self.with_dir_name(path.clone()).is_dir();
+            let selectable = match self.location().list_from_index {
+                true => self.is_mailbox(fs, &name)?,
+                false => self.with_dir_name(path.clone()).is_dir(),
+            };
             found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
             self.list_below(fs, &path, &name, depth + 1, found)?;
         }

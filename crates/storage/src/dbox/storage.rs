@@ -100,7 +100,7 @@ impl DboxStorage {
         let root = &self.location().root;
         let link = root.join(ALT_LINK);
         let (old, new) = (std::fs::read_link(&link).ok(), self.location().alt.as_ref());
-        if old.as_ref() == new {
+        if old.as_ref() == new || self.location().alt_unchecked {
             return;
         }
         if let Some(old) = old {
@@ -137,7 +137,14 @@ impl DboxStorage {
         self.fs.mkdir_all(dir, &self.permissions()).map_err(|error| Error::io("mkdir", dir, error))
     }
 
+    /// A node without mail.
+    fn make_node(&self, name: &str) -> Result<()> {
+        self.mkdir_all(&self.places.node(name))?;
+        self.places.listed_node(name).map_or(Ok(()), |node| self.mkdir_all(&node))
+    }
+
     fn make(&self, name: &str) -> Result<()> {
+        self.make_node(name)?;
         self.mkdir_all(&self.places.dir(name))?;
         self.mkdir_all(&self.places.index(name))?;
         // UIDVALIDITY and the GUID are there from the beginning.
@@ -194,6 +201,10 @@ impl DboxStorage {
 
     /// Removes a mailbox: gone at once for everybody by one rename, then the files at leisure.
     fn remove(&self, name: &str) -> Result<()> {
+        if !self.exists(&self.places.dir(name))? {
+            // Only its index is there, from which it is listed.
+            self.mkdir_all(&self.places.dir(name))?;
+        }
         if let Some(store) = &self.store {
             // The messages are elsewhere, and go with their last reference.
             let shared = self.shared_multi(store, name)?;
@@ -216,9 +227,40 @@ impl DboxStorage {
             let _ = self.fs.rmdir(&extra);
         }
         // With children it stays, as a node without mail.
-        for node in [Some(self.places.node(name)), self.places.alt_node(name)].into_iter().flatten() {
-            let _ = self.fs.rmdir(&node);
+        self.remove_nodes(name, self.location().no_noselect);
+        Ok(())
+    }
+
+    /// Removes the directories that stand for a name, as far as they are empty, with `above` also those
+    /// above them.
+    fn remove_nodes(&self, name: &str, above: bool) {
+        let location = self.location();
+        let top = |root: &Path| root.join(&location.mailbox_dir);
+        let nodes = [
+            Some((self.places.node(name), top(&location.root))),
+            self.places.alt_node(name).zip(location.alt.as_deref().map(top)),
+            self.places.listed_node(name).map(|node| (node, top(self.places.index_root()))),
+        ];
+        for (node, root) in nodes.into_iter().flatten() {
+            match above {
+                true => remove::until_root(&self.fs, &node, &root),
+                false => drop(self.fs.rmdir(&node)),
+            }
         }
+    }
+
+    /// Removes a node without mail.
+    fn remove_node(&self, name: &str) -> Result<()> {
+        let node = self.places.node(name);
+        match self.fs.rmdir(&node) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                return Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()));
+            }
+            // Of the two places of a node only one may be there.
+            Err(error) if is_missing(&error) && self.location().list_from_index => {}
+            result => result.map_err(|error| Error::io("rmdir", node, error))?,
+        }
+        self.remove_nodes(name, self.location().no_noselect);
         Ok(())
     }
 
@@ -269,6 +311,7 @@ impl Storage for DboxStorage {
         self.check(name)?;
         if !self.exists(&self.places.dir(name))? {
             match self.state(name)? {
+                // Also where only its index is, from which it is listed.
                 // INBOX is there always.
                 MailboxState::Selectable => self.make(name)?,
                 MailboxState::NoSelect => return Err(Error::NotSelectable(name.to_owned())),
@@ -280,9 +323,10 @@ impl Storage for DboxStorage {
 
     fn state(&self, name: &str) -> Result<MailboxState> {
         self.check(name)?;
-        Ok(if name == "INBOX" || self.exists(&self.places.dir(name))? {
+        let has_node = |node: Option<PathBuf>| node.map_or(Ok(false), |node| self.exists(&node));
+        Ok(if name == "INBOX" || self.places.is_mailbox(&self.fs, name)? {
             MailboxState::Selectable
-        } else if self.exists(&self.places.node(name))? {
+        } else if has_node(Some(self.places.node(name)))? || has_node(self.places.listed_node(name))? {
             MailboxState::NoSelect
         } else {
             MailboxState::Missing
@@ -294,7 +338,8 @@ impl Storage for DboxStorage {
         if self.exists(&self.places.dir(name))? {
             return Err(Error::Exists(name.to_owned()));
         }
-        if directory { self.mkdir_all(&self.places.node(name)) } else { self.make(name) }?;
+        let directory = directory && !self.location().no_noselect;
+        if directory { self.make_node(name) } else { self.make(name) }?;
         self.note_change(&[name]);
         Ok(())
     }
@@ -307,12 +352,7 @@ impl Storage for DboxStorage {
         match self.state(name)? {
             MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
             MailboxState::Selectable => self.remove(name),
-            MailboxState::NoSelect => match self.fs.rmdir(&self.places.node(name)) {
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                    Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
-                }
-                result => result.map_err(|error| Error::io("rmdir", self.places.node(name), error)),
-            },
+            MailboxState::NoSelect => self.remove_node(name),
         }?;
         self.note_change(&[name]);
         Ok(())
@@ -339,14 +379,24 @@ impl Storage for DboxStorage {
         if !self.move_dir(&self.places.node(from), &self.places.node(to))? {
             return Err(Error::NotFound(from.to_owned()));
         }
-        let cache = self.places.cache(from).zip(self.places.cache(to));
+        let location = self.location();
+        let pair = |kind: &dyn Fn(&str) -> Option<PathBuf>| kind(from).zip(kind(to));
+        // A node that is listed from the index stays, as the one that holds mail does.
+        let index_root = Some(self.places.index_root());
+        let index_root = index_root.filter(|_| !location.list_from_index || location.no_noselect);
         let extra = [
-            (self.places.index(from), self.places.index(to)),
-            (self.places.control(from), self.places.control(to)),
+            (pair(&|name| self.places.listed_node(name)), None),
+            (pair(&|name| Some(self.places.index(name))), index_root),
+            (pair(&|name| Some(self.places.control(name))), location.control.as_deref()),
+            (pair(&|name| self.places.cache(name)), location.index_cache.as_deref()),
         ];
-        for (old, new) in extra.into_iter().chain(cache) {
+        for (paths, root) in extra {
+            let Some((old, new)) = paths else { continue };
             if self.exists(&old)? {
                 self.move_dir(&old, &new)?;
+            }
+            if let (Some(root), Some(parent)) = (root, old.parent()) {
+                remove::until_root(&self.fs, parent, root);
             }
         }
         self.note_change(&[from, to]);

@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use base::{Logger, mutf7};
+use base::Logger;
 use index::list_index::{INDEX_SYNC, IndexStamp, LIST, SUBS};
 use index::{ExtSpec, Index, Origin, Place, Transaction};
 
 use crate::api::Listed;
 use crate::error::Result;
 use crate::fs::{Fs, Permissions};
-use crate::location::{IndexPlace, Location};
+use crate::location::{Location, Names};
 use crate::settings::MailSettings;
 
 pub(crate) use status::{IsSame, Proof, stamp_of};
@@ -39,7 +39,7 @@ pub(crate) struct ListIndex {
     file_name: String,
     root: PathBuf,
     separator: char,
-    utf8: bool,
+    names: Names,
     /// `mailbox_list_index_very_dirty_syncs`: believe what is written.
     very_dirty: bool,
     /// `mailbox_list_index_include_inbox`
@@ -81,19 +81,10 @@ impl ListIndex {
         logger: &Logger,
         lister: Lister,
     ) -> Option<Arc<Self>> {
-        if !settings.mailbox_list_index || location.list_index.as_os_str().is_empty() {
+        if !settings.mailbox_list_index {
             return None;
         }
-        let above = match &location.index {
-            Some(IndexPlace::Memory) => None,
-            Some(IndexPlace::Dir(dir)) => Some(dir),
-            None => Some(&location.root),
-        };
-        let path = match above {
-            Some(above) => above.join(&location.list_index),
-            None if location.list_index.is_absolute() => location.list_index.clone(),
-            None => return None,
-        };
+        let path = location.list_index_path()?;
         let (dir, file_name) = (path.parent()?.to_path_buf(), path.file_name()?.to_str()?.to_owned());
         let key = (path, location.root.clone(), settings.mailbox_list_index_include_inbox);
         let mut registry = lock(registry());
@@ -113,7 +104,7 @@ impl ListIndex {
             file_name,
             root: location.root.clone(),
             separator,
-            utf8: location.utf8,
+            names: location.names,
             very_dirty: settings.mailbox_list_index_very_dirty_syncs,
             include_inbox: settings.mailbox_list_index_include_inbox,
             lister,
@@ -294,11 +285,11 @@ impl ListIndex {
     }
 
     fn encode(&self, name: &str) -> String {
-        if self.utf8 { name.to_owned() } else { mutf7::encode(name) }
+        self.names.encode(name)
     }
 
     fn decode(&self, name: &str) -> Option<String> {
-        if self.utf8 { Some(name.to_owned()) } else { mutf7::decode(name).ok() }
+        self.names.decode(name.as_bytes())
     }
 
     /// Whether STATUS of the mailbox is never kept.

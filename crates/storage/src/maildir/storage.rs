@@ -95,6 +95,9 @@ impl MaildirStorage {
         let mkdir = |path: PathBuf| {
             self.fs.mkdir_all(&path, &permissions).map_err(|error| Error::io("mkdir", path.clone(), error))
         };
+        if let Some(node) = self.tree.listed_node(name).filter(|_| name != "INBOX") {
+            mkdir(node)?;
+        }
         mkdir(dir.clone())?;
         for sub in ["cur", "new", "tmp"] {
             mkdir(dir.join(sub))?;
@@ -180,7 +183,6 @@ impl MaildirStorage {
                 }
             }
             remove::files(&self.fs, &dir);
-            // With children it stays, as a node without mail.
             let _ = self.fs.rmdir(&dir);
         }
         remove::tree(&self.fs, &trash)?;
@@ -191,6 +193,40 @@ impl MaildirStorage {
                 let _ = self.fs.rmdir(&extra);
             }
         }
+        // With children it stays, as a node without mail.
+        self.remove_nodes(name, self.tree.location.no_noselect);
+        Ok(())
+    }
+
+    /// Removes the directories that stand for a name, as far as they are empty, with `above` also those
+    /// above them.
+    fn remove_nodes(&self, name: &str, above: bool) {
+        let location = &self.tree.location;
+        let top = |root: &Path| root.join(&location.mailbox_dir);
+        let nodes = [
+            Some((self.tree.node(name), top(&location.root))),
+            self.tree.listed_node(name).map(|node| (node, top(self.tree.index_root()))),
+        ];
+        for (node, root) in nodes.into_iter().flatten() {
+            match above {
+                true => remove::until_root(&self.fs, &node, &root),
+                false => drop(self.fs.rmdir(&node)),
+            }
+        }
+    }
+
+    /// Removes a node without mail.
+    fn remove_node(&self, name: &str) -> Result<()> {
+        let node = self.tree.node(name);
+        match self.fs.rmdir(&node) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                return Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()));
+            }
+            // Of the two places of a node only one may be there.
+            Err(error) if is_missing(&error) && self.tree.location.list_from_index => {}
+            result => result.map_err(|error| Error::io("rmdir", node, error))?,
+        }
+        self.remove_nodes(name, self.tree.location.no_noselect);
         Ok(())
     }
 
@@ -212,16 +248,22 @@ impl MaildirStorage {
 
     fn rename_one(&self, from: &str, to: &str) -> Result<bool> {
         let moved = self.move_dir(&self.tree.node(from), &self.tree.node(to))?;
-        if self.tree.location.control.is_some() {
-            self.move_extra(&self.tree.control(from), &self.tree.control(to))?;
+        let location = &self.tree.location;
+        if let Some(root) = &location.control {
+            self.move_extra(&self.tree.control(from), &self.tree.control(to), Some(root))?;
         }
         if let (Some(_), Some(old), Some(new)) =
             (&self.tree.location.index, self.tree.index(from), self.tree.index(to))
         {
-            self.move_extra(&old, &new)?;
+            if let Some((old, new)) = self.tree.listed_node(from).zip(self.tree.listed_node(to)) {
+                self.move_extra(&old, &new, None)?;
+            }
+            // A node that is listed from there stays, as the one that holds mail does.
+            let stays = location.list_from_index && !location.no_noselect;
+            self.move_extra(&old, &new, Some(self.tree.index_root()).filter(|_| !stays))?;
         }
         if let (Some(old), Some(new)) = (self.tree.cache(from), self.tree.cache(to)) {
-            self.move_extra(&old, &new)?;
+            self.move_extra(&old, &new, location.index_cache.as_deref())?;
         }
         Ok(moved)
     }
@@ -232,13 +274,19 @@ impl MaildirStorage {
         }
     }
 
-    fn move_extra(&self, from: &Path, to: &Path) -> Result<()> {
+    /// Moves a directory that is kept of a mailbox elsewhere, and removes those below `root` that are
+    /// empty then.
+    fn move_extra(&self, from: &Path, to: &Path, root: Option<&Path>) -> Result<()> {
         if let Some(parent) = to.parent() {
             self.fs
                 .mkdir_all(parent, &self.permissions())
                 .map_err(|error| Error::io("mkdir", parent, error))?;
         }
-        self.move_dir(from, to).map(drop)
+        self.move_dir(from, to)?;
+        if let (Some(root), Some(parent)) = (root, from.parent()) {
+            remove::until_root(&self.fs, parent, root);
+        }
+        Ok(())
     }
 }
 
@@ -294,7 +342,11 @@ impl Storage for MaildirStorage {
             return Ok(MailboxState::Selectable);
         }
         let node = self.tree.node(name);
-        let there = self.fs.stamp(&node).map_err(|error| Error::io("stat", node, error))?.is_some();
+        let has = |node: PathBuf| match self.fs.stamp(&node) {
+            Ok(stamp) => Ok(stamp.is_some()),
+            Err(error) => Err(Error::io("stat", node, error)),
+        };
+        let there = has(node)? || self.tree.listed_node(name).map_or(Ok(false), has)?;
         Ok(match (there, self.tree.location.layout) {
             (false, _) => MailboxState::Missing,
             // A Maildir++ directory is a mailbox even without cur/.
@@ -308,9 +360,12 @@ impl Storage for MaildirStorage {
         if self.is_maildir(&self.tree.dir(name))? {
             return Err(Error::Exists(name.to_owned()));
         }
-        if directory && self.tree.location.layout == Layout::Fs {
-            let (node, permissions) = (self.tree.node(name), self.permissions());
-            self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
+        let location = &self.tree.location;
+        if directory && location.layout == Layout::Fs && !location.no_noselect {
+            let permissions = self.permissions();
+            for node in [Some(self.tree.node(name)), self.tree.listed_node(name)].into_iter().flatten() {
+                self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
+            }
             self.note_change(&[name]);
             return Ok(());
         }
@@ -328,12 +383,7 @@ impl Storage for MaildirStorage {
         match self.state(name)? {
             MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
             MailboxState::Selectable => self.remove(name),
-            MailboxState::NoSelect => match self.fs.rmdir(&self.tree.node(name)) {
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                    Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
-                }
-                result => result.map_err(|error| Error::io("rmdir", self.tree.node(name), error)),
-            },
+            MailboxState::NoSelect => self.remove_node(name),
         }?;
         self.note_change(&[name]);
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use base::{Guid, Uid, UidSet};
+use index::list_index::{self, Extension, MboxStamp};
 use index::{ExtSpec, Index, Locked, Transaction};
 use jiff::tz::TimeZone;
 use sys::lock::LockKind;
@@ -155,6 +156,12 @@ fn mtime(stamp: &crate::fs::Stamp) -> u32 {
     u32::try_from(stamp.mtime_ns.div_euclid(1_000_000_000)).unwrap_or(0)
 }
 
+/// A file as the list index remembers it.
+pub(super) fn listed_stamp(stamp: &crate::fs::Stamp) -> MboxStamp {
+    // 2.3 keeps the low bits of the size.
+    MboxStamp { mtime: mtime(stamp), size: stamp.size as u32 }
+}
+
 impl Driver for Mbox {
     type Work = Known;
     type Guard = LockedMbox;
@@ -257,6 +264,12 @@ impl Driver for Mbox {
         for (uid, offset) in std::mem::take(&mut work.moved) {
             tx.ext_record(MBOX, uid, &offset.to_le_bytes());
         }
+    }
+
+    fn store_record(&self, _work: &mut Known) -> Option<(Extension, Vec<u8>)> {
+        let seen = *self.seen();
+        let stamp = MboxStamp { mtime: seen.mtime, size: seen.size as u32 };
+        Some((list_index::MBOX, stamp.encode().to_vec()))
     }
 
     fn closing(&self, shared: &Shared<Self>) {

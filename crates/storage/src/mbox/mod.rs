@@ -12,6 +12,7 @@ pub mod header;
 pub mod lock;
 pub mod md5;
 pub mod moves;
+mod places;
 mod read;
 pub mod records;
 pub mod rewrite;

@@ -1,5 +1,4 @@
-//! A place with mboxes: opens, creates, deletes, renames and lists them. A mailbox is a file, a
-//! directory holds other mailboxes; the index is in `.imap/<name>/` beside the file.
+//! A place with mboxes: opens, creates, deletes, renames and lists them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,28 +6,33 @@ use std::sync::Arc;
 
 use base::Logger;
 
-use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Storage, SyncMode};
+use index::list_index::{MBOX, MboxStamp};
+use index::mailbox_log::{self, MailboxLog};
+
+use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, Permissions, is_missing, join};
+use crate::fs::{Fs, join};
 use crate::indexed::{Context, Handle, Shared};
-use crate::layout::Tree;
-use crate::location::{IndexPlace, Layout, Location};
+use crate::list_index::{IsSame, ListIndex, Lister, Proof};
+use crate::location::{IndexPlace, Location};
+use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
 
-use super::driver::Mbox;
+use super::driver::{Mbox, listed_stamp};
 use super::lock::LockLists;
+use super::places::{INDEX_DIR, Places};
 
 /// See [`Storage`].
 pub struct MboxStorage {
-    tree: Tree,
+    places: Places,
     fs: Fs,
     settings: Arc<MailSettings>,
     logger: Logger,
-    has_inbox: bool,
     lists: LockLists,
     owner: String,
+    list_index: Option<Arc<ListIndex>>,
 }
 
 impl MboxStorage {
@@ -59,121 +63,50 @@ impl MboxStorage {
         logger: Logger,
         fs: Fs,
     ) -> Result<Self> {
-        if location.layout != Layout::Fs {
-            return Err(Error::Unsupported("mbox: LAYOUT=maildir++ isn't supported yet".to_owned()));
-        }
+        let places = Places::new(location, settings.mail_full_filesystem_access, has_inbox)?;
         let lists = LockLists::parse(&settings.mbox.read_locks, &settings.mbox.write_locks);
         let lists = lists.map_err(Error::Unsupported)?;
         let owner = match owner.contains('@') {
             true => owner.to_owned(),
             false => format!("{owner}@{}", settings.hostname),
         };
-        let tree = Tree { location, full_access: settings.mail_full_filesystem_access, stat_dirs: false };
-        Ok(Self { tree, fs, settings, logger, has_inbox, lists, owner })
-    }
-
-    fn location(&self) -> &Location {
-        &self.tree.location
-    }
-
-    fn check_name(&self, name: &str) -> Result<()> {
-        let dir_name = self.location().dir_name.as_str();
-        let is_reserved = |part: &str| {
-            let is_own = part == INDEX_DIR || part == self.location().subscriptions || part == dir_name;
-            is_own || part.ends_with(LOCK_SUFFIX)
+        let lister: Lister = {
+            let (places, fs) = (places.clone(), fs.clone());
+            Box::new(move || places.list(&fs))
         };
-        self.tree.check_with(name, &is_reserved)
+        let (location, separator) = (places.location(), places.separator());
+        let list_index = ListIndex::of(location, separator, &settings, &fs, &logger, lister);
+        Ok(Self { places, fs, settings, logger, lists, owner, list_index })
     }
 
-    fn check(&self, name: &str) -> Result<()> {
-        self.check_name(name)?;
-        match name == "INBOX" && !self.has_inbox {
-            true => Err(Error::NotFound(name.to_owned())),
-            false => Ok(()),
+    fn note_change(&self, names: &[&str]) {
+        if let Some(list_index) = &self.list_index {
+            list_index.note_change(names);
         }
     }
 
-    fn has_dir_name(&self) -> bool {
-        !self.location().dir_name.is_empty()
-    }
-
-    /// The directory that holds all mailboxes.
-    fn top(&self) -> PathBuf {
-        self.location().root.join(&self.location().mailbox_dir)
-    }
-
-    /// The file with a mailbox's messages.
-    fn file(&self, name: &str) -> PathBuf {
-        if name == "INBOX" {
-            return self.location().inbox.clone().unwrap_or_else(|| self.location().root.join("inbox"));
-        }
-        let node = self.tree.node(name);
-        if self.has_dir_name() { node.join(&self.location().dir_name) } else { node }
-    }
-
-    /// The directory of a mailbox's index, beside the file or in the same shape below `INDEX=`.
-    fn index(&self, name: &str) -> Option<PathBuf> {
-        match &self.location().index {
-            Some(IndexPlace::Memory) => None,
-            Some(IndexPlace::Dir(index)) => Some(self.index_below(index, name)),
-            None => Some(self.index_below(&self.top(), name)),
-        }
-    }
-
-    fn index_below(&self, root: &Path, name: &str) -> PathBuf {
-        let path = root.join(self.tree.encode(name));
-        match (self.has_dir_name(), path.parent(), path.file_name()) {
-            (false, Some(parent), Some(name)) => parent.join(INDEX_DIR).join(name),
-            _ => path,
-        }
-    }
-
-    /// The control directory of a mailbox.
-    fn control(&self, name: &str) -> PathBuf {
-        let root = self.location().control.clone().unwrap_or_else(|| self.top());
-        self.index_below(&root, name)
-    }
-
-    /// Where `dovecot-uidvalidity` is.
-    fn control_root(&self) -> PathBuf {
-        self.location().control.clone().unwrap_or_else(|| self.location().root.join(INDEX_DIR))
-    }
-
-    fn permissions(&self) -> Permissions {
-        Permissions::of_dir(&self.location().root)
+    /// Whether the file still has the size and the time that the list index remembers.
+    fn is_as(&self, name: &str, remembered: &[u8]) -> bool {
+        let Some(known) = MboxStamp::decode(remembered).filter(|known| known.mtime != 0) else {
+            return false;
+        };
+        let stamp = self.fs.stamp(&self.places.file(name));
+        stamp.is_ok_and(|stamp| stamp.is_some_and(|stamp| listed_stamp(&stamp) == known))
     }
 
     fn mkdir_all(&self, dir: &Path) -> Result<()> {
-        self.fs.mkdir_all(dir, &self.permissions()).map_err(|error| Error::io("mkdir", dir, error))
-    }
-
-    /// What is under a name: a mailbox, or only others below it.
-    fn found(&self, name: &str) -> Result<MailboxState> {
-        let is_file = |path: PathBuf| match std::fs::metadata(&path) {
-            Ok(meta) => Ok(Some(!meta.is_dir())),
-            // A mailbox has none below it.
-            Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(error) => Err(Error::io("stat", path, error)),
-        };
-        Ok(match is_file(self.file(name))? {
-            Some(true) => MailboxState::Selectable,
-            Some(false) => MailboxState::NoSelect,
-            None if self.has_dir_name() && is_file(self.tree.node(name))? == Some(false) => {
-                MailboxState::NoSelect
-            }
-            None => MailboxState::Missing,
-        })
+        self.fs.mkdir_all(dir, &self.places.permissions()).map_err(|error| Error::io("mkdir", dir, error))
     }
 
     fn make(&self, name: &str) -> Result<()> {
-        let path = self.file(name);
+        let path = self.places.file(name);
         if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
             if dir.ancestors().any(Path::is_file) {
                 return Err(Error::Unsupported("Mailbox doesn't allow inferior mailboxes".to_owned()));
             }
             self.mkdir_all(dir)?;
         }
-        match self.fs.create_new(&path, &self.permissions()) {
+        match self.fs.create_new(&path, &self.places.permissions()) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Exists(name.to_owned()));
@@ -187,9 +120,9 @@ impl MboxStorage {
 
     /// Where the index is to be. With none the mailbox can be used all the same.
     fn index_dir(&self, name: &str) -> Option<PathBuf> {
-        let dir = self.index(name)?;
+        let dir = self.places.index(name)?;
         let least = self.settings.mbox.min_index_size;
-        let is_small = std::fs::metadata(self.file(name)).is_ok_and(|meta| meta.len() < least);
+        let is_small = std::fs::metadata(self.places.file(name)).is_ok_and(|meta| meta.len() < least);
         if is_small && !dir.is_dir() {
             return None;
         }
@@ -204,8 +137,7 @@ impl MboxStorage {
 
     fn shared(&self, name: &str) -> Result<Arc<Shared<Mbox>>> {
         let index_dir = self.index_dir(name);
-        let cache = self.location().index_cache.as_ref().filter(|_| index_dir.is_some());
-        let cache_dir = cache.map(|cache| self.index_below(cache, name));
+        let cache_dir = self.places.cache(name).filter(|_| index_dir.is_some());
         if let Some(dir) = &cache_dir {
             self.mkdir_all(dir)?;
         }
@@ -215,14 +147,14 @@ impl MboxStorage {
             settings: self.settings.clone(),
             index_dir,
             cache_dir,
-            list: None,
+            list: self.list_index.clone().map(|list| (list, name.to_owned())),
         };
-        let (path, control) = (self.file(name), self.control_root());
+        let (path, control) = (self.places.file(name), self.places.control_root());
         Shared::get(Mbox::new(context, path, control, self.lists.clone(), self.owner.clone()))
     }
 
     fn remove_index(&self, name: &str) {
-        for dir in [self.index(name), Some(self.control(name))].into_iter().flatten() {
+        for dir in [self.places.index(name), Some(self.places.control(name))].into_iter().flatten() {
             let mut files = Vec::new();
             let _ = self.fs.read_dir(&dir, |name, kind| {
                 if kind != rustix::fs::FileType::Directory && name.starts_with(b"dovecot") {
@@ -244,54 +176,6 @@ impl MboxStorage {
         }
         self.fs.rename(from, to).map_err(|error| Error::io("rename", from, error))
     }
-
-    fn list_below(&self, dir: &Path, prefix: &str, depth: usize, found: &mut Vec<Listed>) -> Result<()> {
-        if depth > DEPTH_MAX {
-            return Ok(());
-        }
-        let mut names = Vec::new();
-        let read = self.fs.read_dir(dir, |name, kind| {
-            let is_dir_name = self.has_dir_name() && name == self.location().dir_name.as_bytes();
-            if !name.starts_with(b".") && !name.ends_with(LOCK_SUFFIX.as_bytes()) && !is_dir_name {
-                names.push((name.to_vec(), kind));
-            }
-        });
-        match read {
-            Err(error) if is_missing(&error) => return Ok(()),
-            result => result.map_err(|error| Error::io("opendir", dir, error))?,
-        }
-        let inbox = self.file("INBOX");
-        for (raw, kind) in names {
-            use rustix::fs::FileType;
-            let path = join(dir, &raw);
-            let is_dir = match kind {
-                FileType::Directory => true,
-                FileType::RegularFile => false,
-                FileType::Symlink | FileType::Unknown => match std::fs::metadata(&path) {
-                    Ok(meta) if meta.is_dir() => true,
-                    Ok(meta) if meta.is_file() => false,
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            let is_taken = path == inbox || !is_dir && self.has_dir_name();
-            let Some(part) = self.tree.decode(&raw).filter(|_| !is_taken) else { continue };
-            let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
-            if self.check_name(&name).is_err() {
-                continue;
-            }
-            let selectable = !is_dir || self.has_dir_name() && path.join(&self.location().dir_name).is_file();
-            found.push(Listed { name: name.clone(), selectable, inferiors: is_dir, marked: None });
-            if is_dir {
-                self.list_below(&path, &name, depth + 1, found)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn subscriptions_file(&self) -> PathBuf {
-        self.tree.control_root().join(&self.location().subscriptions)
-    }
 }
 
 impl Storage for MboxStorage {
@@ -300,159 +184,187 @@ impl Storage for MboxStorage {
     }
 
     fn separator(&self) -> char {
-        self.tree.separator()
+        self.places.separator()
     }
 
     fn open(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
-        self.check(name)?;
-        match self.found(name)? {
+        self.places.check(name)?;
+        match self.places.found(name)? {
             MailboxState::Selectable => {}
             MailboxState::NoSelect => return Err(Error::NotSelectable(name.to_owned())),
             // It is there always.
             MailboxState::Missing if name == "INBOX" => self.make(name)?,
             MailboxState::Missing => return Err(Error::NotFound(name.to_owned())),
         }
-        let access = rustix::fs::access(self.file(name), rustix::fs::Access::WRITE_OK);
+        let access = rustix::fs::access(self.places.file(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
         Ok(Box::new(Handle::new(name, self.shared(name)?, mode, writable)))
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {
-        self.check(name)?;
-        if name == "INBOX" { Ok(MailboxState::Selectable) } else { self.found(name) }
+        self.places.check(name)?;
+        if name == "INBOX" { Ok(MailboxState::Selectable) } else { self.places.found(name) }
     }
 
     fn create(&self, name: &str, directory: bool) -> Result<()> {
-        self.check(name)?;
-        match self.found(name)? {
+        self.places.check(name)?;
+        match self.places.found(name)? {
             MailboxState::Selectable => Err(Error::Exists(name.to_owned())),
-            MailboxState::NoSelect if directory || !self.has_dir_name() => {
+            MailboxState::NoSelect if directory || !self.places.has_dir_name() => {
                 Err(Error::Exists(name.to_owned()))
             }
-            _ if directory => self.mkdir_all(&self.tree.node(name)),
+            _ if directory && !self.places.location().no_noselect => self.mkdir_all(&self.places.node(name)),
             _ => self.make(name),
-        }
+        }?;
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn delete(&self, name: &str) -> Result<()> {
-        self.check(name)?;
+        self.places.check(name)?;
         if name == "INBOX" {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
-        let node = self.tree.node(name);
-        match self.found(name)? {
-            MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
+        let node = self.places.node(name);
+        match self.places.found(name)? {
+            MailboxState::Missing => return Err(Error::NotFound(name.to_owned())),
             MailboxState::Selectable => {
-                let path = self.file(name);
+                let path = self.places.file(name);
                 self.fs.unlink(&path).map_err(|error| Error::io("unlink", path, error))?;
                 self.remove_index(name);
-                if self.has_dir_name() {
+                if self.places.has_dir_name() {
                     let _ = self.fs.rmdir(&node);
                 }
-                Ok(())
             }
             MailboxState::NoSelect => {
                 let _ = self.fs.rmdir(&node.join(INDEX_DIR));
                 match self.fs.rmdir(&node) {
                     Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                        Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
+                        let text = "Mailbox has children, delete them first";
+                        return Err(Error::Unsupported(text.to_owned()));
                     }
-                    result => result.map_err(|error| Error::io("rmdir", node, error)),
+                    result => result.map_err(|error| Error::io("rmdir", node.clone(), error))?,
                 }
             }
         }
+        if let Some(above) = node.parent().filter(|_| self.places.location().no_noselect) {
+            remove::until_root(&self.fs, above, &self.places.top());
+        }
+        self.note_change(&[name]);
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.check(from)?;
-        self.check(to)?;
+        self.places.check(from)?;
+        self.places.check(to)?;
         if from == "INBOX" {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }
-        if self.found(to)? != MailboxState::Missing {
+        if self.places.found(to)? != MailboxState::Missing {
             return Err(Error::Exists(to.to_owned()));
         }
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
             return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
         }
-        let state = self.found(from)?;
+        let state = self.places.found(from)?;
         if state == MailboxState::Missing {
             return Err(Error::NotFound(from.to_owned()));
         }
-        let (old, new) = (self.tree.node(from), self.tree.node(to));
-        if state == MailboxState::Selectable && !self.has_dir_name() {
+        let (old, new) = (self.places.node(from), self.places.node(to));
+        if state == MailboxState::Selectable && !self.places.has_dir_name() {
             // An index under this name was that of another mailbox.
             self.remove_index(to);
             self.move_path(&old, &new)?;
-            for (old, new) in
-                [(self.index(from), self.index(to)), (Some(self.control(from)), Some(self.control(to)))]
-            {
+            for (old, new) in [
+                (self.places.index(from), self.places.index(to)),
+                (Some(self.places.control(from)), Some(self.places.control(to))),
+            ] {
                 if let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) {
                     self.move_path(&old, &new)?;
                 }
             }
+            self.note_change(&[from, to]);
             return Ok(());
         }
         self.move_path(&old, &new)?;
         // Indexes elsewhere have a directory of the same name.
-        let index = match &self.location().index {
+        let index = match &self.places.location().index {
             Some(IndexPlace::Dir(index)) => Some(index),
             _ => None,
         };
-        for root in [index, self.location().control.as_ref()].into_iter().flatten() {
-            let (old, new) = (root.join(self.tree.encode(from)), root.join(self.tree.encode(to)));
+        for root in [index, self.places.location().control.as_ref()].into_iter().flatten() {
+            let root = root.join(&self.places.location().mailbox_dir);
+            let (old, new) = (root.join(self.places.encode(from)), root.join(self.places.encode(to)));
             if old.is_dir() {
                 self.move_path(&old, &new)?;
             }
+            if let Some(above) = old.parent() {
+                remove::until_root(&self.fs, above, &root);
+            }
         }
+        self.note_change(&[from, to]);
         Ok(())
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
-        let mut all = Vec::new();
-        self.list_below(&self.top(), "", 0, &mut all)?;
-        all.retain(|one| one.name != "INBOX");
-        if self.has_inbox {
-            let inferiors = self.top().join("INBOX").is_dir();
-            all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors, marked: None });
+        let Some(list_index) = &self.list_index else { return self.places.list(&self.fs) };
+        if let Some(listed) = list_index.list() {
+            return Ok(listed);
         }
-        Ok(all)
+        let listed = self.places.list(&self.fs)?;
+        list_index.note_listing(&listed);
+        Ok(listed)
+    }
+
+    fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
+        let list_index = self.list_index.as_ref()?;
+        self.places.check(name).ok()?;
+        let index_dir = self.places.index(name)?;
+        let is_same = |bytes: &[u8]| self.is_as(name, bytes);
+        let store = Some((MBOX, &is_same as IsSame<'_>));
+        list_index.status(name, items, &Proof { index_dir: &index_dir, store })
+    }
+
+    fn mailbox_log(&self) -> Option<MailboxLog> {
+        let root = self.places.index_root()?;
+        let path = root.join(mailbox_log::FILE_NAME);
+        Some(MailboxLog::new(self.fs.clone(), path, self.places.permissions(), self.logger.clone()))
     }
 
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
-        self.check_name(name).ok()?;
+        self.places.check_name(name).ok()?;
         match kind {
-            PathKind::Mailbox => Some(self.file(name)),
-            PathKind::Control => Some(self.control(name)),
-            PathKind::Index => self.index(name),
+            PathKind::Mailbox => Some(self.places.file(name)),
+            PathKind::Control => Some(self.places.control(name)),
+            PathKind::Index => self.places.index(name),
         }
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {
-        let names = subscriptions::read(&self.subscriptions_file(), self.separator())?;
-        Ok(names.into_iter().filter_map(|name| self.tree.decode(name.as_bytes())).collect())
+        let names = subscriptions::read(&self.places.subscriptions_file(), self.separator())?;
+        Ok(names.into_iter().filter_map(|name| self.places.decode(name.as_bytes())).collect())
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
-        self.check_name(name)?;
+        self.places.check_name(name)?;
         let is_inbox = name.eq_ignore_ascii_case("INBOX");
-        let name = if is_inbox { "INBOX".to_owned() } else { self.tree.encode(name) };
-        let (path, separator) = (self.subscriptions_file(), self.separator());
+        let name = if is_inbox { "INBOX".to_owned() } else { self.places.encode(name) };
+        let (path, separator) = (self.places.subscriptions_file(), self.separator());
         if let Some(dir) = path.parent() {
             self.mkdir_all(dir)?;
         }
-        subscriptions::change(&self.fs, &path, separator, &name, subscribed, &self.settings, &self.logger)
+        let settings = &self.settings;
+        let changed =
+            subscriptions::change(&self.fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+        if let Some(list_index) = self.list_index.as_ref().filter(|_| changed) {
+            list_index.note_subscriptions();
+        }
+        Ok(changed)
     }
 
     fn lock_session(&self) -> Result<Option<SessionLock>> {
-        let (dir, settings) = (self.tree.index_root(), &self.settings);
-        SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
+        let settings = &self.settings;
+        let dir = self.places.index_root().unwrap_or_else(|| self.places.location().root.clone());
+        SessionLock::attempt(&self.fs, &dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
     }
 }
-
-/// 2.3's MBOX_INDEX_DIR_NAME.
-const INDEX_DIR: &str = ".imap";
-/// Of dotlocks.
-const LOCK_SUFFIX: &str = ".lock";
-/// A loop of symbolic links ends here.
-const DEPTH_MAX: usize = 64;
