@@ -219,12 +219,21 @@ impl DboxStorage {
         remove::tree(&self.fs, &trash)?;
         self.fs.rename(&dir, &trash).map_err(|error| Error::io("rename", dir.clone(), error))?;
         remove::tree(&self.fs, &trash)?;
-        let extra =
-            [Some(self.places.index(name)), Some(self.places.control(name)), self.places.alt_dir(name)];
-        let extra = extra.into_iter().chain([self.places.cache(name)]);
-        for extra in extra.flatten().filter(|extra| *extra != dir) {
+        let location = self.location();
+        let stays = location.list_from_index && !location.no_noselect;
+        let extra = [
+            (Some(self.places.index(name)), Some(self.places.index_root()).filter(|_| !stays)),
+            (Some(self.places.control(name)), Some(self.places.control_root())),
+            (self.places.alt_dir(name), location.alt.as_deref()),
+            (self.places.cache(name), location.index_cache.as_deref()),
+        ];
+        for (extra, root) in extra {
+            let Some(extra) = extra.filter(|extra| *extra != dir) else { continue };
             remove::files(&self.fs, &extra);
-            let _ = self.fs.rmdir(&extra);
+            match root {
+                Some(root) => remove::until_root(&self.fs, &extra, root),
+                None => drop(self.fs.rmdir(&extra)),
+            }
         }
         // With children it stays, as a node without mail.
         self.remove_nodes(name, self.location().no_noselect);
@@ -387,7 +396,7 @@ impl Storage for DboxStorage {
         let extra = [
             (pair(&|name| self.places.listed_node(name)), None),
             (pair(&|name| Some(self.places.index(name))), index_root),
-            (pair(&|name| Some(self.places.control(name))), location.control.as_deref()),
+            (pair(&|name| Some(self.places.control(name))), Some(self.places.control_root())),
             (pair(&|name| self.places.cache(name)), location.index_cache.as_deref()),
         ];
         for (paths, root) in extra {

@@ -103,6 +103,7 @@ impl MaildirStorage {
             mkdir(dir.join(sub))?;
         }
         mkdir(self.tree.control(name))?;
+        self.index_dir(name)?;
         if self.tree.location.layout == Layout::MaildirPlusPlus {
             // Maildir++ marks subfolders so that delivery agents find the quota of the root.
             let path = dir.join("maildirfolder");
@@ -186,11 +187,19 @@ impl MaildirStorage {
             let _ = self.fs.rmdir(&dir);
         }
         remove::tree(&self.fs, &trash)?;
-        let extra = [Some(self.tree.control(name)), self.tree.index(name), self.tree.cache(name)];
-        for extra in extra.into_iter().flatten() {
-            if extra != dir {
-                remove::files(&self.fs, &extra);
-                let _ = self.fs.rmdir(&extra);
+        let location = &self.tree.location;
+        let stays = location.list_from_index && !location.no_noselect;
+        let extra = [
+            (Some(self.tree.control(name)), Some(self.tree.control_root())),
+            (self.tree.index(name), Some(self.tree.index_root()).filter(|_| !stays)),
+            (self.tree.cache(name), location.index_cache.as_deref()),
+        ];
+        for (extra, root) in extra {
+            let Some(extra) = extra.filter(|extra| *extra != dir) else { continue };
+            remove::files(&self.fs, &extra);
+            match root {
+                Some(root) => remove::until_root(&self.fs, &extra, root),
+                None => drop(self.fs.rmdir(&extra)),
             }
         }
         // With children it stays, as a node without mail.
@@ -264,6 +273,12 @@ impl MaildirStorage {
         }
         if let (Some(old), Some(new)) = (self.tree.cache(from), self.tree.cache(to)) {
             self.move_extra(&old, &new, location.index_cache.as_deref())?;
+        }
+        if (location.control.is_none() || location.index.is_none())
+            && let Some(parent) = self.tree.node(from).parent()
+        {
+            // As in 2.3, which looks at each place of its own, this one among them, for what is empty now.
+            remove::until_root(&self.fs, parent, &location.root);
         }
         Ok(moved)
     }

@@ -154,7 +154,16 @@ impl MboxStorage {
     }
 
     fn remove_index(&self, name: &str) {
-        for dir in [self.places.index(name), Some(self.places.control(name))].into_iter().flatten() {
+        let location = self.places.location();
+        let index_root = match &location.index {
+            Some(IndexPlace::Dir(index)) => index,
+            _ => &location.root,
+        };
+        let control_root = location.control.as_ref().unwrap_or(&location.root);
+        for (dir, root) in
+            [(self.places.index(name), index_root), (Some(self.places.control(name)), control_root)]
+        {
+            let Some(dir) = dir else { continue };
             let mut files = Vec::new();
             let _ = self.fs.read_dir(&dir, |name, kind| {
                 if kind != rustix::fs::FileType::Directory && name.starts_with(b"dovecot") {
@@ -163,10 +172,8 @@ impl MboxStorage {
             });
             files.iter().for_each(|path| drop(self.fs.unlink(path)));
             // Without children nothing else is there.
-            let _ = self.fs.rmdir(&dir);
-            if let Some(parent) = dir.parent().filter(|parent| parent.ends_with(INDEX_DIR)) {
-                let _ = self.fs.rmdir(parent);
-            }
+            let top = dir.parent().filter(|parent| parent.ends_with(INDEX_DIR)).and_then(Path::parent);
+            remove::until_root(&self.fs, &dir, top.unwrap_or(root));
         }
     }
 
@@ -279,8 +286,10 @@ impl Storage for MboxStorage {
                 (self.places.index(from), self.places.index(to)),
                 (Some(self.places.control(from)), Some(self.places.control(to))),
             ] {
-                if let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) {
-                    self.move_path(&old, &new)?;
+                let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) else { continue };
+                self.move_path(&old, &new)?;
+                if let Some(parent) = old.parent() {
+                    let _ = self.fs.rmdir(parent);
                 }
             }
             self.note_change(&[from, to]);
