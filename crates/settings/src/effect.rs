@@ -54,11 +54,6 @@ impl Found {
                 SectionKind::Root => decl.name.to_owned(),
                 kind => format!("{} {} {{ {} }}", kind.word(), node.name(), decl.name),
             };
-            if matches!(decl.name, "mail_location" | "location") {
-                for word in location_words(entry.value.text()) {
-                    self.tell(format!("{word} in {setting}"), source);
-                }
-            }
             if node.kind == SectionKind::Root && *index == key::MAIL_PLUGINS.index() {
                 for word in spaced(entry.value.text()).filter(|word| !PLUGINS.contains(word)) {
                     self.tell(format!("{word} in {setting}"), source);
@@ -117,17 +112,6 @@ const PLUGIN_SETTINGS: [&str; 2] = ["zlib_save", "zlib_save_level"];
 /// The words of a list as 2.3 splits it.
 fn spaced(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', ',', '\t']).filter(|word| !word.is_empty())
-}
-
-/// The words of a location that say where files go which are not there yet, or which nobody reads.
-fn location_words(location: &str) -> impl Iterator<Item = &'static str> {
-    let is_set = move |known: &&str| {
-        let words = location.split(':').skip(2);
-        words
-            .map(|word| word.split('=').next().unwrap_or_default())
-            .any(|word| word.eq_ignore_ascii_case(known))
-    };
-    ["VOLATILEDIR", "ITERINDEX"].into_iter().filter(is_set)
 }
 
 fn protocol(service: &Node) -> &str {

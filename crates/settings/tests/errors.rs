@@ -81,13 +81,8 @@ fn what_has_no_effect_yet_is_told_once() {
     let warnings = Config::parse_text(text).unwrap().check().unwrap();
     let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["/dovecot.conf:1: dsync_alt_char is known, but has no effect in this version yet"]);
-    let text = "mail_location = maildir:~/Maildir:INDEX=/var/index:CONTROL=/c:VOLATILEDIR=/v:iterindex\n";
-    let warnings = Config::parse_text(text).unwrap().check().unwrap();
-    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let expected = ["VOLATILEDIR", "ITERINDEX"].map(|word| {
-        format!("/dovecot.conf:1: {word} in mail_location is known, but has no effect in this version yet")
-    });
-    assert_eq!(told, expected);
+    let text = "mail_location = maildir:~/Maildir:INDEX=/var/index:CONTROL=/c:VOLATILEDIR=/v:ITERINDEX\n";
+    assert!(Config::parse_text(text).unwrap().check().unwrap().is_empty());
 }
 
 #[test]

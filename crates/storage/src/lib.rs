@@ -16,6 +16,7 @@ mod layout;
 pub mod limits;
 mod list_index;
 pub mod location;
+mod lock_file;
 pub mod maildir;
 pub mod mbox;
 pub mod memo;

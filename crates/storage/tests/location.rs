@@ -20,7 +20,11 @@ fn storage_at(dir: &Path, location: &str, separator: Option<char>) -> Box<dyn St
     let text = location.replace('~', &dir.display().to_string());
     let mut location = Location::parse(&text, None).unwrap();
     location.names.separator = separator;
-    let settings = Arc::new(MailSettings { hostname: "host".to_owned(), ..MailSettings::default() });
+    storage_with(location, MailSettings::default())
+}
+
+fn storage_with(location: Location, settings: MailSettings) -> Box<dyn Storage> {
+    let settings = Arc::new(MailSettings { hostname: "host".to_owned(), ..settings });
     let (logger, fs) = (Logger::new("test: "), Fs::default());
     match location.driver.as_str() {
         "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, logger, fs)),
@@ -260,6 +264,88 @@ fn what_a_rename_leaves_behind() {
         let twins = Twins::new(location, "");
         twins.go(&[Save("INBOX"), Create("x/y"), Create("v/w"), Rename("x/y", "z")]);
         twins.go(&[Delete("v/w")]);
+    }
+}
+
+/// Keeps a lock file as another process would.
+fn keep(path: &Path) -> std::fs::File {
+    let dir = path.parent().unwrap();
+    std::fs::create_dir_all(dir).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(dir, open).unwrap();
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(path).unwrap();
+    assert!(sys::lock::try_lock(&file, sys::lock::LockKind::Exclusive).unwrap());
+    file
+}
+
+#[test]
+fn who_makes_a_mailbox_waits_for_others() {
+    const HASH: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    for (location, lock) in [
+        ("maildir:~/mail:VOLATILEDIR=~/vol", format!("vol/mailboxes.lock{HASH}")),
+        ("sdbox:~/mail:INDEX=~/idx:VOLATILEDIR=~/vol/deep", format!("vol/deep/mailboxes.lock{HASH}")),
+        ("mbox:~/mail:VOLATILEDIR=~/vol", format!("vol/mailboxes.lock{HASH}")),
+        ("maildir:~/mail", "mail/mailboxes.lock".to_owned()),
+        ("sdbox:~/mail:INDEX=~/idx", "idx/mailboxes.lock".to_owned()),
+        ("mbox:~/mail", "mail/.imap/mailboxes.lock".to_owned()),
+        ("mbox:~/mail:INDEX=~/idx", "idx/.imap/mailboxes.lock".to_owned()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let text = location.replace('~', &dir.path().display().to_string());
+        std::fs::create_dir_all(dir.path().join("mail")).unwrap();
+        let settings = MailSettings {
+            mail_max_lock_timeout: std::time::Duration::from_secs(1),
+            ..MailSettings::default()
+        };
+        let storage = storage_with(Location::parse(&text, None).unwrap(), settings);
+        storage.create("before", false).unwrap();
+        let path = dir.path().join(lock);
+        let kept = keep(&path);
+        let error = storage.create("new", false).unwrap_err();
+        assert!(matches!(error, storage::Error::InUse(_)), "{location}: {error}");
+        storage.delete("before").unwrap_err();
+        storage.rename("before", "after").unwrap_err();
+        if let Some(real) = Real::new(dir.path(), &text, "mail_max_lock_timeout = 1s\n") {
+            let output = real.try_run(&["mailbox", "create", "theirs"], b"");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(&path.display().to_string()), "{location}: {said}");
+        }
+        drop(kept);
+        storage.rename("before", "after").unwrap();
+        assert!(!path.exists(), "{location}");
+    }
+}
+
+#[test]
+fn who_adds_up_a_size_waits_for_others() {
+    const HASH: &str = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8";
+    for (location, lock) in [
+        ("maildir:~/mail:VOLATILEDIR=~/vol", format!("vol/dovecot-vsize.lock.{HASH}")),
+        ("maildir:~/mail", "mail/.a/dovecot-vsize.lock".to_owned()),
+        ("mdbox:~/mail", "mail/mailboxes/a/dbox-Mails/dovecot-vsize.lock".to_owned()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = location.replace('~', &dir.path().display().to_string());
+        let storage = storage_with(Location::parse(&text, None).unwrap(), MailSettings::default());
+        storage.create("a", false).unwrap();
+        let mut mailbox = storage.open("a", OpenMode::ReadWrite).unwrap();
+        save(&mut *mailbox, "Subject: x\n\nx\n", Flags::NONE, &[]).unwrap();
+        let path = dir.path().join(lock);
+        let kept = keep(&path);
+        let size = std::thread::scope(|scope| {
+            let began = std::time::Instant::now();
+            let waiting = scope.spawn(|| mailbox.status(storage::StatusItems::SIZE).unwrap().size);
+            while !waiting.is_finished() && began.elapsed() < std::time::Duration::from_millis(300) {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            assert!(!waiting.is_finished(), "{location}");
+            drop(kept);
+            waiting.join().unwrap()
+        });
+        assert_eq!(size, Some(17), "{location}");
+        assert!(!path.exists(), "{location}");
     }
 }
 

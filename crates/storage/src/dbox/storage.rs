@@ -14,6 +14,7 @@ use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Handle, Shared};
 use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
+use crate::lock_file::{LockFile, LockPlace};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -163,6 +164,7 @@ impl DboxStorage {
         if let Some(dir) = &cache_dir {
             self.mkdir_all(dir)?;
         }
+        let size_lock = LockPlace::of_size(self.location(), &index_dir, &self.places.encode(name));
         Ok(MailboxPlace {
             context: Context {
                 fs: self.fs.clone(),
@@ -171,6 +173,7 @@ impl DboxStorage {
                 index_dir: Some(index_dir),
                 cache_dir,
                 list: self.list_index.clone().map(|list| (list, name.to_owned())),
+                size_lock: Some(size_lock),
             },
             dir: self.places.dir(name),
             alt: self.places.alt_dir(name),
@@ -296,6 +299,12 @@ impl DboxStorage {
         }
     }
 
+    /// Keeps others from making, deleting and renaming mailboxes meanwhile.
+    fn lock_list(&self) -> Result<LockFile> {
+        let place = LockPlace::of_list(self.location(), self.places.index_root());
+        LockFile::list(&place, &self.permissions(), &self.fs, &self.settings, &self.logger)
+    }
+
     fn note_change(&self, names: &[&str]) {
         if let Some(list_index) = &self.list_index {
             list_index.note_change(names);
@@ -344,6 +353,7 @@ impl Storage for DboxStorage {
 
     fn create(&self, name: &str, directory: bool) -> Result<()> {
         self.check(name)?;
+        let _lock = self.lock_list()?;
         if self.exists(&self.places.dir(name))? {
             return Err(Error::Exists(name.to_owned()));
         }
@@ -355,6 +365,7 @@ impl Storage for DboxStorage {
 
     fn delete(&self, name: &str) -> Result<()> {
         self.check(name)?;
+        let _lock = self.lock_list()?;
         if name == "INBOX" {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
@@ -370,6 +381,7 @@ impl Storage for DboxStorage {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.check(from)?;
         self.check(to)?;
+        let _lock = self.lock_list()?;
         if from == "INBOX" {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }

@@ -31,6 +31,7 @@ use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::fs::Fs;
 use crate::list_index::ListIndex;
+use crate::lock_file::LockPlace;
 use crate::settings::MailSettings;
 use crate::view::View;
 
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub cache_dir: Option<PathBuf>,
     /// The list that is told of changes, and the mailbox's name in it.
     pub list: Option<(Arc<ListIndex>, String)>,
+    /// The lock that is held while the mailbox's size is added up; `None` without an index on disk.
+    pub size_lock: Option<LockPlace>,
 }
 
 /// A mail format under an index. All methods that take the index or `Work` are called by one thread

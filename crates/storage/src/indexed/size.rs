@@ -9,6 +9,8 @@ use index::{ExtSpec, Index, Origin, Transaction};
 
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
+use crate::fs::Permissions;
+use crate::lock_file::LockFile;
 use crate::view::View;
 
 use super::{Driver, Shared};
@@ -19,11 +21,19 @@ pub(super) const EXT: &str = "hdr-vsize";
 impl<D: Driver> Shared<D> {
     /// The virtual sizes of all messages together, in bytes.
     pub(crate) fn size(&self, view: &View) -> Result<u64> {
-        let known = {
-            let work = self.work();
-            header(&work.index)
-        };
+        let known = || header(&self.work().index);
         let last = view.uid_next().get() - 1;
+        let mut found = known();
+        // Whoever waits for another to add up the same messages finds the sum.
+        let mut lock = None;
+        if found.is_none_or(|sum| sum.highest_uid != last || !is_valid(&sum, view)) {
+            lock = self.lock_size();
+            if lock.is_some() {
+                self.work().index.refresh()?;
+                found = known();
+            }
+        }
+        let known = found;
         let mut sum = known.filter(|sum| is_valid(sum, view)).unwrap_or_default();
         if known == Some(sum) && sum.highest_uid == last {
             return Ok(sum.size);
@@ -39,8 +49,17 @@ impl<D: Driver> Shared<D> {
             }
         }
         sum.highest_uid = last;
-        self.keep_size(view, sum)?;
+        if lock.is_some() || self.driver.context().size_lock.is_none() {
+            self.keep_size(view, sum)?;
+        }
         Ok(sum.size)
+    }
+
+    fn lock_size(&self) -> Option<LockFile> {
+        let context = self.driver.context();
+        let place = context.size_lock.as_ref()?;
+        let permissions = Permissions::of_dir(context.index_dir.as_deref()?);
+        LockFile::size(place, &permissions, &context.fs, &context.settings, &context.logger)
     }
 
     /// Writes the sum, unless the mailbox has changed since it was made.

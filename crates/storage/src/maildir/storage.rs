@@ -16,6 +16,7 @@ use crate::indexed::{Context, Handle, Shared};
 use crate::layout::Tree;
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Layout, Location};
+use crate::lock_file::{LockFile, LockPlace};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -283,6 +284,12 @@ impl MaildirStorage {
         Ok(moved)
     }
 
+    /// Keeps others from making, deleting and renaming mailboxes meanwhile.
+    fn lock_list(&self) -> Result<LockFile> {
+        let place = LockPlace::of_list(&self.tree.location, self.tree.index_root());
+        LockFile::list(&place, &self.permissions(), &self.fs, &self.settings, &self.logger)
+    }
+
     fn note_change(&self, names: &[&str]) {
         if let Some(list_index) = &self.list_index {
             list_index.note_change(names);
@@ -329,13 +336,18 @@ impl Storage for MaildirStorage {
             };
         }
         self.clean_tmp(&dir);
+        let location = &self.tree.location;
+        let index_dir = self.index_dir(name)?;
+        let size_lock =
+            index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &self.tree.encode(name)));
         let context = Context {
             fs: self.fs.clone(),
             logger: self.logger.clone(),
             settings: self.settings.clone(),
-            index_dir: self.index_dir(name)?,
+            index_dir,
             cache_dir: self.cache_dir(name)?,
             list: self.list_index.clone().map(|list| (list, name.to_owned())),
+            size_lock,
         };
         let permissions = Permissions::of_dir(&dir);
         let (control, control_root) = (self.tree.control(name), self.tree.control_root().to_path_buf());
@@ -372,6 +384,7 @@ impl Storage for MaildirStorage {
 
     fn create(&self, name: &str, directory: bool) -> Result<()> {
         self.check(name)?;
+        let _lock = self.lock_list()?;
         if self.is_maildir(&self.tree.dir(name))? {
             return Err(Error::Exists(name.to_owned()));
         }
@@ -392,6 +405,7 @@ impl Storage for MaildirStorage {
 
     fn delete(&self, name: &str) -> Result<()> {
         self.check(name)?;
+        let _lock = self.lock_list()?;
         if name == "INBOX" {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
@@ -407,6 +421,7 @@ impl Storage for MaildirStorage {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.check(from)?;
         self.check(to)?;
+        let _lock = self.lock_list()?;
         if from == "INBOX" {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }

@@ -15,6 +15,7 @@ use crate::fs::{Fs, join};
 use crate::indexed::{Context, Handle, Shared};
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
+use crate::lock_file::{LockFile, LockPlace};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -79,6 +80,14 @@ impl MboxStorage {
         Ok(Self { places, fs, settings, logger, lists, owner, list_index })
     }
 
+    /// Keeps others from making, deleting and renaming mailboxes meanwhile.
+    fn lock_list(&self) -> Result<LockFile> {
+        let location = self.places.location();
+        let dir = self.places.index_root().unwrap_or_else(|| location.root.clone());
+        let place = LockPlace::of_list(location, &dir);
+        LockFile::list(&place, &self.places.permissions(), &self.fs, &self.settings, &self.logger)
+    }
+
     fn note_change(&self, names: &[&str]) {
         if let Some(list_index) = &self.list_index {
             list_index.note_change(names);
@@ -141,6 +150,9 @@ impl MboxStorage {
         if let Some(dir) = &cache_dir {
             self.mkdir_all(dir)?;
         }
+        let location = self.places.location();
+        let size_lock =
+            index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &self.places.encode(name)));
         let context = Context {
             fs: self.fs.clone(),
             logger: self.logger.clone(),
@@ -148,6 +160,7 @@ impl MboxStorage {
             index_dir,
             cache_dir,
             list: self.list_index.clone().map(|list| (list, name.to_owned())),
+            size_lock,
         };
         let (path, control) = (self.places.file(name), self.places.control_root());
         Shared::get(Mbox::new(context, path, control, self.lists.clone(), self.owner.clone()))
@@ -215,6 +228,7 @@ impl Storage for MboxStorage {
 
     fn create(&self, name: &str, directory: bool) -> Result<()> {
         self.places.check(name)?;
+        let _lock = self.lock_list()?;
         match self.places.found(name)? {
             MailboxState::Selectable => Err(Error::Exists(name.to_owned())),
             MailboxState::NoSelect if directory || !self.places.has_dir_name() => {
@@ -229,6 +243,7 @@ impl Storage for MboxStorage {
 
     fn delete(&self, name: &str) -> Result<()> {
         self.places.check(name)?;
+        let _lock = self.lock_list()?;
         if name == "INBOX" {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
@@ -264,6 +279,7 @@ impl Storage for MboxStorage {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.places.check(from)?;
         self.places.check(to)?;
+        let _lock = self.lock_list()?;
         if from == "INBOX" {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }

@@ -290,6 +290,7 @@ impl Store {
                 index_dir: Some(places.index(name)),
                 cache_dir: places.cache(name),
                 list: None,
+                size_lock: None,
             },
             alt: places.alt_dir(name),
             alt_root: places.location().alt.clone(),
