@@ -11,7 +11,7 @@ use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, Stat
 use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
-use crate::indexed::{Context, Handle, Shared};
+use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
@@ -196,10 +196,15 @@ impl DboxStorage {
     fn handle(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
         let access = rustix::fs::access(self.places.dir(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
-        Ok(match &self.store {
-            Some(store) => Box::new(Handle::new(name, self.shared_multi(store, name)?, mode, writable)),
-            None => Box::new(Handle::new(name, self.shared_single(name)?, mode, writable)),
-        })
+        let private = self.places.private_index(name);
+        let copies_flags = self.location().is_public;
+        let private = private.map(|dir| PrivatePlace { dir, copies_flags });
+        match &self.store {
+            Some(store) => {
+                opened(Handle::new(name, self.shared_multi(store, name)?, mode, writable), mode, private)
+            }
+            None => opened(Handle::new(name, self.shared_single(name)?, mode, writable), mode, private),
+        }
     }
 
     /// Removes a mailbox: gone at once for everybody by one rename, then the files at leisure.
@@ -438,6 +443,10 @@ impl Storage for DboxStorage {
 
     fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
         let list_index = self.list_index.as_ref()?;
+        if items.has(StatusItems::UNSEEN) && self.location().index_private.is_some() {
+            // The list does not know each user's own flags.
+            return None;
+        }
         self.check(name).ok()?;
         list_index.status(name, items, &Proof { index_dir: &self.places.index(name), store: None })
     }

@@ -45,6 +45,28 @@ impl<D: Driver> Handle<D> {
         }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared<D>> {
+        &self.shared
+    }
+
+    /// Changes flags, but not those of `kept`, whatever is wanted.
+    pub(super) fn store_flags_but(
+        &mut self,
+        kept: Flags,
+        uids: &UidSet,
+        change: &FlagChange,
+    ) -> Result<Arc<View>> {
+        self.check_writable()?;
+        let view = self.shared.store_flags_but(kept, uids, change)?;
+        Ok(self.take(view))
+    }
+
+    /// Gives messages a new modification sequence, so that other sessions look at them.
+    pub(super) fn touch(&mut self, uids: &UidSet) -> Result<Arc<View>> {
+        let view = self.shared.touch(uids)?;
+        Ok(self.take(view))
+    }
+
     fn check_writable(&self) -> Result<()> {
         match self.readonly {
             true => Err(Error::NoPermission(format!("Mailbox {} is read-only", self.name))),

@@ -13,6 +13,7 @@ mod delta;
 mod facts;
 mod listed;
 mod mailbox;
+mod private;
 mod shared;
 mod size;
 mod sorted;
@@ -37,6 +38,7 @@ use crate::view::View;
 
 pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
 pub(crate) use mailbox::Handle;
+pub(crate) use private::{PrivatePlace, opened};
 pub(crate) use shared::Shared;
 
 /// Where a mailbox lies and what applies to it.

@@ -13,7 +13,7 @@ use crate::api::{FlagChange, SyncMode};
 use crate::error::{Error, Result};
 use crate::memo::Memo;
 use crate::notify::Channel;
-use crate::view::{Record, View};
+use crate::view::{Flags, Record, View};
 
 use super::cached::Cached;
 use super::listed::Told;
@@ -93,6 +93,14 @@ impl<D: Driver> Shared<D> {
 
     pub(crate) fn view(&self) -> Arc<View> {
         lock(&self.view).clone()
+    }
+
+    /// The newest snapshot, after a look at what other processes have written.
+    pub(super) fn refreshed(&self) -> Result<Arc<View>> {
+        let mut work = self.work();
+        work.index.refresh()?;
+        self.publish(&work.index);
+        Ok(self.view())
     }
 
     /// Makes the index's state what sessions see.
@@ -248,12 +256,34 @@ impl<D: Driver> Shared<D> {
 
     /// Changes the flags of those in `uids` that exist.
     pub(crate) fn store_flags(&self, uids: &UidSet, change: &FlagChange) -> Result<Arc<View>> {
+        self.store_flags_but(Flags::NONE, uids, change)
+    }
+
+    /// The same, but those of `kept` stay as they are.
+    pub(crate) fn store_flags_but(
+        &self,
+        kept: Flags,
+        uids: &UidSet,
+        change: &FlagChange,
+    ) -> Result<Arc<View>> {
         let settings = &self.driver.context().settings;
         check_keywords(&change.keywords, settings.mail_max_keyword_length)?;
         self.change(false, |index| {
-            let delta = Delta::of_change(index.view(), uids, change);
+            let mut delta = Delta::of_change(index.view(), uids, change);
+            (delta.add, delta.remove) = (delta.add & !kept, delta.remove & !kept);
             Changes { deltas: vec![delta], expunges: UidSet::new() }
         })
+    }
+
+    /// Gives messages a new modification sequence.
+    pub(crate) fn touch(&self, uids: &UidSet) -> Result<Arc<View>> {
+        let mut work = self.work();
+        let work = &mut *work;
+        let mut transaction = Transaction::new();
+        transaction.touch(uids);
+        work.index.commit(&transaction, Origin::External)?;
+        self.publish(&work.index);
+        Ok(self.view())
     }
 
     /// Removes those in `uids` that exist.

@@ -35,6 +35,8 @@ pub(crate) struct Place {
     /// Where `dovecot-uidvalidity` is.
     pub control_root: PathBuf,
     pub permissions: Permissions,
+    /// Each user has flags of his own, which file names do not say.
+    pub has_private_flags: bool,
 }
 
 /// One Maildir in this process.

@@ -12,7 +12,7 @@ use index::mailbox_log::{self, MailboxLog};
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
-use crate::indexed::{Context, Handle, Shared};
+use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::layout::Tree;
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Layout, Location};
@@ -111,6 +111,14 @@ impl MaildirStorage {
             self.fs.create(&path, &permissions).map_err(|error| Error::io("open", path, error))?;
         }
         self.copy_shared_marker(&dir, &permissions)
+    }
+
+    /// Whether each user has flags of his own, which the files do not say: with `INDEXPVT=`, or with an
+    /// index of one's own for what `dovecot-shared` marks.
+    fn has_private_flags(&self, name: &str, dir: &Path) -> bool {
+        let location = &self.tree.location;
+        let has_own_index = self.tree.index(name).is_some_and(|index| index != dir);
+        location.index_private.is_some() || has_own_index && dir.join("dovecot-shared").exists()
     }
 
     /// `dovecot-shared` in the root is inherited by new mailboxes.
@@ -355,9 +363,12 @@ impl Storage for MaildirStorage {
         let cur = dir.join("cur");
         let writable =
             rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
-        let place = Place { context, dir, control, control_root, permissions };
+        let has_private_flags = self.has_private_flags(name, &dir);
+        let place = Place { context, dir, control, control_root, permissions, has_private_flags };
         let shared = Shared::get(Maildir::new(place))?;
-        Ok(Box::new(Handle::new(name, shared, mode, writable)))
+        let private = self.tree.private_index(name);
+        let private = private.map(|dir| PrivatePlace { dir, copies_flags: location.is_public });
+        opened(Handle::new(name, shared, mode, writable), mode, private)
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {
@@ -468,6 +479,10 @@ impl Storage for MaildirStorage {
 
     fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
         let list_index = self.list_index.as_ref()?;
+        if items.has(StatusItems::UNSEEN) && self.tree.location.index_private.is_some() {
+            // The list does not know each user's own flags.
+            return None;
+        }
         self.check(name).ok()?;
         let (dir, index_dir) = (self.tree.dir(name), self.tree.index(name)?);
         let is_same = |bytes: &[u8]| self.is_as(&dir, bytes);

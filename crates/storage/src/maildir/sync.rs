@@ -11,7 +11,7 @@ use index::{Index, Locked, Origin, Transaction};
 use crate::api::SyncMode;
 use crate::error::Result;
 use crate::indexed::{FlagUpdates, Resync};
-use crate::view::{Record, View};
+use crate::view::{Flags, Record, View};
 
 use super::driver::{Known, Maildir};
 use super::filename;
@@ -35,6 +35,8 @@ struct Pass<'a> {
     reset: bool,
     next_uid: u32,
     first_recent: u32,
+    /// Flags that names of files do not tell.
+    ignored: Flags,
     tx: Transaction,
 }
 
@@ -121,6 +123,7 @@ impl Maildir {
             reset,
             next_uid: if reset { 1 } else { header.next_uid.max(1) },
             first_recent: if reset { 1 } else { header.first_recent_uid.max(1) },
+            ignored: if self.has_private_flags { Flags::SEEN } else { Flags::NONE },
             tx,
         })
     }
@@ -274,6 +277,7 @@ impl Pass<'_> {
 
     fn append(&mut self, entry: &Entry, letters: &mut Letters, moved: &HashSet<&[u8]>) {
         let (flags, bits) = filename::flags(&entry.name);
+        let flags = flags & !self.ignored;
         let keywords: Vec<String> = filename::letters(bits).map(|letter| letters.name(letter)).collect();
         self.tx.append(entry.uid, flags, keywords.iter().map(String::as_str));
         // What lay in cur/ before was some session's `\Recent` once.
@@ -295,7 +299,7 @@ impl Pass<'_> {
             return;
         }
         let (flags, bits) = filename::flags(&entry.name);
-        updates.flags(record, flags);
+        updates.flags(record, flags & !self.ignored | record.flags & self.ignored);
         let known = record.keywords.iter().filter_map(|index| by_index.get(index).copied().flatten());
         let old = known.fold(0u32, |set, letter| set | 1 << letter);
         if old == bits {

@@ -12,7 +12,7 @@ use index::mailbox_log::{self, MailboxLog};
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, join};
-use crate::indexed::{Context, Handle, Shared};
+use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
@@ -218,7 +218,10 @@ impl Storage for MboxStorage {
         }
         let access = rustix::fs::access(self.places.file(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
-        Ok(Box::new(Handle::new(name, self.shared(name)?, mode, writable)))
+        let private = self.places.private_index(name);
+        let copies_flags = self.places.location().is_public;
+        let private = private.map(|dir| PrivatePlace { dir, copies_flags });
+        opened(Handle::new(name, self.shared(name)?, mode, writable), mode, private)
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {
@@ -343,6 +346,10 @@ impl Storage for MboxStorage {
 
     fn status(&self, name: &str, items: StatusItems) -> Option<Status> {
         let list_index = self.list_index.as_ref()?;
+        if items.has(StatusItems::UNSEEN) && self.places.location().index_private.is_some() {
+            // The list does not know each user's own flags.
+            return None;
+        }
         self.places.check(name).ok()?;
         let index_dir = self.places.index(name)?;
         let is_same = |bytes: &[u8]| self.is_as(name, bytes);
