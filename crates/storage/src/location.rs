@@ -93,7 +93,7 @@ impl Location {
     }
 
     /// Parses a user's location. Without a driver, or with `auto`, the driver is guessed from what is
-    /// there, in 2.3's order: mdbox, sdbox, Maildir, mbox.
+    /// there, in 2.3's order: sdbox, mdbox, Maildir, mbox.
     ///
     /// # Errors
     /// What is wrong with it, in 2.3's words.

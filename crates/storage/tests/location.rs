@@ -267,6 +267,47 @@ fn what_a_rename_leaves_behind() {
     }
 }
 
+#[test]
+fn both_find_the_same_mail() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open).unwrap();
+    let make = |name: &str| {
+        let path = dir.path().join(name);
+        match name.ends_with('/') {
+            true => std::fs::create_dir_all(path).unwrap(),
+            false => std::fs::write(path, "").unwrap(),
+        }
+    };
+    let home = dir.path().display();
+    // Each is found before those above it.
+    for (made, location) in [
+        (&["Mail/", "Mail/mbox"][..], ""),
+        (&["mail/", "mail/inbox"], ""),
+        (&["x/", "x/.imap/"], "~/x"),
+        (&["file"], "~/file"),
+        (&["file"], "auto:~/file:INDEX=~/idx"),
+        (&["Maildir/cur/"], ""),
+        (&["mdbox/storage/", "mdbox/mailboxes/"], ""),
+        (&["sdbox/mailboxes/"], ""),
+        (&["x/cur/"], "~/x"),
+        (&["x/mailboxes/"], "~/x"),
+        (&["x/storage/"], "auto:~/x"),
+    ] {
+        made.iter().for_each(|name| make(name));
+        let text = location.replace('~', &home.to_string());
+        let owner = storage::location::Owner { home: Some(dir.path()), name: "tester" };
+        let found = Location::of(&text, &owner).unwrap();
+        let path = storage_with(found, MailSettings::default())
+            .path("INBOX", storage::api::PathKind::Mailbox)
+            .unwrap();
+        let Some(real) = Real::new(dir.path(), &text, "") else { return };
+        let theirs =
+            String::from_utf8(real.run(&["mailbox", "path", "-t", "mailbox", "INBOX"], b"")).unwrap();
+        assert_eq!(path.display().to_string(), theirs.trim_end(), "{made:?} {location}");
+    }
+}
+
 /// Keeps a lock file as another process would.
 fn keep(path: &Path) -> std::fs::File {
     let dir = path.parent().unwrap();

@@ -12,15 +12,16 @@ use super::{Location, Owner, Words};
 pub(super) fn detect(text: &str, words: Words, owner: &Owner<'_>) -> Result<Location> {
     let given = words.root.clone().filter(|root| !root.as_os_str().is_empty());
     for (driver, dir, sign) in
-        [("mdbox", "mdbox", "storage"), ("sdbox", "sdbox", "mailboxes"), ("maildir", "Maildir", "cur")]
+        [("sdbox", "sdbox", "mailboxes"), ("mdbox", "mdbox", "storage"), ("maildir", "Maildir", "cur")]
     {
         let root = given.clone().or_else(|| match owner.home {
             Some(home) => Some(home.join(dir)).filter(|root| may(root, Access::EXEC_OK)),
             // The root directory of a chroot.
             None => (driver == "maildir" && may(Path::new("/cur"), Access::EXEC_OK)).then(|| "/".into()),
         });
-        // Also an mdbox has `mailboxes`, but it was looked for before.
-        if let Some(root) = root.filter(|root| root.join(sign).is_dir()) {
+        // Also an mdbox has `mailboxes`. 2.3 takes it for an sdbox, whose messages would all be gone.
+        let is_other = |root: &Path| driver == "sdbox" && given.is_some() && root.join("storage").is_dir();
+        if let Some(root) = root.filter(|root| root.join(sign).is_dir() && !is_other(root)) {
             return Location::finish(driver, root, words);
         }
     }

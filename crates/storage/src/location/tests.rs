@@ -85,8 +85,8 @@ fn detection() {
     assert_eq!(found("").as_deref(), Some("mbox mail "));
     for (made, expected) in [
         ("Maildir/cur", "maildir Maildir "),
-        ("sdbox/mailboxes", "sdbox sdbox "),
         ("mdbox/storage", "mdbox mdbox "),
+        ("sdbox/mailboxes", "sdbox sdbox "),
     ] {
         std::fs::create_dir_all(home.join(made)).unwrap();
         assert_eq!(found("").as_deref(), Some(expected));

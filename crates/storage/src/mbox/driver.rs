@@ -268,6 +268,10 @@ impl Driver for Mbox {
 
     fn store_record(&self, _work: &mut Known) -> Option<(Extension, Vec<u8>)> {
         let seen = *self.seen();
+        if seen == MboxHeader::default() {
+            // Nobody has looked yet.
+            return None;
+        }
         let stamp = MboxStamp { mtime: seen.mtime, size: seen.size as u32 };
         Some((list_index::MBOX, stamp.encode().to_vec()))
     }
