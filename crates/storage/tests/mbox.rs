@@ -435,3 +435,106 @@ fn random_damage() {
         let _ = inbox.sync(SyncMode::Full);
     }
 }
+
+/// What the test below runs as another user.
+#[test]
+fn as_a_user_in_a_directory_of_the_system() {
+    let Some(dir) = std::env::var_os("CULVER_TEST_SPOOL") else { return };
+    let dir = PathBuf::from(dir);
+    let saved_gid = std::env::var_os("CULVER_TEST_GROUP").map(|_| GROUP);
+    let identity = sys::privilege::Identity { uid: USER, gid: USER, extra_gids: Vec::new(), saved_gid };
+    sys::privilege::take_identity(&identity).unwrap();
+    assert_eq!(sys::privilege::saved_group(), saved_gid);
+    let text = format!("mbox:{0}/mail:INBOX={0}/spool/user", dir.display());
+    let settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
+    let open = || {
+        let location = Location::parse(&text, None).unwrap();
+        MboxStorage::new(location, Arc::new(settings.clone()), true, "tester", Logger::new("test: "))
+            .unwrap()
+            .open("INBOX", OpenMode::ReadWrite)
+    };
+    let save_one = || {
+        let mut inbox = open()?;
+        inbox.sync(SyncMode::Quick)?;
+        save(&mut *inbox, "Subject: 1\n\nx\n", Flags::NONE, &[])
+    };
+    if saved_gid.is_none() {
+        save_one().unwrap_err();
+        return;
+    }
+    save_one().unwrap();
+    // Another program has it: we wait, and override it only when it is old.
+    let lock = dir.join("spool/user.lock");
+    assert!(!lock.exists());
+    std::thread::scope(|scope| {
+        let group = sys::privilege::with_saved_group(GROUP, || std::fs::write(&lock, "x"));
+        group.unwrap().unwrap();
+        let saving = scope.spawn(save_one);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!saving.is_finished());
+        // Only the thread that takes the group has it.
+        std::fs::remove_file(&lock).unwrap_err();
+        sys::privilege::with_saved_group(GROUP, || std::fs::remove_file(&lock)).unwrap().unwrap();
+        saving.join().unwrap().unwrap();
+    });
+    // A mailbox of somebody else is not locked, wherever it seems to be.
+    std::os::unix::fs::symlink(dir.join("spool"), dir.join("mail/link")).unwrap();
+    let text = format!("mbox:{0}/other:INBOX={0}/mail/link/secret", dir.display());
+    let location = Location::parse(&text, None).unwrap();
+    let storage =
+        MboxStorage::new(location, Arc::new(settings.clone()), true, "tester", Logger::new("test: "))
+            .unwrap();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    assert!(inbox.sync(SyncMode::Quick).unwrap().is_empty());
+    save(&mut *inbox, "Subject: 1\n\nx\n", Flags::NONE, &[]).unwrap_err();
+    assert!(!dir.join("spool/secret.lock").exists());
+}
+
+const USER: u32 = 65534;
+const GROUP: u32 = 8;
+
+#[test]
+fn dotlocks_with_the_group_of_the_system() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root can become another user");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for below in ["mail", "other", "spool"] {
+        std::fs::create_dir(dir.path().join(below)).unwrap();
+        chown(dir.path().join(below), Some(USER), Some(USER)).unwrap();
+    }
+    mode(dir.path(), 0o755);
+    let spool = dir.path().join("spool");
+    chown(&spool, Some(0), Some(GROUP)).unwrap();
+    mode(&spool, 0o2775);
+    std::fs::write(spool.join("secret"), "From x Thu Nov 29 22:33:52 2001\nSubject: s\n\nx\n\n").unwrap();
+    mode(&spool.join("secret"), 0o600);
+    let run = |with_group: bool| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "as_a_user_in_a_directory_of_the_system", "--nocapture", "--test-threads=1"]);
+        child.env("CULVER_TEST_SPOOL", dir.path()).env_remove("CULVER_TEST_GROUP");
+        if with_group {
+            child.env("CULVER_TEST_GROUP", "1");
+        }
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
+        said
+    };
+    run(false);
+    // The INBOX is made with the group as well.
+    run(true);
+    let inbox = spool.join("user");
+    let meta = std::fs::metadata(&inbox).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (USER, GROUP, 0o660));
+    assert_eq!(std::fs::read_to_string(&inbox).unwrap().matches("Subject: 1").count(), 2);
+    let said = run(false);
+    let group = sys::accounts::group_name(GROUP).unwrap().unwrap_or_else(|| GROUP.to_string());
+    assert!(said.contains(&format!("(set mail_privileged_group={group})")), "{said}");
+    assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 2, "a lock is left");
+}

@@ -90,16 +90,34 @@ pub fn take_identity(identity: &Identity) -> Result<(), PrivilegeError> {
     }
 }
 
-/// Runs `work` with the saved group as the effective one. The effective group belongs to the whole
-/// process, so the caller holds whatever lock keeps other threads from creating files meanwhile.
+/// The group that is kept as saved group id only, for [`with_saved_group`].
+pub fn saved_group() -> Option<u32> {
+    let groups = nix::unistd::getresgid().ok()?;
+    let is_apart = groups.saved != groups.effective && groups.saved != groups.real;
+    is_apart.then_some(groups.saved.as_raw())
+}
+
+/// Runs `work` with the saved group as the one that decides about files, in this thread alone; other
+/// threads never have it, and nothing but files is affected.
 ///
 /// # Errors
 /// When the group cannot be taken; `work` has not run then.
 pub fn with_saved_group<T>(saved_gid: u32, work: impl FnOnce() -> T) -> io::Result<T> {
-    let own = Gid::effective();
-    nix::unistd::setegid(Gid::from_raw(saved_gid))?;
+    /// Gives the group back also when `work` panics. That cannot fail: it is the effective group.
+    struct Back(Gid);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            nix::unistd::setfsgid(self.0);
+        }
+    }
+    let wanted = Gid::from_raw(saved_gid);
+    let back = Back(nix::unistd::setfsgid(wanted));
+    // The call tells only what was before. One that must fail tells what is now.
+    if nix::unistd::setfsgid(Gid::from_raw(u32::MAX)) != wanted {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let result = work();
-    nix::unistd::setegid(own)?;
+    drop(back);
     Ok(result)
 }
 
@@ -115,18 +133,20 @@ pub fn act_as<T>(identity: &Identity, work: impl FnOnce() -> T) -> Result<T, Pri
         return keep_identity(identity).map(|()| work());
     }
     let own_groups: Vec<Gid> = groups().into_iter().map(Gid::from_raw).collect();
-    let own_gid = Gid::effective();
+    let own_gids = call(|| "getresgid()".to_owned(), nix::unistd::getresgid())?;
     let mut groups: Vec<Gid> = identity.extra_gids.iter().map(|&gid| Gid::from_raw(gid)).collect();
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     if groups.is_empty() {
         groups.push(gid);
     }
     call(|| format!("setgroups({:?})", identity.extra_gids), nix::unistd::setgroups(&groups))?;
-    call(|| format!("setegid({gid})"), nix::unistd::setegid(gid))?;
+    let saved = identity.saved_gid.map_or(own_gids.saved, Gid::from_raw);
+    call(|| format!("setegid({gid})"), nix::unistd::setresgid(own_gids.real, gid, saved))?;
     call(|| format!("seteuid({uid})"), nix::unistd::seteuid(uid))?;
     let result = work();
     call(|| "seteuid(0)".to_owned(), nix::unistd::seteuid(Uid::from_raw(0)))?;
-    call(|| format!("setegid({own_gid})"), nix::unistd::setegid(own_gid))?;
+    let own = nix::unistd::setresgid(own_gids.real, own_gids.effective, own_gids.saved);
+    call(|| format!("setegid({})", own_gids.effective), own)?;
     call(|| "setgroups()".to_owned(), nix::unistd::setgroups(&own_groups))?;
     Ok(result)
 }

@@ -54,6 +54,7 @@ impl Mbox {
         control_root: PathBuf,
         lists: LockLists,
         owner: String,
+        is_privileged: bool,
     ) -> Self {
         let settings = &context.settings;
         let (limit, wanted) = (settings.mail_max_lock_timeout, settings.mbox.lock_timeout);
@@ -63,6 +64,7 @@ impl Mbox {
             dotlock_stale: settings.mbox.dotlock_change_timeout,
             dotlock_use_excl: settings.dotlock_use_excl,
             hostname: settings.hostname.clone(),
+            is_privileged,
         };
         Self { context, path, control_root, locking, owner, seen: Mutex::default() }
     }

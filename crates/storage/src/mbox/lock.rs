@@ -16,6 +16,8 @@ use sys::lock::LockKind;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 
+use super::privileged::{Privileged, PrivilegedDotlock, refused};
+
 /// One way to lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -111,6 +113,9 @@ pub struct MboxLockSettings {
     pub dotlock_use_excl: bool,
     /// For lock files.
     pub hostname: String,
+    /// The mailbox is an INBOX in a directory of the system: where its dotlock must not be made, it is made
+    /// with `mail_privileged_group`.
+    pub is_privileged: bool,
 }
 
 /// An mbox that is open and locked. Dropping it gives up the locks.
@@ -120,7 +125,7 @@ pub struct LockedMbox {
     kind: LockKind,
     is_writable: bool,
     // Given back last: it was taken first.
-    _dotlock: Option<Dotlock>,
+    _dotlock: Option<PrivilegedDotlock>,
 }
 
 impl LockedMbox {
@@ -208,7 +213,7 @@ fn take_dotlock(
     deadline: Instant,
     settings: &MboxLockSettings,
     logger: &Logger,
-) -> Result<Option<Dotlock>> {
+) -> Result<Option<PrivilegedDotlock>> {
     let dotlock = DotlockSettings {
         timeout: deadline.saturating_duration_since(Instant::now()),
         stale: settings.dotlock_stale,
@@ -218,7 +223,24 @@ fn take_dotlock(
     // Others must be able to see that there is one, and nothing more.
     let permissions = Permissions { file_mode: 0o644, ..Permissions::default() };
     match Dotlock::lock(fs, path, &permissions, &dotlock, logger) {
-        Ok(lock) => Ok(Some(lock)),
+        Ok(lock) => Ok(Some(PrivilegedDotlock::plain(lock))),
+        Err(index::Error::Io { source, .. })
+            if settings.is_privileged && source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            let taken = match Privileged::open(path)? {
+                Some(place) => place.lock(fs, path, &permissions, &dotlock, logger).map(Some),
+                None => Err(Error::NoPermission(refused(path))),
+            };
+            match taken {
+                Err(Error::NoPermission(_)) if method == Method::DotlockTry => Ok(None),
+                Err(error) => {
+                    // What cannot be locked is read all the same, so that nobody else tells.
+                    logger.error(base::chain(&error));
+                    Err(error)
+                }
+                taken => taken,
+            }
+        }
         Err(index::Error::Io { source, .. }) if method == Method::DotlockTry && may_go_on(&source) => {
             Ok(None)
         }
@@ -298,6 +320,7 @@ mod tests {
             dotlock_stale: Duration::from_secs(60),
             dotlock_use_excl: true,
             hostname: "host".to_owned(),
+            is_privileged: false,
         }
     }
 

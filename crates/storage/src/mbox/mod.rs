@@ -13,6 +13,7 @@ pub mod lock;
 pub mod md5;
 pub mod moves;
 mod places;
+mod privileged;
 mod read;
 pub mod records;
 pub mod rewrite;

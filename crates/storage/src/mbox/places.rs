@@ -86,6 +86,11 @@ impl Places {
         if self.has_dir_name() { node.join(&self.location().dir_name) } else { node }
     }
 
+    /// Whether a mailbox is an INBOX elsewhere than below the root: where the system delivers to.
+    pub(super) fn is_privileged(&self, name: &str) -> bool {
+        name == "INBOX" && !self.file(name).starts_with(&self.location().root)
+    }
+
     /// The directory of a mailbox's index, beside the file or in the same shape below `INDEX=`.
     pub(super) fn index(&self, name: &str) -> Option<PathBuf> {
         match &self.location().index {

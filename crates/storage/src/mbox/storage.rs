@@ -1,5 +1,6 @@
 //! A place with mboxes: opens, creates, deletes, renames and lists them.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, join};
+use crate::fs::{Fs, Permissions, join};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{IsSame, ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
@@ -24,6 +25,7 @@ use crate::subscriptions;
 use super::driver::{Mbox, listed_stamp};
 use super::lock::LockLists;
 use super::places::{INDEX_DIR, Places};
+use super::privileged::Privileged;
 
 /// See [`Storage`].
 pub struct MboxStorage {
@@ -115,7 +117,7 @@ impl MboxStorage {
             }
             self.mkdir_all(dir)?;
         }
-        match self.fs.create_new(&path, &self.places.permissions()) {
+        match self.create_file(name, &path) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Exists(name.to_owned()));
@@ -125,6 +127,21 @@ impl MboxStorage {
         // An index under this name was that of another mailbox.
         self.remove_index(name);
         self.shared(name)?.sync(SyncMode::Quick, false).map(drop)
+    }
+
+    fn create_file(&self, name: &str, path: &Path) -> io::Result<File> {
+        if !self.places.is_privileged(name) {
+            return self.fs.create_new(path, &self.places.permissions());
+        }
+        // The mode of what the system makes there.
+        let permissions = Permissions { file_mode: 0o660, ..Permissions::default() };
+        match self.fs.create_new(path, &permissions) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match Privileged::open(path) {
+                Ok(Some(place)) => place.create(&self.fs, &permissions),
+                _ => Err(error),
+            },
+            created => created,
+        }
     }
 
     /// Where the index is to be. With none the mailbox can be used all the same.
@@ -163,7 +180,8 @@ impl MboxStorage {
             size_lock,
         };
         let (path, control) = (self.places.file(name), self.places.control_root());
-        Shared::get(Mbox::new(context, path, control, self.lists.clone(), self.owner.clone()))
+        let (lists, owner) = (self.lists.clone(), self.owner.clone());
+        Shared::get(Mbox::new(context, path, control, lists, owner, self.places.is_privileged(name)))
     }
 
     fn remove_index(&self, name: &str) {
