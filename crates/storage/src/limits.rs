@@ -25,6 +25,9 @@ pub const MBOX_HEADER_BYTES_MAX: usize = 16 << 20;
 /// Bytes of an mbox `From ` line that count.
 pub const MBOX_FROM_BYTES_MAX: usize = 8192;
 
+/// Plain bytes of a compressed mbox, which take room on disk as long as it is open.
+pub const MBOX_PLAIN_BYTES_MAX: u64 = 4 << 30;
+
 /// Keywords taken from one mbox header. Dovecot's index has room for more, but no client uses so many.
 pub const MBOX_KEYWORDS_MAX: usize = 10_000;
 

@@ -436,6 +436,79 @@ fn random_damage() {
     }
 }
 
+/// Compresses as the zlib plugin does.
+fn compress(format: &str, plain: &[u8]) -> Vec<u8> {
+    let format = storage::compress::Format::of_name(format).unwrap();
+    let mut out = Vec::new();
+    let mut encoder = storage::compress::Encoder::new(format, format.default_level()).unwrap();
+    encoder.push(plain, &mut out).unwrap();
+    encoder.finish(&mut out).unwrap();
+    out
+}
+
+#[test]
+fn compressed() {
+    let place = Place::new("");
+    std::fs::create_dir_all(place.path("mail/old")).unwrap();
+    for number in 1..=3 {
+        place.deliver("mail/plain", number);
+    }
+    let plain = std::fs::read(place.path("mail/plain")).unwrap();
+    for (name, format) in [("a.gz", "gz"), ("old/b.bz2", "bz2"), ("c.zstd", "zstd"), ("d.lz4", "lz4")] {
+        std::fs::write(place.path("mail").join(name), compress(format, &plain)).unwrap();
+    }
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.dir.path(), open).unwrap();
+    let real = Real::new(place.dir.path(), &place.location(), "mail_plugins = zlib\n");
+    let storage = |is_on: bool| {
+        let location = Location::parse(&place.location(), None).unwrap();
+        let mut settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
+        settings.compression.is_on = is_on;
+        MboxStorage::new(location, Arc::new(settings), true, "tester", Logger::new("test: ")).unwrap()
+    };
+    let with = storage(true);
+    let mut expected = with.open("plain", OpenMode::ReadWrite).unwrap();
+    let expected_texts: Vec<String> = {
+        expected.sync(SyncMode::Quick).unwrap();
+        (1..=3).map(|uid| text(&mut *expected, uid)).collect()
+    };
+    for name in ["a.gz", "old/b.bz2", "c.zstd", "d.lz4"] {
+        let mut mailbox = with.open(name, OpenMode::ReadWrite).unwrap();
+        assert!(mailbox.is_readonly(), "{name}");
+        let before = std::fs::read(place.path("mail").join(name)).unwrap();
+        let lines = ours(&mut *mailbox);
+        assert_eq!(lines.len(), 3, "{name}");
+        let texts: Vec<String> = (1..=3).map(|uid| text(&mut *mailbox, uid)).collect();
+        assert_eq!(texts, expected_texts, "{name}");
+        mailbox.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::SEEN, &[])).unwrap_err();
+        mailbox.expunge(&uids(&[1])).unwrap_err();
+        drop(mailbox);
+        assert_eq!(std::fs::read(place.path("mail").join(name)).unwrap(), before);
+        if let Some(real) = &real {
+            // What 2.3 makes of the index that we wrote, and we of the one that it wrote.
+            let facts = "uid flags size.virtual size.physical guid date.received.unixtime";
+            let theirs: Vec<String> = real.fields(name, facts).iter().map(|line| normal(line)).collect();
+            assert_eq!(theirs, lines, "{name}");
+            let mut mailbox = with.open(name, OpenMode::ReadWrite).unwrap();
+            assert_eq!(ours(&mut *mailbox), lines, "{name} after Dovecot");
+        }
+    }
+    // Another file in its place is seen.
+    place.deliver("mail/plain", 4);
+    let plain = std::fs::read(place.path("mail/plain")).unwrap();
+    let mut mailbox = with.open("a.gz", OpenMode::ReadOnly).unwrap();
+    mailbox.sync(SyncMode::Quick).unwrap();
+    std::fs::write(place.path("mail/a.gz"), compress("gz", &plain)).unwrap();
+    assert_eq!(mailbox.sync(SyncMode::Quick).unwrap().len(), 4);
+    // Without the plugin it is a file like others, and no mbox; damage is an error.
+    storage(false).open("c.zstd", OpenMode::ReadOnly).and_then(|mut it| it.sync(SyncMode::Full)).unwrap_err();
+    std::fs::write(place.path("mail/e.gz"), b"no gzip").unwrap();
+    with.open("e.gz", OpenMode::ReadOnly).and_then(|mut it| it.sync(SyncMode::Quick)).unwrap_err();
+    std::fs::write(place.path("mail/f.gz"), b"").unwrap();
+    let mut empty = with.open("f.gz", OpenMode::ReadOnly).unwrap();
+    assert!(empty.sync(SyncMode::Quick).unwrap().is_empty());
+}
+
 /// What the test below runs as another user.
 #[test]
 fn as_a_user_in_a_directory_of_the_system() {

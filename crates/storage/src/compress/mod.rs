@@ -7,6 +7,7 @@ mod lz4;
 mod read;
 mod write;
 
+pub(crate) use read::copy_plain;
 pub use read::{reader, sized_reader};
 pub use write::{Encoder, SaveFilter};
 

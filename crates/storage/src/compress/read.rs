@@ -62,6 +62,34 @@ pub fn sized_reader(
     Ok(reader)
 }
 
+/// Writes the plain bytes of what is known to be of `format` from the place where `raw` stands, and says
+/// how many there were; more than `bytes_max` are an error.
+///
+/// # Errors
+/// Those of both sides, and damage as with [`reader`].
+pub(crate) fn copy_plain(
+    raw: Box<dyn MessageReader>,
+    format: Format,
+    path: &Path,
+    bytes_max: u64,
+    to: &mut dyn io::Write,
+) -> io::Result<u64> {
+    let decoder = Some(Decoder::new(format, BufReader::with_capacity(STEP_BYTES, raw))?);
+    let path = path.to_owned();
+    let mut reader = Reader { decoder, format, path, size: 0, head: Vec::new(), decoded: 0, position: 0 };
+    let mut buffer = vec![0; STEP_BYTES];
+    loop {
+        let count = reader.decode(&mut buffer)?;
+        if count == 0 {
+            return Ok(reader.decoded);
+        }
+        if reader.decoded > bytes_max {
+            return Err(reader.damaged("too much data"));
+        }
+        to.write_all(buffer.get(..count).unwrap_or_default())?;
+    }
+}
+
 fn read_up_to(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(space) = buffer.get_mut(filled..).filter(|space| !space.is_empty()) {

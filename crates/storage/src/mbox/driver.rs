@@ -20,6 +20,7 @@ use crate::settings::FsyncMode;
 use crate::view::{Record, View};
 
 use super::batch::Batch;
+use super::compressed::Compressed;
 use super::lock::{LockLists, LockedMbox, MboxLockSettings};
 use super::records::{HEADER_MD5, MBOX, MboxHeader};
 use super::scan::{Scan, ScanError};
@@ -33,6 +34,8 @@ pub(crate) struct Mbox {
     pub(super) locking: MboxLockSettings,
     /// Who is written where no sender is known.
     pub(super) owner: String,
+    /// The mailbox is compressed.
+    pub(super) compressed: Option<Compressed>,
     /// What the index's extension says, for those who do not hold the index; held for moments.
     seen: Mutex<MboxHeader>,
 }
@@ -66,11 +69,21 @@ impl Mbox {
             hostname: settings.hostname.clone(),
             is_privileged,
         };
-        Self { context, path, control_root, locking, owner, seen: Mutex::default() }
+        Self { context, path, control_root, locking, owner, compressed: None, seen: Mutex::default() }
     }
 
     pub(super) fn lock(&self, kind: LockKind) -> Result<LockedMbox> {
-        LockedMbox::open(&self.context.fs, &self.path, kind, &self.locking, &self.context.logger)
+        // What nobody writes needs no lock file.
+        let kind = if self.compressed.is_some() { LockKind::Shared } else { kind };
+        let (fs, path) = (&self.context.fs, &self.path);
+        let locked = LockedMbox::open(fs, path, kind, &self.locking, &self.context.logger)?;
+        match &self.compressed {
+            Some(compressed) => {
+                let plain = compressed.plain(fs, path, locked.file())?;
+                Ok(locked.reading(plain))
+            }
+            None => Ok(locked),
+        }
     }
 
     pub(super) fn zone() -> TimeZone {
@@ -109,7 +122,11 @@ impl Mbox {
 
     /// Size and modification time of a file, as the extension has them.
     pub(super) fn stamp(&self, file: &File) -> Result<(u64, u32)> {
-        let stamp = self.context.fs.stamp_of(file);
+        let stamp = match self.compressed {
+            // That of the plain bytes says nothing.
+            Some(_) => self.context.fs.stamp(&self.path).map(Option::unwrap_or_default),
+            None => self.context.fs.stamp_of(file),
+        };
         let stamp = stamp.map_err(|error| Error::io("fstat", &self.path, error))?;
         Ok((stamp.size, mtime(&stamp)))
     }

@@ -121,6 +121,8 @@ pub struct MboxLockSettings {
 /// An mbox that is open and locked. Dropping it gives up the locks.
 pub struct LockedMbox {
     file: Arc<File>,
+    /// What to read in its place.
+    plain: Option<Arc<File>>,
     path: PathBuf,
     kind: LockKind,
     is_writable: bool,
@@ -162,14 +164,28 @@ impl LockedMbox {
             }
             if is_same(fs, path, &file)? {
                 let file = Arc::new(file);
-                return Ok(Self { file, path: path.to_owned(), kind, is_writable, _dotlock: dotlock });
+                return Ok(Self {
+                    file,
+                    plain: None,
+                    path: path.to_owned(),
+                    kind,
+                    is_writable,
+                    _dotlock: dotlock,
+                });
             }
         }
     }
 
     /// The file. Its locks hold only as long as `self`.
     pub fn file(&self) -> &Arc<File> {
-        &self.file
+        self.plain.as_ref().unwrap_or(&self.file)
+    }
+
+    /// The same mbox, with `plain` to be read in place of its file. It cannot be written then.
+    pub(super) fn reading(self, plain: Arc<File>) -> Self {
+        let mut this = self;
+        (this.plain, this.is_writable) = (Some(plain), false);
+        this
     }
 
     /// Its path.

@@ -6,6 +6,7 @@
 //! file), [`save`], [`lock`], [`md5`]. The bytes are described in `docs/formats/mbox.md`.
 
 mod batch;
+mod compressed;
 mod driver;
 pub mod from_line;
 pub mod header;

@@ -22,6 +22,7 @@ use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
 use crate::subscriptions;
 
+use super::compressed::Compressed;
 use super::driver::{Mbox, listed_stamp};
 use super::lock::LockLists;
 use super::places::{INDEX_DIR, Places};
@@ -181,7 +182,14 @@ impl MboxStorage {
         };
         let (path, control) = (self.places.file(name), self.places.control_root());
         let (lists, owner) = (self.lists.clone(), self.owner.clone());
-        Shared::get(Mbox::new(context, path, control, lists, owner, self.places.is_privileged(name)))
+        let mut mbox = Mbox::new(context, path, control, lists, owner, self.places.is_privileged(name));
+        mbox.compressed = self.compressed(name);
+        Shared::get(mbox)
+    }
+
+    /// With the zlib plugin some are.
+    fn compressed(&self, name: &str) -> Option<Compressed> {
+        Compressed::of_name(name).filter(|_| self.settings.compression.is_on)
     }
 
     fn remove_index(&self, name: &str) {
@@ -236,6 +244,7 @@ impl Storage for MboxStorage {
         }
         let access = rustix::fs::access(self.places.file(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
+        let writable = writable && self.compressed(name).is_none();
         let private = self.places.private_index(name);
         let copies_flags = self.places.location().is_public;
         let private = private.map(|dir| PrivatePlace { dir, copies_flags });
