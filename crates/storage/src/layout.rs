@@ -184,7 +184,8 @@ impl Tree {
         }
     }
 
-    fn below(&self, root: &Path, name: &str) -> PathBuf {
+    /// What stands for a name below some root.
+    pub(crate) fn below(&self, root: &Path, name: &str) -> PathBuf {
         match self.location.layout {
             Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),
             Layout::Fs if self.location.mailbox_dir.is_empty() => root.join(self.encode(name)),

@@ -391,6 +391,29 @@ fn who_adds_up_a_size_waits_for_others() {
 }
 
 #[test]
+fn mboxes_beside_each_other() {
+    for location in ["mbox:~/mail:LAYOUT=maildir++", "mbox:~/mail:LAYOUT=maildir++:INDEX=~/idx"] {
+        for separator in ["", "/"] {
+            let twins = Twins::new(location, separator);
+            twins.go(&[Save("INBOX"), Create("a"), Create("a/b"), Create("c"), Save("a/b")]);
+            twins.go(&[Rename("a", "d"), Save("d/b"), Delete("c")]);
+            let storage = twins.storage(twins.ours.path());
+            for name in ["imap", "subscriptions", "d.lock"] {
+                storage.create(name, false).expect_err(name);
+            }
+            storage.create("e", false).unwrap();
+            storage.create("e.b", false).unwrap();
+            storage.rename("e", "f").unwrap();
+            storage.create("d.c", false).unwrap();
+            storage.create("g.c", false).unwrap();
+            storage.rename("d", "g").expect_err("one of its children is there already");
+            let mailbox = storage.open("d.b", OpenMode::ReadOnly).unwrap().sync(SyncMode::Quick).unwrap();
+            assert_eq!(mailbox.len(), 2, "{location}");
+        }
+    }
+}
+
+#[test]
 fn broken_names_are_shown() {
     for (location, separator, names) in [
         (

@@ -20,9 +20,6 @@ pub(super) struct Places {
 impl Places {
     /// Refuses what mbox cannot be.
     pub(super) fn new(location: Location, full_access: bool, has_inbox: bool) -> Result<Self> {
-        if location.layout != Layout::Fs {
-            return Err(Error::Unsupported("mbox: LAYOUT=maildir++ isn't supported yet".to_owned()));
-        }
         if location.list_from_index {
             // Directories of indexes stand for files and for directories: 2.3 opens none of them.
             return Err(Error::Unsupported("mbox: ITERINDEX isn't possible with this driver".to_owned()));
@@ -52,7 +49,17 @@ impl Places {
             let is_own = part == INDEX_DIR || part == self.location().subscriptions || part == dir_name;
             is_own || part.ends_with(LOCK_SUFFIX)
         };
-        self.tree.check_with(name, &is_reserved)
+        self.tree.check_with(name, &is_reserved)?;
+        if self.is_flat() && is_reserved(&format!(".{}", self.encode(name))) {
+            let why = "Contains reserved name".to_owned();
+            return Err(Error::InvalidName { name: name.to_owned(), why });
+        }
+        Ok(())
+    }
+
+    /// Mailboxes are files beside each other, with names of several levels.
+    pub(super) fn is_flat(&self) -> bool {
+        self.location().layout == Layout::MaildirPlusPlus
     }
 
     pub(super) fn check(&self, name: &str) -> Result<()> {
@@ -80,7 +87,11 @@ impl Places {
     /// The file with a mailbox's messages.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         if name == "INBOX" {
-            return self.location().inbox.clone().unwrap_or_else(|| self.location().root.join("inbox"));
+            let default = || match self.is_flat() {
+                true => self.tree.node(name),
+                false => self.location().root.join("inbox"),
+            };
+            return self.location().inbox.clone().unwrap_or_else(default);
         }
         let node = self.tree.node(name);
         if self.has_dir_name() { node.join(&self.location().dir_name) } else { node }
@@ -111,7 +122,7 @@ impl Places {
     }
 
     fn index_below(&self, root: &Path, name: &str) -> PathBuf {
-        let path = root.join(&self.location().mailbox_dir).join(self.tree.encode(name));
+        let path = self.tree.below(root, name);
         match (self.has_dir_name(), path.parent(), path.file_name()) {
             (false, Some(parent), Some(name)) => parent.join(INDEX_DIR).join(name),
             _ if self.location().full_dir_name => path.join(&self.location().dir_name),
@@ -172,13 +183,40 @@ impl Places {
     /// Every mailbox and node on disk.
     pub(super) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
         let mut all = Vec::new();
-        self.list_below(fs, &self.top(), "", 0, &mut all)?;
+        match self.is_flat() {
+            true => self.list_flat(fs, &mut all)?,
+            false => self.list_below(fs, &self.top(), "", 0, &mut all)?,
+        }
         all.retain(|one| one.name != "INBOX");
         if self.has_inbox {
-            let inferiors = self.top().join("INBOX").is_dir();
+            let inferiors = self.is_flat() || self.top().join("INBOX").is_dir();
             all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors, marked: None });
         }
         Ok(all)
+    }
+
+    fn list_flat(&self, fs: &Fs, found: &mut Vec<Listed>) -> Result<()> {
+        let (root, inbox) = (&self.location().root, self.file("INBOX"));
+        let mut names = Vec::new();
+        let read = fs.read_dir(root, |name, kind| {
+            use rustix::fs::FileType;
+            let may_be_file = matches!(kind, FileType::RegularFile | FileType::Symlink | FileType::Unknown);
+            if let Some(rest) = name.strip_prefix(b".").filter(|_| may_be_file) {
+                names.push((rest.to_vec(), kind == FileType::RegularFile));
+            }
+        });
+        match read {
+            Err(error) if is_missing(&error) => return Ok(()),
+            result => result.map_err(|error| Error::io("opendir", root, error))?,
+        }
+        for (raw, is_file) in names {
+            let path = join(root, &[b".", &raw[..]].concat());
+            let Some(name) = self.tree.decode(&raw).filter(|_| path != inbox) else { continue };
+            if self.check_name(&name).is_ok() && (is_file || path.is_file()) {
+                found.push(Listed { name, selectable: true, inferiors: true, marked: None });
+            }
+        }
+        Ok(())
     }
 
     fn list_below(

@@ -216,6 +216,24 @@ impl MboxStorage {
         }
     }
 
+    /// Renames a mailbox that is a file, and what is kept of it.
+    fn rename_file(&self, from: &str, to: &str) -> Result<()> {
+        // An index under this name was that of another mailbox.
+        self.remove_index(to);
+        self.move_path(&self.places.node(from), &self.places.node(to))?;
+        for (old, new) in [
+            (self.places.index(from), self.places.index(to)),
+            (Some(self.places.control(from)), Some(self.places.control(to))),
+        ] {
+            let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) else { continue };
+            self.move_path(&old, &new)?;
+            if let Some(parent) = old.parent() {
+                let _ = self.fs.rmdir(parent);
+            }
+        }
+        Ok(())
+    }
+
     fn move_path(&self, from: &Path, to: &Path) -> Result<()> {
         if let Some(parent) = to.parent() {
             self.mkdir_all(parent)?;
@@ -264,7 +282,9 @@ impl Storage for MboxStorage {
             MailboxState::NoSelect if directory || !self.places.has_dir_name() => {
                 Err(Error::Exists(name.to_owned()))
             }
-            _ if directory && !self.places.location().no_noselect => self.mkdir_all(&self.places.node(name)),
+            _ if directory && !self.places.is_flat() && !self.places.location().no_noselect => {
+                self.mkdir_all(&self.places.node(name))
+            }
             _ => self.make(name),
         }?;
         self.note_change(&[name]);
@@ -325,18 +345,20 @@ impl Storage for MboxStorage {
         }
         let (old, new) = (self.places.node(from), self.places.node(to));
         if state == MailboxState::Selectable && !self.places.has_dir_name() {
-            // An index under this name was that of another mailbox.
-            self.remove_index(to);
-            self.move_path(&old, &new)?;
-            for (old, new) in [
-                (self.places.index(from), self.places.index(to)),
-                (Some(self.places.control(from)), Some(self.places.control(to))),
-            ] {
-                let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) else { continue };
-                self.move_path(&old, &new)?;
-                if let Some(parent) = old.parent() {
-                    let _ = self.fs.rmdir(parent);
+            let mut all = vec![(from.to_owned(), to.to_owned())];
+            if self.places.is_flat() {
+                let prefix = format!("{from}{}", self.separator());
+                for one in self.places.list(&self.fs)? {
+                    let Some(child) = one.name.strip_prefix(&prefix) else { continue };
+                    let target = format!("{to}{}{child}", self.separator());
+                    if self.places.found(&target)? != MailboxState::Missing {
+                        return Err(Error::Exists(target));
+                    }
+                    all.push((one.name, target));
                 }
+            }
+            for (from, to) in &all {
+                self.rename_file(from, to)?;
             }
             self.note_change(&[from, to]);
             return Ok(());
