@@ -59,6 +59,17 @@ impl Locked<'_> {
 
     /// [`commit`](Self::commit) with [`Origin::External`] and [`synced`](Self::synced) in one write.
     pub fn synced_with(&mut self, transaction: &Transaction) -> Result<()> {
+        self.finish_with(transaction, false)
+    }
+
+    /// [`synced_with`](Self::synced_with) that tells in any case that the tail is at the log's end. A
+    /// commit with [`Origin::Internal`] that asks for nothing leaves it behind: for readers who take that
+    /// for a change of which not all was done.
+    pub fn completed_with(&mut self, transaction: &Transaction) -> Result<()> {
+        self.finish_with(transaction, true)
+    }
+
+    fn finish_with(&mut self, transaction: &Transaction, tells_tail: bool) -> Result<()> {
         let mut transaction = transaction.clone();
         if transaction.reset {
             self.start_over()?;
@@ -71,7 +82,7 @@ impl Locked<'_> {
         }
         let mut records = self.index.encode(&transaction, Origin::External);
         if let Some(log) = &self.index.log {
-            let wanted = !records.bytes().is_empty() || log.has_requests;
+            let wanted = !records.bytes().is_empty() || log.has_requests || tells_tail;
             let moves = self.late.is_none_or(|late| log.tail_needs(late));
             if wanted && moves {
                 records.tail(self.late, log.sync_offset);

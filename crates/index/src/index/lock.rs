@@ -20,6 +20,8 @@ pub struct Locked<'a> {
     pub(super) index: &'a mut Index,
     /// Where in the log the first request is that came after [`pending`](Self::pending) could tell.
     pub(super) late: Option<u64>,
+    /// The lock is [held](Index::hold) beyond this.
+    is_held: bool,
 }
 
 /// A lock that is held.
@@ -36,7 +38,28 @@ impl Index {
     /// [`Error::Busy`] if somebody else keeps it too long, and those of the system.
     pub fn lock(&mut self) -> Result<Locked<'_>> {
         self.acquire()?;
-        Ok(Locked { index: self, late: None })
+        Ok(Locked { index: self, late: None, is_held: false })
+    }
+
+    /// Locks the log until [`let_go`](Self::let_go), for changes of several steps between which somebody
+    /// else owns the borrow; [`held`](Self::held) is the index for each of them.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock).
+    pub fn hold(&mut self) -> Result<()> {
+        self.acquire()
+    }
+
+    /// The index, locked by [`hold`](Self::hold); dropping this does not unlock. `None` if nothing is
+    /// held.
+    pub fn held(&mut self) -> Option<Locked<'_>> {
+        let is_locked = self.held.is_some() || self.is_in_memory();
+        is_locked.then_some(Locked { index: self, late: None, is_held: true })
+    }
+
+    /// Ends what [`hold`](Self::hold) began.
+    pub fn let_go(&mut self) {
+        self.release();
     }
 
     fn acquire(&mut self) -> Result<()> {
@@ -236,7 +259,9 @@ impl Deref for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.index.release();
+        if !self.is_held {
+            self.index.release();
+        }
     }
 }
 

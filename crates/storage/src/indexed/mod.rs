@@ -63,7 +63,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// What the driver remembers between two looks at the mail store.
     type Work: Default + Send;
     /// The mail store's own lock.
-    type Guard;
+    type Guard<'a>;
 
     /// Where the mailbox is.
     fn context(&self) -> &Context;
@@ -75,9 +75,9 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     fn watched(&self) -> Vec<PathBuf>;
 
     /// Takes the mail store's lock. Without the right to, a mailbox can still be read.
-    fn guard(&self) -> Result<Self::Guard>;
+    fn guard(&self) -> Result<Self::Guard<'_>>;
 
-    /// Whether flags, or `expunges`, need the guard as well as the index's lock.
+    /// Whether flags, or `expunges`, need the guard as well as the index's lock, and before it.
     fn guards_changes(&self, expunges: bool) -> bool;
 
     /// Whether there may be anything in the mail store that the index does not know. `claim` says that
@@ -90,7 +90,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         &self,
         index: &mut Locked<'_>,
         work: &mut Self::Work,
-        guard: Option<&Self::Guard>,
+        guard: Option<&Self::Guard<'_>>,
         sync: &Resync<'_>,
     ) -> Result<()>;
 
@@ -100,7 +100,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         &self,
         index: &Index,
         work: &mut Self::Work,
-        guard: Option<&Self::Guard>,
+        guard: Option<&Self::Guard<'_>>,
         deltas: &[Delta],
     ) -> Result<Done>;
 
@@ -109,7 +109,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         &self,
         index: &Index,
         work: &mut Self::Work,
-        guard: Option<&Self::Guard>,
+        guard: Option<&Self::Guard<'_>>,
         uids: &UidSet,
     ) -> Result<Done>;
 
@@ -118,9 +118,10 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         let _ = shared;
     }
 
-    /// Called when the index has been changed and unlocked: what only then can be removed.
-    fn unlocked(&self, index: &Index, work: &mut Self::Work) {
-        let _ = (index, work);
+    /// Called when the index has been changed, or that failed, and it is unlocked: what only then can be
+    /// removed. Gives back the guard.
+    fn unlocked(&self, index: &Index, work: &mut Self::Work, guard: Option<Self::Guard<'_>>) {
+        let _ = (index, work, guard);
     }
 
     /// Whether damage was seen that the next [`sync`](Self::sync) mends.
@@ -169,6 +170,12 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         facts: &mut Facts,
     ) -> Result<()>;
 
+    /// RFC822.SIZE, if it can be told without waiting for a lock: the mailbox is locked.
+    fn size_virtual(&self, view: &View, uid: Uid) -> Option<u64> {
+        let _ = (view, uid);
+        None
+    }
+
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
 
@@ -179,7 +186,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     fn update(
         &self,
         index: &mut Locked<'_>,
-        guard: &Self::Guard,
+        guard: &Self::Guard<'_>,
         tx: &mut Transaction,
         update: &MailboxUpdate,
     ) -> Result<()>;
@@ -204,7 +211,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         &self,
         index: &mut Locked<'_>,
         work: &mut Self::Work,
-        guard: &Self::Guard,
+        guard: &Self::Guard<'_>,
         uidls: &[(Uid, String)],
     ) -> Result<()> {
         let _ = (index, work, guard, uidls);

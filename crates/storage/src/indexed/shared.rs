@@ -150,18 +150,34 @@ impl<D: Driver> Shared<D> {
         stale: bool,
         claim: bool,
     ) -> Result<UidSet> {
-        let guard = self.guard_if(stale || self.driver.guards_changes(true))?;
-        let mut index = work.index.lock()?;
-        self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim)?;
-        let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
-        index.synced()?;
-        drop(index);
-        self.driver.unlocked(&work.index, &mut work.driver);
-        Ok(claimed)
+        let mut guarded = self.driver.guards_changes(work.index.has_pending());
+        let (guard, done) = loop {
+            let guard = self.guard_if(stale || guarded)?;
+            let mut index = work.index.lock()?;
+            if !guarded && self.must_guard(&index) {
+                guarded = true;
+                continue;
+            }
+            let settled = self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim);
+            let done = settled.and_then(|()| {
+                let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
+                index.synced()?;
+                Ok(claimed)
+            });
+            break (guard, done);
+        };
+        self.driver.unlocked(&work.index, &mut work.driver, guard);
+        done
+    }
+
+    /// Whether somebody has asked, before the index was locked, for what needs the guard, which comes
+    /// first.
+    fn must_guard(&self, index: &Locked<'_>) -> bool {
+        index.has_pending() && self.driver.guards_changes(true)
     }
 
     /// The mail store's lock, if it is wanted and we may have it.
-    pub(crate) fn guard_if(&self, wanted: bool) -> Result<Option<D::Guard>> {
+    pub(crate) fn guard_if(&self, wanted: bool) -> Result<Option<D::Guard<'_>>> {
         if !wanted {
             return Ok(None);
         }
@@ -183,7 +199,7 @@ impl<D: Driver> Shared<D> {
         &self,
         index: &mut Locked<'_>,
         work: &mut D::Work,
-        guard: Option<&D::Guard>,
+        guard: Option<&D::Guard<'_>>,
         mode: SyncMode,
         stale: bool,
         claim: bool,
@@ -206,7 +222,7 @@ impl<D: Driver> Shared<D> {
         &self,
         index: &mut Locked<'_>,
         work: &mut D::Work,
-        guard: Option<&D::Guard>,
+        guard: Option<&D::Guard<'_>>,
         changes: Changes,
     ) -> Result<UidSet> {
         if changes.is_empty() {
@@ -311,28 +327,47 @@ impl<D: Driver> Shared<D> {
         let work = &mut *work;
         work.index.refresh()?;
         let stale = self.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
-        let guarded = self.driver.guards_changes(expunges || work.index.has_pending());
-        let guard = self.guard_if(stale || guarded)?;
-        let mut index = work.index.lock()?;
-        self.settle(&mut index, &mut work.driver, guard.as_ref(), SyncMode::Quick, stale, false)?;
-        let changes = make(&index);
-        let mut result = self.apply(&mut index, &mut work.driver, guard.as_ref(), &changes);
-        if let Ok(lost) = &result
-            && !lost.is_empty()
-        {
-            // Somebody else renamed or removed them: look again, once.
-            let (lost, none) = (lost.clone(), UidSet::new());
-            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
-            result = self.driver.sync(&mut index, &mut work.driver, guard.as_ref(), &sync).and_then(|()| {
-                let rest = make(&index).only(&lost);
-                self.apply(&mut index, &mut work.driver, guard.as_ref(), &rest)
+        let mut guarded = self.driver.guards_changes(expunges || work.index.has_pending());
+        let (guard, done) = loop {
+            let guard = self.guard_if(stale || guarded)?;
+            let mut index = work.index.lock()?;
+            if !guarded && self.must_guard(&index) {
+                guarded = true;
+                continue;
+            }
+            let driver = &mut work.driver;
+            let settled =
+                self.settle(&mut index, driver, guard.as_ref(), SyncMode::Quick, stale, false);
+            let done = settled.and_then(|()| {
+                let made = self.apply_all(&mut index, driver, guard.as_ref(), &make);
+                index.synced()?;
+                made
             });
-        }
-        index.synced()?;
-        drop(index);
-        self.driver.unlocked(&work.index, &mut work.driver);
+            break (guard, done);
+        };
+        self.driver.unlocked(&work.index, &mut work.driver, guard);
         self.publish(&work.index);
-        result.map(|_| self.view())
+        done.map(|()| self.view())
+    }
+
+    fn apply_all(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut D::Work,
+        guard: Option<&D::Guard<'_>>,
+        make: impl Fn(&Index) -> Changes,
+    ) -> Result<()> {
+        let changes = make(index);
+        let lost = self.apply(index, work, guard, &changes)?;
+        if !lost.is_empty() {
+            // Somebody else renamed or removed them: look again, once.
+            let none = UidSet::new();
+            let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
+            self.driver.sync(index, work, guard, &sync)?;
+            let rest = make(index).only(&lost);
+            self.apply(index, work, guard, &rest)?;
+        }
+        Ok(())
     }
 
     /// Keeps the mailbox's size, if all that was to be expunged is.
@@ -346,7 +381,7 @@ impl<D: Driver> Shared<D> {
         &self,
         index: &mut Locked<'_>,
         work: &mut D::Work,
-        guard: Option<&D::Guard>,
+        guard: Option<&D::Guard<'_>>,
         changes: &Changes,
     ) -> Result<UidSet> {
         let mut updates = FlagUpdates::default();

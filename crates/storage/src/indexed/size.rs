@@ -89,10 +89,8 @@ impl<D: Driver> Shared<D> {
         for (_, record) in view.records_in(uids).filter(|(_, record)| record.uid.get() <= sum.highest_uid) {
             let mut facts = Facts::default();
             let _ = self.cached.lookup(view, record.uid, Wanted::SIZE_VIRTUAL, &[], &mut facts);
-            if facts.size_virtual.is_none() {
-                self.driver.facts(self, view, record.uid, Wanted::SIZE_VIRTUAL, &mut facts).ok()?;
-            }
-            sum.size = sum.size.checked_sub(facts.size_virtual?)?;
+            let size = facts.size_virtual.or_else(|| self.driver.size_virtual(view, record.uid));
+            sum.size = sum.size.checked_sub(size?)?;
             sum.messages = sum.messages.checked_sub(1)?;
         }
         Some(sum)

@@ -64,6 +64,7 @@ impl Maildir {
         let mut names = self.names();
         names.refresh(self, false)?;
         let mut done = Done::default();
+        let (mut from_new, mut from_cur) = (false, false);
         for uid in uids.iter() {
             let candidates = names.candidates(index.view(), &work.letters, uid);
             let unlink = |(seen, name): &(Seen, Vec<u8>)| {
@@ -71,6 +72,9 @@ impl Maildir {
             };
             // What cannot be removed is not expunged.
             let outcome = self.first(candidates, |_| false, unlink)?;
+            if let Outcome::Done(seen, _) = &outcome {
+                *(if *seen == Seen::New { &mut from_new } else { &mut from_cur }) = true;
+            }
             note(&mut names, &mut done, uid, outcome);
         }
         let gone =
@@ -78,9 +82,11 @@ impl Maildir {
         names.remove(&gone);
         drop(names);
         work.dirs.own_change(self, known);
-        if self.syncs() {
-            // Without it a deleted message could come back after a crash; that alone is no failure.
-            let _ = self.fs.sync_dir(&self.dir.join("cur"));
+        for (sub, was_there) in [("new", from_new), ("cur", from_cur)] {
+            if was_there && self.syncs() {
+                // Without it a deleted message could come back after a crash; that alone is no failure.
+                let _ = self.fs.sync_dir(&self.dir.join(sub));
+            }
         }
         Ok(done)
     }

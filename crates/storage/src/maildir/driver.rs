@@ -237,7 +237,7 @@ impl Place {
 
 impl Driver for Maildir {
     type Work = Known;
-    type Guard = Dotlock;
+    type Guard<'a> = Dotlock;
 
     fn context(&self) -> &Context {
         &self.place.context
@@ -320,6 +320,10 @@ impl Driver for Maildir {
         facts: &mut Facts,
     ) -> Result<()> {
         self.file_facts(shared, view, uid, wanted, facts)
+    }
+
+    fn size_virtual(&self, _view: &View, uid: Uid) -> Option<u64> {
+        self.known_size(uid)
     }
 
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {

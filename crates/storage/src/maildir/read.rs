@@ -74,6 +74,11 @@ impl Maildir {
         Ok(())
     }
 
+    /// RFC822.SIZE, where a name or the uidlist tells it.
+    pub(super) fn known_size(&self, uid: Uid) -> Option<u64> {
+        self.sizes(&self.entry(uid).ok()?).1
+    }
+
     fn names_of(&self, entry: &Entry, facts: &mut Facts) {
         let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(bytes));
         let base = text(filename::base(&entry.name));

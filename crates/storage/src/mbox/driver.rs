@@ -183,7 +183,7 @@ pub(super) fn listed_stamp(stamp: &crate::fs::Stamp) -> MboxStamp {
 
 impl Driver for Mbox {
     type Work = Known;
-    type Guard = LockedMbox;
+    type Guard<'a> = LockedMbox;
 
     fn context(&self) -> &Context {
         &self.context

@@ -27,7 +27,7 @@ use super::file::Message;
 use super::mailbox::{self, MailboxPlace};
 use super::names;
 use super::records::{GUID, MDBOX_HEADER, MDBOX_RECORD, MailboxHeader, MdboxRecord};
-use store::OpenFile;
+use store::{MapLock, OpenFile};
 
 pub(crate) use store::Store;
 
@@ -44,11 +44,9 @@ pub(crate) struct Mdbox {
 /// What is remembered between looks at the mailbox.
 #[derive(Default)]
 pub(crate) struct Known {
-    /// Messages that are being expunged, and what they are in the map: references that go when the
-    /// index says so.
-    gone: Vec<(Uid, Uid)>,
-    /// How often the storage had been rebuilt when that began.
-    rebuild_count: u32,
+    /// Messages that are being expunged, and what they are in the map, which has taken a reference from
+    /// them already.
+    taken: Vec<(Uid, Uid)>,
 }
 
 impl Mdbox {
@@ -154,7 +152,8 @@ fn set_record(tx: &mut Transaction, uid: Uid, record: MdboxRecord, guid: Guid) {
 
 impl Driver for Mdbox {
     type Work = Known;
-    type Guard = ();
+    /// Only expunges, and who changes the mailbox's identity, need it.
+    type Guard<'a> = MapLock<'a>;
 
     fn context(&self) -> &Context {
         &self.place.context
@@ -168,12 +167,12 @@ impl Driver for Mdbox {
         Vec::new()
     }
 
-    fn guard(&self) -> Result<()> {
-        Ok(())
+    fn guard(&self) -> Result<MapLock<'_>> {
+        self.store.lock_map()
     }
 
-    fn guards_changes(&self, _expunges: bool) -> bool {
-        false
+    fn guards_changes(&self, expunges: bool) -> bool {
+        expunges
     }
 
     fn index_place(&self, place: index::Place) -> index::Place {
@@ -205,7 +204,7 @@ impl Driver for Mdbox {
         &self,
         index: &mut Locked<'_>,
         _work: &mut Known,
-        _guard: Option<&()>,
+        _guard: Option<&MapLock<'_>>,
         _sync: &Resync<'_>,
     ) -> Result<()> {
         match self.header(index) {
@@ -219,37 +218,45 @@ impl Driver for Mdbox {
         &self,
         _index: &Index,
         _work: &mut Known,
-        _guard: Option<&()>,
+        _guard: Option<&MapLock<'_>>,
         _deltas: &[Delta],
     ) -> Result<Done> {
         // They are in the index only.
         Ok(Done::default())
     }
 
-    fn expunge(&self, index: &Index, work: &mut Known, _guard: Option<&()>, uids: &UidSet) -> Result<Done> {
-        if work.gone.is_empty() {
-            work.rebuild_count = self.store.rebuild_count();
-        }
+    fn expunge(
+        &self,
+        index: &Index,
+        work: &mut Known,
+        guard: Option<&MapLock<'_>>,
+        uids: &UidSet,
+    ) -> Result<Done> {
+        let mut refs = Vec::new();
         for uid in uids.iter() {
             match self.map_uid(index.view(), uid) {
-                Ok(map_uid) => work.gone.push((uid, map_uid)),
+                Ok(map_uid) => refs.push((uid, map_uid)),
                 // There is nothing to give back.
                 Err(Error::Corrupt { .. } | Error::Expunged(_)) => {}
                 Err(error) => return Err(error),
             }
         }
+        if !refs.is_empty() {
+            let locked = guard.ok_or_else(|| Error::InUse("mdbox: the map is not locked".to_owned()))?;
+            // Known to be taken before the mailbox changes: if it does not, they are given back.
+            work.taken.extend(locked.with(|map| self.store.take_refs(map, &refs))?);
+        }
         Ok(Done::default())
     }
 
-    fn unlocked(&self, index: &Index, work: &mut Known) {
-        let gone = std::mem::take(&mut work.gone);
-        let is_gone = |uid: &Uid| index.view().record(*uid).is_none();
-        let uids: Vec<Uid> = gone.iter().filter(|(uid, _)| is_gone(uid)).map(|&(_, uid)| uid).collect();
-        if uids.is_empty() {
-            return;
-        }
-        // Without it room is lost until the next rebuild, but no mail.
-        if let Err(error) = self.store.unref(&uids, work.rebuild_count) {
+    fn unlocked(&self, index: &Index, work: &mut Known, guard: Option<MapLock<'_>>) {
+        let taken = std::mem::take(&mut work.taken);
+        let Some(mut lock) = guard.filter(|_| !taken.is_empty()) else { return };
+        let kept = taken.iter().filter(|(uid, _)| index.view().record(*uid).is_some());
+        let kept: Vec<Uid> = kept.map(|&(_, map_uid)| map_uid).collect();
+        let done = lock.locked().and_then(|mut map| self.store.finish_refs(&mut map, &kept));
+        if let Err(error) = done {
+            // Whoever looks at the map next sees that it is not complete.
             self.place.context.logger.error(base::chain(&error));
         }
     }
@@ -308,6 +315,12 @@ impl Driver for Mdbox {
         Ok(())
     }
 
+    fn size_virtual(&self, view: &View, uid: Uid) -> Option<u64> {
+        let map_uid = Uid::new(Self::record(view, uid)?.map_uid)?;
+        let (file, message) = self.store.locate_known(map_uid)?;
+        file.dbox.metadata(&message).ok()?.virtual_size()
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         if index.is_new() || self.header(index).is_none() {
             let none = UidSet::new();
@@ -329,7 +342,7 @@ impl Driver for Mdbox {
     fn update(
         &self,
         index: &mut Locked<'_>,
-        _guard: &(),
+        _guard: &MapLock<'_>,
         tx: &mut Transaction,
         update: &MailboxUpdate,
     ) -> Result<()> {

@@ -43,6 +43,8 @@ struct Unused {
 impl Store {
     /// `doveadm purge`.
     pub(crate) fn purge(self: &Arc<Self>) -> Result<()> {
+        // What was cut short is mended first.
+        drop(self.lock_map()?);
         let moves = std::mem::take(&mut *lock(&self.alt_moves));
         let ids = self.purgeable(&moves)?;
         let mut result = Ok(());
@@ -104,8 +106,8 @@ impl Store {
 
     /// Takes what the map still has of a file that is gone out of it.
     fn forget_file(&self, id: u32) -> Result<()> {
-        let mut map = self.map()?;
-        let mut map = map.index()?.lock()?;
+        let mut lock = self.lock_map()?;
+        let mut map = lock.locked()?;
         let mut tx = Transaction::new();
         for (uid, entry) in map::entries(map.view()) {
             if entry.is_some_and(|entry| entry.place.file_id == id) {
@@ -152,7 +154,10 @@ impl FilePurge<'_> {
         appender.flush()?;
         let mut map = self.store.map()?;
         let mut map = map.index()?.lock()?;
-        self.store.check(&map);
+        if !self.store.check(&map) {
+            // Nobody knows what is of use.
+            return Ok(Vec::new());
+        }
         // A message that was of no use may have been copied to a mailbox meanwhile.
         let unused = entries.iter().filter(|entry| entry.refcount == 0);
         let is_used_now =

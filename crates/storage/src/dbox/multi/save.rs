@@ -79,7 +79,6 @@ impl Batch {
 
     /// Enters the messages into the map. Gives what each of the batch is there.
     fn enter_map(&mut self, index: &mut Locked<'_>) -> Result<Vec<Uid>> {
-        self.mdbox().store.check(index);
         let mut tx = Transaction::new();
         map::declare(&mut tx);
         let header = map::header(index);
@@ -268,8 +267,8 @@ impl SaveBatch for Batch {
         let work = &mut *work;
         work.index.refresh()?;
         shared.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
-        let mut map = store.map()?;
-        let mut map = map.index()?.lock()?;
+        let mut lock = store.lock_map()?;
+        let mut map = lock.locked()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver)?;
         let map_uids = self.enter_map(&mut map)?;
@@ -282,6 +281,7 @@ impl SaveBatch for Batch {
         }
         store.publish(&map);
         drop(map);
+        drop(lock);
         shared.end_save(index)?;
         shared.publish(&work.index);
         saved

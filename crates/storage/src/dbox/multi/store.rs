@@ -4,6 +4,7 @@
 //! Locks are taken in this order: a mailbox's work mutex, the map's mutex, the map's log, the `m.N`
 //! files (never waited for), a mailbox's log.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base::{Logger, Uid};
-use index::{Index, Locked, Transaction};
+use index::{Index, Locked, Origin, Transaction};
 
 use crate::attachment;
 use crate::error::{Error, Result};
@@ -46,6 +47,8 @@ pub(crate) struct Store {
     view: Mutex<Arc<View>>,
     /// How often the storage had been rebuilt by then; `u32::MAX` while nobody has looked.
     rebuild_count: AtomicU32,
+    /// The map's UIDVALIDITY; 0 while nobody has looked.
+    uid_validity: AtomicU32,
     /// Recently used files.
     files: Mutex<Vec<(u32, Arc<OpenFile>)>>,
     /// Something does not fit together; with how often the storage had been rebuilt by then.
@@ -72,6 +75,11 @@ pub(crate) struct OpenFile {
 /// The map, to be used by one thread at a time.
 pub(crate) struct MapGuard<'a> {
     map: MutexGuard<'a, Option<Index>>,
+}
+
+/// The map, locked until this is dropped.
+pub(crate) struct MapLock<'a> {
+    map: RefCell<MapGuard<'a>>,
 }
 
 impl MapGuard<'_> {
@@ -107,6 +115,7 @@ impl Store {
             map: Mutex::default(),
             view: Mutex::new(Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE))),
             rebuild_count: AtomicU32::new(u32::MAX),
+            uid_validity: AtomicU32::new(0),
             files: Mutex::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
@@ -171,12 +180,15 @@ impl Store {
     pub(crate) fn publish(&self, index: &Index) {
         *lock(&self.view) = index.view().clone();
         self.rebuild_count.store(map::header(index).rebuild_count, Ordering::Relaxed);
+        self.uid_validity.store(index.header().uid_validity, Ordering::Relaxed);
     }
 
     /// UIDVALIDITY of the map.
     pub(crate) fn uid_validity(&self) -> Result<u32> {
-        let mut map = self.map()?;
-        Ok(map.index()?.header().uid_validity)
+        match self.uid_validity.load(Ordering::Relaxed) {
+            0 => Ok(self.map()?.index()?.header().uid_validity),
+            known => Ok(known),
+        }
     }
 
     /// How often the storage has been rebuilt, as it was seen last. May be called with a mailbox locked,
@@ -224,6 +236,15 @@ impl Store {
     pub(crate) fn set_rebuilt(&self) {
         *lock(&self.corrupted) = None;
         lock(&self.files).clear();
+    }
+
+    /// The file and place of a message of the map as far as that is known without waiting for the map.
+    pub(crate) fn locate_known(&self, uid: Uid) -> Option<(Arc<OpenFile>, Message)> {
+        let seen = lock(&self.view).clone();
+        let place = map::entry(&seen, uid)?.place;
+        let file = self.file(place.file_id).ok()??;
+        let message = file.dbox.message(place.offset.into()).ok()?;
+        Some((file, message))
     }
 
     /// A message of the map, if need be after looking at the disk.
@@ -348,48 +369,104 @@ impl Store {
         }
     }
 
-    /// Takes references back, unless the storage has been rebuilt since: then they were counted anew.
-    pub(crate) fn unref(&self, uids: &[Uid], rebuild_count: u32) -> Result<()> {
-        let mut map = self.map()?;
-        let mut map = map.index()?.lock()?;
-        if map::header(&map).rebuild_count != rebuild_count {
-            self.publish(&map);
-            return Ok(());
+    /// The map, locked, as whoever changed it last left it: rebuilt, if that was not what it should be.
+    /// No mailbox may be locked.
+    pub(crate) fn lock_map(&self) -> Result<MapLock<'_>> {
+        for _ in 0..LOCK_TRIES {
+            let mut map = self.map()?;
+            map.index()?.hold()?;
+            let mut lock = MapLock { map: RefCell::new(map) };
+            if self.check(&lock.locked()?) {
+                return Ok(lock);
+            }
+            // Going on would hide that a change was cut short.
+            drop(lock);
+            self.rebuild(false)?;
         }
-        let mut counts: BTreeMap<Uid, i32> = BTreeMap::new();
-        uids.iter().for_each(|&uid| *counts.entry(uid).or_default() += 1);
-        let mut tx = Transaction::new();
-        map::declare(&mut tx);
-        for (uid, count) in counts {
-            match map::entry(map.view(), uid) {
-                Some(entry) if i32::from(entry.refcount) >= count => tx.ext_atomic_inc(REF, uid, -count),
+        let what = "mdbox: Storage keeps breaking".to_owned();
+        Err(Error::Corrupt { path: self.dir.clone(), offset: 0, what })
+    }
+
+    /// Whether the map, which is locked, is as whoever changed it last left it. If not, it must not be
+    /// changed but by a rebuild.
+    pub(crate) fn check(&self, map: &Locked<'_>) -> bool {
+        if map.is_new() || map::is_sound(map) || map.view().is_empty() {
+            return true;
+        }
+        let (dir, (seq, end)) = (self.dir.display(), map.log_position());
+        let tail = map.header().log_file_tail_offset;
+        self.logger.warning(format_args!(
+            "mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"
+        ));
+        lock(&self.corrupted).get_or_insert(map::header(map).rebuild_count);
+        false
+    }
+
+    /// The first half of an expunge: takes references from the map. The map's tail stays where it was, so
+    /// that everybody can tell that the other half, the mailbox's, may not have come. Gives the messages
+    /// that had a reference to give.
+    pub(crate) fn take_refs(&self, map: &mut Locked<'_>, uids: &[(Uid, Uid)]) -> Result<Vec<(Uid, Uid)>> {
+        let mut counts: BTreeMap<Uid, u16> = BTreeMap::new();
+        let mut taken = Vec::with_capacity(uids.len());
+        for &(uid, map_uid) in uids {
+            let count = counts.entry(map_uid).or_default();
+            match map::entry(map.view(), map_uid) {
+                Some(entry) if entry.refcount > *count => {
+                    *count += 1;
+                    taken.push((uid, map_uid));
+                }
                 _ => {
                     let path = map.path().display();
                     self.logger.error(format_args!(
-                        "mdbox map {path} corrupted: refcount update lost map_uid={uid}"
+                        "mdbox map {path} corrupted: refcount update lost map_uid={map_uid}"
                     ));
-                    lock(&self.corrupted).get_or_insert(rebuild_count);
+                    self.set_corrupted();
                 }
             }
         }
-        if !tx.is_empty() {
-            map.synced_with(&tx)?;
-        }
-        self.publish(&map);
-        Ok(())
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        taken.iter().for_each(|&(_, map_uid)| tx.ext_atomic_inc(REF, map_uid, -1));
+        tx.fsync();
+        map.commit(&tx, Origin::Internal)?;
+        Ok(taken)
     }
 
-    /// Whether the map, which is locked, is as whoever changed it last left it.
-    pub(crate) fn check(&self, map: &Locked<'_>) {
-        if !map.is_new() && !map::is_sound(map) && !map.view().is_empty() {
-            let (dir, (seq, end)) = (self.dir.display(), map.log_position());
-            let tail = map.header().log_file_tail_offset;
-            self.logger.warning(format_args!(
-                "mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"
-            ));
-            lock(&self.corrupted).get_or_insert(map::header(map).rebuild_count);
+    /// The second half, when the mailbox has been changed: gives back the references of messages that it
+    /// kept after all, and says that the map is complete.
+    pub(crate) fn finish_refs(&self, map: &mut Locked<'_>, kept: &[Uid]) -> Result<()> {
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        kept.iter().for_each(|&map_uid| tx.ext_atomic_inc(REF, map_uid, 1));
+        let done = map.completed_with(&tx);
+        self.publish(map);
+        Ok(done?)
+    }
+}
+
+impl MapLock<'_> {
+    /// The map, for one step.
+    pub(crate) fn locked(&mut self) -> Result<Locked<'_>> {
+        held(self.map.get_mut())
+    }
+
+    /// The same where others have a reference to this, too.
+    pub(crate) fn with<T>(&self, step: impl FnOnce(&mut Locked<'_>) -> Result<T>) -> Result<T> {
+        let mut map = self.map.try_borrow_mut().map_err(|_| Error::InUse("mdbox: the map is in use".to_owned()))?;
+        step(&mut held(&mut map)?)
+    }
+}
+
+impl Drop for MapLock<'_> {
+    fn drop(&mut self) {
+        if let Ok(index) = self.map.get_mut().index() {
+            index.let_go();
         }
     }
+}
+
+fn held<'a>(map: &'a mut MapGuard<'_>) -> Result<Locked<'a>> {
+    map.index()?.held().ok_or_else(|| Error::InUse("mdbox: the map is not locked".to_owned()))
 }
 
 /// A panic in one session must not end the others: what a lock protects is changed in one step.
@@ -406,5 +483,7 @@ fn registry() -> &'static Mutex<HashMap<Key, Weak<Store>>> {
 
 /// A message that is moved to another file again and again while it is looked for is given up.
 const RETRIES: usize = 5;
+/// A rebuild that leaves the map as it must not be will not do better the next time.
+const LOCK_TRIES: usize = 2;
 /// `m.N` files that are kept open, for the messages of a mailbox are mostly in few of them.
 const OPEN_FILES_MAX: usize = 3;

@@ -200,7 +200,7 @@ impl Sdbox {
 
 impl Driver for Sdbox {
     type Work = Known;
-    type Guard = ();
+    type Guard<'a> = ();
 
     fn context(&self) -> &Context {
         &self.place.context
@@ -274,7 +274,7 @@ impl Driver for Sdbox {
         Ok(Done::default())
     }
 
-    fn unlocked(&self, index: &Index, work: &mut Known) {
+    fn unlocked(&self, index: &Index, work: &mut Known, _guard: Option<()>) {
         // Only what the index has given up: a record without its file would be damage.
         let gone = std::mem::take(&mut work.gone);
         let gone: Vec<Uid> = gone.iter().filter(|uid| index.view().record(*uid).is_none()).collect();
@@ -334,6 +334,12 @@ impl Driver for Sdbox {
         }
         mailbox::fill(facts, &located.message, &self.metadata(&located)?, wanted);
         Ok(())
+    }
+
+    fn size_virtual(&self, _view: &View, uid: Uid) -> Option<u64> {
+        let (_, file) = self.find(uid).ok()??;
+        let dbox = DboxFile::open(file).ok()?;
+        dbox.metadata(&dbox.message(0).ok()?).ok()?.virtual_size()
     }
 
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
