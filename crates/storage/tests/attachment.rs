@@ -16,8 +16,8 @@ use storage::attachment::{ExtRef, Extractor, HashFormat, Settings, Store, connec
 use storage::compress::{self, Compression, Format};
 use storage::fs::Fs;
 use storage::{
-    CopyMode, DboxStorage, Location, MailSettings, Mailbox, MessageReader, OpenMode, SaveMeta, Storage,
-    SyncMode,
+    CopyMode, DboxStorage, Location, MailSettings, Mailbox, MailboxUpdate, MessageReader, OpenMode, SaveMeta,
+    Storage, SyncMode,
 };
 
 struct Memory(Cursor<Vec<u8>>);
@@ -456,4 +456,73 @@ fn sdbox_has_no_queue() {
     let error = open("sdbox").err().unwrap().to_string();
     assert_eq!(error, "mail_attachment_fs: Backend doesn't support renaming");
     assert!(open("mdbox").is_ok());
+}
+
+/// sdbox's attachments are named after the mailbox's GUID: they can be read with another one, too.
+#[test]
+fn with_another_guid() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let location = format!("sdbox:{}/mail", path.display());
+    let more = format!(
+        "mail_attachment_dir = {0}/attachments\nmail_attachment_min_size = 1000 B\nmail_attachment_fs = sis posix\n",
+        path.display()
+    );
+    let real = Real::new(path, &location, &more);
+    let storage = dbox(path, "sdbox", Compression::default(), Some(settings(path)));
+    let texts: Vec<String> = messages().into_iter().take(3).collect();
+    let whole: Vec<Result<Vec<u8>, String>> = texts.iter().map(|it| Ok(it.clone().into_bytes())).collect();
+    storage.create("other", false).unwrap();
+    let open = |name| storage.open(name, OpenMode::ReadWrite).unwrap();
+    let (mut inbox, mut other) = (open("INBOX"), open("other"));
+    let mut batch = inbox.begin_save().unwrap();
+    for text in &texts {
+        batch.begin(SaveMeta::default()).unwrap();
+        batch.write(text.as_bytes()).unwrap();
+        batch.end().unwrap();
+    }
+    batch.commit().unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    copy(&mut *inbox, &uids(1..=3), &mut *other, CopyMode::Copy).unwrap();
+    let stored = attachments(path);
+    // The administrator gives it another one: no name is left over.
+    let guid = "00112233445566778899aabbccddeeff".parse().unwrap();
+    inbox.update(&MailboxUpdate { guid: Some(guid), ..MailboxUpdate::default() }).unwrap();
+    assert_eq!(attachments(path), stored);
+    let check = |name: &str, expected: &[Result<Vec<u8>, String>]| {
+        assert!(read_all(&storage, name) == expected);
+        let real = real.iter().flat_map(|real| (1..).zip(expected).map(move |(uid, text)| (real, uid, text)));
+        real.for_each(|(real, uid, text)| assert!(Ok(real.text(name, uid)) == *text, "{name} {uid}"));
+    };
+    check("INBOX", &whole);
+    check("other", &whole);
+    // The index is lost, and with it the GUID.
+    drop((inbox, other));
+    for file in ["dovecot.index", "dovecot.index.log", "dovecot.index.backup"] {
+        let _ = std::fs::remove_file(path.join("mail/mailboxes/INBOX/dbox-Mails").join(file));
+    }
+    let (mut inbox, mut other) = (open("INBOX"), open("other"));
+    inbox.sync(SyncMode::Quick).unwrap();
+    assert_ne!(inbox.guid().unwrap(), guid);
+    check("INBOX", &whole);
+    // Somebody who does not rename them has changed it.
+    let names = attachments(path);
+    let own = inbox.guid().unwrap().to_string();
+    let mut all = Vec::new();
+    files(&path.join("attachments"), &mut all);
+    for file in all.iter().filter(|file| file.to_string_lossy().contains(&own)) {
+        let renamed = file.to_string_lossy().replace(&own, &"7".repeat(32));
+        std::fs::rename(file, renamed).unwrap();
+    }
+    assert!(read_all(&storage, "INBOX") == whole);
+    // What one mailbox has no more is there for the other.
+    other.sync(SyncMode::Quick).unwrap();
+    other.expunge(&uids(1..=3)).unwrap();
+    assert!(read_all(&storage, "INBOX") == whole);
+    inbox.rebuild(false).unwrap();
+    check("INBOX", &whole);
+    assert!(attachments(path) >= names - stored / 2);
+    copy(&mut *inbox, &uids(1..=3), &mut *other, CopyMode::Copy).unwrap();
+    inbox.expunge(&uids(1..=3)).unwrap();
+    assert!(read_all(&storage, "other") == whole);
 }

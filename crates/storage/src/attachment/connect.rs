@@ -105,14 +105,13 @@ impl Connected {
 
     fn read_ref(&mut self, index: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(one) = self.refs.get(index) else { return Ok(0) };
-        let name = format!("{}{}", one.path, self.suffix);
         let opened = self.open.take().filter(|open| open.index == index);
         let open = match opened {
             Some(open) => self.open.insert(open),
             None => {
                 let file = self
                     .store
-                    .open(&name)
+                    .open(&one.path, &self.suffix)
                     .map_err(|error| io::Error::other(base::chain(&error).to_string()))?;
                 self.open.insert(Open { index, file, text_start: 0, text: Vec::new() })
             }
@@ -126,6 +125,7 @@ impl Connected {
         };
         if count == 0 {
             let dir = self.store.settings.dir.display();
+            let name = format!("{}{}", one.path, self.suffix);
             let what = format!("read({dir}/{name}) failed: Attachment is smaller than {} bytes", one.size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }

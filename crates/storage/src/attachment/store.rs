@@ -1,6 +1,7 @@
 //! The directory of attachments: `ab/cd/<hash>-<guid>`, one hard link for each message, and with `sis`
 //! one more, `ab/cd/hashes/<hash>`, by which the next equal attachment finds it.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -91,13 +92,22 @@ impl Store {
         self.log.error(base::chain(error));
     }
 
-    /// Opens an attachment for reading.
+    /// Opens an attachment for reading: what a reference calls it, and what the driver adds to that.
+    /// Where that is not there, any other name of the same attachment will do: the mailbox may have got
+    /// another GUID from a server that left the names as they were.
     ///
     /// # Errors
     /// The system's; a missing file among them.
-    pub fn open(&self, name: &str) -> Result<File> {
-        let path = self.path(name);
-        self.fs.open(&path).map_err(|error| Error::io("open", path, error))
+    pub fn open(&self, name: &str, suffix: &str) -> Result<File> {
+        let open = |name: &str| {
+            let path = self.path(name);
+            self.fs.open(&path).map_err(|error| Error::io("open", path, error))
+        };
+        let own = format!("{name}{suffix}");
+        open(&own).or_else(|error| match self.found(name, suffix) {
+            other if other != own => open(&other),
+            _ => Err(error),
+        })
     }
 
     /// Another name for an attachment, for a copy of its message. A link, or, where no more are
@@ -105,8 +115,8 @@ impl Store {
     ///
     /// # Errors
     /// The system's.
-    pub fn link(&self, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (self.path(from), self.path(to));
+    pub fn link(&self, name: &str, suffix: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.path(&self.found(name, suffix)), self.path(to));
         self.in_parent(&to, || self.fs.link(&from, &to)).or_else(|error| {
             if error.kind() != io::ErrorKind::TooManyLinks {
                 return Err(Error::io("link", to.clone(), error));
@@ -114,6 +124,54 @@ impl Store {
             let mut source = self.fs.open(&from).map_err(|error| Error::io("open", from.clone(), error))?;
             self.write(&to, &mut source)
         })
+    }
+
+    /// Sees to it that an attachment has the name that the driver knows it by, if it has one at all.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn adopt(&self, name: &str, suffix: &str) -> Result<()> {
+        let own = format!("{name}{suffix}");
+        if self.found(name, suffix) == own { Ok(()) } else { self.link(name, suffix, &own) }
+    }
+
+    /// The name that an attachment has: `suffix` added to it or, where that is not there, another one.
+    fn found(&self, name: &str, suffix: &str) -> String {
+        let own = format!("{name}{suffix}");
+        let is_missing = !suffix.is_empty() && matches!(self.fs.stamp(&self.path(&own)), Ok(None));
+        let other = if is_missing { self.other_names(name).into_iter().next() } else { None };
+        other.unwrap_or(own)
+    }
+
+    /// All names of an attachment, each with what some driver has added: hard links of the same file, or
+    /// copies. The part that is random belongs to one attachment only.
+    fn other_names(&self, name: &str) -> Vec<String> {
+        let Some((dir, file)) = name.rsplit_once('/') else { return Vec::new() };
+        let mut found = Vec::new();
+        // Without the right to look there is nothing to be found.
+        let _ = self.fs.read_dir(&self.path(dir), |other, _| {
+            if let Ok(other) = std::str::from_utf8(other)
+                && other.strip_prefix(file).is_some_and(|rest| rest.starts_with('-'))
+            {
+                found.push(format!("{dir}/{other}"));
+            }
+        });
+        found
+    }
+
+    /// Forces names to disk, unless `mail_fsync` is `never`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn sync_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        if !self.settings.syncs {
+            return Ok(());
+        }
+        let dirs = names.into_iter().filter_map(|name| self.path(name).parent().map(Path::to_path_buf));
+        for dir in dirs.collect::<BTreeSet<_>>() {
+            self.fs.sync_dir(&dir).map_err(|error| Error::io("fsync", dir, error))?;
+        }
+        Ok(())
     }
 
     /// Gives an attachment its final name: sdbox adds mailbox and UID.

@@ -181,7 +181,7 @@ fn equal_ones_are_stored_once() {
         )
     };
     assert_eq!((links(&first), links(&second)), (3, 3));
-    store.link(&first, "aa/bb/copy-1").unwrap();
+    store.link(&first, "", "aa/bb/copy-1").unwrap();
     store.rename(&second, &format!("{second}-mailbox-7")).unwrap();
     assert_eq!(files(dir.path()).len(), 4);
     for name in [first.clone(), format!("{second}-mailbox-7"), first, "aa/bb/copy-1".to_owned()] {
@@ -199,7 +199,7 @@ fn another_file_of_the_same_hash() {
     let other = extract(&store, part(&"b.".repeat(100)).as_bytes(), 100).1.remove(0).path;
     let text = |name: &str| {
         let mut text = String::new();
-        store.open(name).unwrap().read_to_string(&mut text).unwrap();
+        store.open(name, "").unwrap().read_to_string(&mut text).unwrap();
         text
     };
     assert!(text(&one).starts_with('a') && text(&other).starts_with('b'));

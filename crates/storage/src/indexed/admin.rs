@@ -20,7 +20,7 @@ impl<D: Driver> Shared<D> {
         let modseq = update.min_highest_modseq.filter(|modseq| *modseq > work.index.view().highest_modseq());
         let mut index = work.index.lock()?;
         let mut tx = Transaction::new();
-        self.driver.update(&mut index, &guard, &mut tx, update)?;
+        self.driver.update(&mut index, &mut work.driver, &guard, &mut tx, update)?;
         if let Some(next) = update.min_next_uid.filter(|next| next.get() > index.header().next_uid) {
             tx.set_next_uid(next);
         }
@@ -31,10 +31,11 @@ impl<D: Driver> Shared<D> {
         if let Some(modseq) = modseq {
             tx.update_highest_modseq(modseq);
         }
-        index.commit(&tx, Origin::External)?;
+        let done = index.commit(&tx, Origin::External);
         drop(index);
+        self.driver.unlocked(&work.index, &mut work.driver, Some(guard));
         self.publish(&work.index);
-        Ok(())
+        Ok(done?)
     }
 
     /// See [`Mailbox::rebuild`](crate::Mailbox::rebuild).

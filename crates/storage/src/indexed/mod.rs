@@ -183,9 +183,11 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch>;
 
     /// Changes the mailbox's identity as the store has it, and adds to `tx` what the index is to have.
+    /// [`unlocked`](Self::unlocked) follows.
     fn update(
         &self,
         index: &mut Locked<'_>,
+        work: &mut Self::Work,
         guard: &Self::Guard<'_>,
         tx: &mut Transaction,
         update: &MailboxUpdate,

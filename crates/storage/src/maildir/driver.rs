@@ -354,6 +354,7 @@ impl Driver for Maildir {
     fn update(
         &self,
         index: &mut Locked<'_>,
+        _work: &mut Known,
         _guard: &Dotlock,
         tx: &mut Transaction,
         update: &MailboxUpdate,

@@ -365,6 +365,7 @@ impl Driver for Mbox {
     fn update(
         &self,
         index: &mut Locked<'_>,
+        _work: &mut Known,
         guard: &LockedMbox,
         tx: &mut Transaction,
         update: &MailboxUpdate,

@@ -342,6 +342,7 @@ impl Driver for Mdbox {
     fn update(
         &self,
         index: &mut Locked<'_>,
+        _work: &mut Known,
         _guard: &MapLock<'_>,
         tx: &mut Transaction,
         update: &MailboxUpdate,

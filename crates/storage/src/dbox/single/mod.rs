@@ -1,8 +1,10 @@
 //! sdbox: each message in a file of its own, `u.N`, and everything else in the index.
 
+mod attachments;
 mod rebuild;
 mod save;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -15,10 +17,9 @@ use base::{Guid, Uid, UidSet, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, MailboxUpdate, MessageFile, SaveBatch, SyncMode};
-use crate::attachment::ExtRef;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
-use crate::fs::{Fs, is_missing};
+use crate::fs::is_missing;
 use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
 use crate::view::{Record, View};
 
@@ -32,6 +33,7 @@ use super::names;
 use super::records::{MailboxHeader, SDBOX_HEADER};
 use super::repair::Repair;
 use super::write::time_at;
+use attachments::{Renamed, attachment_suffix};
 
 /// One sdbox mailbox in this process.
 pub(crate) struct Sdbox {
@@ -45,6 +47,8 @@ pub(crate) struct Sdbox {
 pub(crate) struct Known {
     /// Files whose messages are being expunged: they go when the index says so.
     gone: UidSet,
+    /// Attachments that have a name for the mailbox's old GUID and one for its new one.
+    renamed: Renamed,
 }
 
 /// The file of a message, opened.
@@ -149,13 +153,32 @@ impl Sdbox {
         Error::Corrupt { path: self.place.dir.clone(), offset: 0, what }
     }
 
-    /// Removes a message's file from both places, then its attachments.
-    fn unlink(&self, index: &Index, uid: Uid) {
-        let attachments = self.attachments(index, uid);
+    /// Removes messages' files from both places, then their attachments: a file that is back after a power
+    /// failure must have them.
+    fn unlink(&self, index: &Index, uids: &[Uid]) {
+        let (mut dirs, mut attachments) = (BTreeSet::new(), Vec::new());
+        for &uid in uids {
+            let own = self.attachments(index, uid);
+            if self.unlink_one(uid, &mut dirs) {
+                attachments.extend(own);
+            }
+        }
+        let mut is_synced = true;
+        for dir in dirs.iter().filter(|_| self.place.syncs()) {
+            // A rebuild after a crash would take a file that is back for a message.
+            is_synced &= self.context().fs.sync_dir(dir).is_ok();
+        }
+        if let Some(store) = self.place.attachments.as_ref().filter(|_| is_synced) {
+            apart::delete(store, attachments.iter().map(String::as_str));
+        }
+    }
+
+    /// Notes in which directories something was removed; `false` if something is left.
+    fn unlink_one(&self, uid: Uid, dirs: &mut BTreeSet<PathBuf>) -> bool {
         let mut is_gone = true;
         for path in self.paths(uid) {
             match self.context().fs.unlink(&path) {
-                Ok(()) => {}
+                Ok(()) => dirs.extend(path.parent().map(Path::to_path_buf)),
                 Err(error) if is_missing(&error) => {}
                 Err(error) => {
                     is_gone = false;
@@ -164,29 +187,7 @@ impl Sdbox {
                 }
             }
         }
-        if let Some(store) = self.place.attachments.as_ref().filter(|_| is_gone) {
-            apart::delete(store, attachments.iter().map(String::as_str));
-        }
-    }
-
-    /// The files of a message's attachments, as far as they can be found out.
-    fn attachments(&self, index: &Index, uid: Uid) -> Vec<String> {
-        let header = mailbox::read_header(index, SDBOX_HEADER).filter(|_| self.place.attachments.is_some());
-        let Some(header) = header else { return Vec::new() };
-        let suffix = attachment_suffix(header.guid, uid);
-        for path in self.paths(uid) {
-            match attachments_in(&self.context().fs, &path) {
-                Ok(refs) => return refs.iter().map(|one| format!("{}{suffix}", one.path)).collect(),
-                Err(FileError::Io(error)) if is_missing(&error) => {}
-                Err(error) => {
-                    let path = path.display();
-                    self.context()
-                        .logger
-                        .warning(format_args!("{path}: Attachments are not removed: {error}"));
-                }
-            }
-        }
-        Vec::new()
+        is_gone
     }
 
     /// Moves a file to the other place: copied there first, so that it is always in one of them.
@@ -278,11 +279,10 @@ impl Driver for Sdbox {
         // Only what the index has given up: a record without its file would be damage.
         let gone = std::mem::take(&mut work.gone);
         let gone: Vec<Uid> = gone.iter().filter(|uid| index.view().record(*uid).is_none()).collect();
-        gone.iter().for_each(|uid| self.unlink(index, *uid));
-        if !gone.is_empty() && self.place.syncs() {
-            // A rebuild after a crash would take a file that is back for a message.
-            let _ = self.context().fs.sync_dir(&self.place.dir);
+        if !gone.is_empty() {
+            self.unlink(index, &gone);
         }
+        self.drop_names(index, std::mem::take(&mut work.renamed));
     }
 
     fn is_damaged(&self) -> bool {
@@ -359,10 +359,14 @@ impl Driver for Sdbox {
     fn update(
         &self,
         index: &mut Locked<'_>,
+        work: &mut Known,
         _guard: &(),
         tx: &mut Transaction,
         update: &MailboxUpdate,
     ) -> Result<()> {
+        if let Some(guid) = update.guid {
+            self.add_names(index, guid, &mut work.renamed)?;
+        }
         mailbox::update(index, tx, SDBOX_HEADER, update);
         Ok(())
     }
@@ -371,18 +375,6 @@ impl Driver for Sdbox {
         let path = self.paths(uid).find(|path| path.exists())?;
         Some(MessageFile { path, size_physical: None, size_virtual: None, format: FileFormat::Sdbox })
     }
-}
-
-/// What is added to the names of the attachments of a message in the mailbox with this GUID.
-fn attachment_suffix(guid: Guid, uid: Uid) -> String {
-    format!("-{guid}-{uid}")
-}
-
-/// The references of the message in a file.
-fn attachments_in(fs: &Fs, path: &Path) -> Result<Vec<ExtRef>, FileError> {
-    let dbox = DboxFile::open(fs.open(path).map_err(FileError::Io)?)?;
-    let metadata = dbox.metadata(&dbox.message(0)?)?;
-    apart::refs(&metadata, path).map_err(|_| FileError::damaged(metadata.end, "Broken ext-refs string"))
 }
 
 /// Whether an error says that a file is there already.

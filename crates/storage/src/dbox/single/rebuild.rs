@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use base::{Uid, UidValidity};
+use base::{Guid, Uid, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::fs::{is_missing, join};
 use crate::view::{Record, View};
 
 use super::Sdbox;
+use super::attachments::attachments_in;
 use crate::dbox::FileError;
 use crate::dbox::file::DboxFile;
 use crate::dbox::mailbox;
@@ -58,7 +59,7 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
     let mut tx = Transaction::new();
     tx.reset();
     tx.fsync();
-    set_headers(sdbox, old, &mut tx);
+    let guid = set_headers(sdbox, old, &mut tx);
     let mut next = old.header().next_uid.max(1);
     for (&uid, path) in &files {
         let Some(uid) = Uid::new(uid).filter(|uid| uid.get() < u32::MAX) else { continue };
@@ -66,6 +67,7 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
             logger.warning(format_args!("sdbox: Skipping unfixable file: {}", path.display()));
             continue;
         }
+        adopt_attachments(sdbox, path, guid, uid);
         append(&mut tx, &view, uid, in_alt.contains_key(&uid.get()));
         next = next.max(uid.get() + 1);
     }
@@ -94,7 +96,8 @@ fn check_alt(sdbox: &Sdbox) -> Result<()> {
     }
 }
 
-fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) {
+/// Gives the mailbox's GUID.
+fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) -> Guid {
     let value = match old.header().uid_validity {
         0 => sdbox.place.next_uid_validity(),
         known => known,
@@ -112,6 +115,16 @@ fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) {
     mailbox::write_header(tx, SDBOX_HEADER, &header);
     if let Some(uid) = mailbox::pop3_uidl(old) {
         mailbox::write_pop3_uidl(tx, uid);
+    }
+    header.guid
+}
+
+/// Has a message's attachments follow where the mailbox got another GUID.
+fn adopt_attachments(sdbox: &Sdbox, path: &Path, guid: Guid, uid: Uid) {
+    let Ok(refs) = attachments_in(&sdbox.context().fs, path) else { return };
+    if let Err(error) = sdbox.adopt(&refs, guid, uid) {
+        // They can be read by their old names.
+        sdbox.context().logger.error(base::chain(&error));
     }
 }
 

@@ -15,7 +15,8 @@ use crate::indexed::{Driver, Resync, Shared, check_keywords};
 use crate::limits::READ_BYTES;
 use crate::view::Record;
 
-use super::{Known, Sdbox, attachment_suffix, attachments_in, is_taken};
+use super::attachments::{attachment_suffix, attachments_in};
+use super::{Known, Sdbox, is_taken};
 use crate::dbox::apart::{self, Unsettled};
 use crate::dbox::header::FileHeader;
 use crate::dbox::mailbox;
@@ -99,7 +100,7 @@ impl Batch {
         let mut linked: Vec<Unsettled> = Vec::with_capacity(refs.len());
         for one in refs {
             let now = format!("{}-{}", one.path, names::new_guid());
-            if store.link(&format!("{}{suffix}", one.path), &now).is_err() {
+            if store.link(&one.path, &suffix, &now).is_err() {
                 apart::delete(store, linked.iter().map(|one| one.now.as_str()));
                 return None;
             }
@@ -218,7 +219,7 @@ impl Batch {
         }
     }
 
-    fn sync_dirs(&self) -> Result<()> {
+    fn sync_dirs(&self, placed: &[Placed]) -> Result<()> {
         let place = &self.sdbox().place;
         if !place.syncs() {
             return Ok(());
@@ -229,7 +230,11 @@ impl Batch {
                 synced.map_err(|error| Error::io("fsync", dir.clone(), error))?;
             }
         }
-        Ok(())
+        let Some(store) = &place.attachments else { return Ok(()) };
+        let names = self.done.iter().zip(placed).flat_map(|(pending, placed)| {
+            pending.attachments.iter().map(|one| format!("{}{}", one.name, placed.suffix))
+        });
+        store.sync_names(names.collect::<Vec<_>>().iter().map(String::as_str))
     }
 
     fn transaction(&self, index: &Locked<'_>, uids: &[Uid]) -> Transaction {
@@ -280,7 +285,7 @@ impl Batch {
         })?;
         let tx = self.transaction(index, &uids);
         // The names are on disk before the index says that they are.
-        let entered = self.sync_dirs().and_then(|()| Ok(index.commit(&tx, Origin::External)?));
+        let entered = self.sync_dirs(&placed).and_then(|()| Ok(index.commit(&tx, Origin::External)?));
         if let Err(error) = entered {
             self.take_back(&placed);
             return Err(error);
