@@ -7,43 +7,23 @@
 
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/faults.rs"]
+mod faults;
 mod support;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::Logger;
 use disk::{Loss, Random, Recorder, rebuild};
+use faults::{Kind, MAILDIR, MDBOX, SDBOX, age_locks, ask, count_files, memory, number};
 use storage::api::copy;
 use storage::fs::Fs;
-use storage::{
-    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage, OpenMode,
-    SaveMeta, Storage, SyncMode, Wanted,
-};
+use storage::{CopyMode, FlagMode, Flags, Mailbox, OpenMode, SaveMeta, Storage, SyncMode};
 use support::{change, save, uids};
 
 const INBOX: &str = "INBOX";
 const ARCHIVE: &str = "Archive";
-
-fn storage(driver: &str, root: &Path, fs: Fs) -> Box<dyn Storage> {
-    let location = Location::parse(&format!("{driver}:{}", root.display()), None).unwrap();
-    let mut settings =
-        MailSettings { hostname: "host".to_owned(), mdbox_rotate_size: 1500, ..MailSettings::default() };
-    // Everything that happens seldom happens all the time.
-    settings.mail_index.log_rotate_min_size = 300;
-    settings.mail_index.log_rotate_max_size = 700;
-    settings.mail_index.rewrite_min_log_bytes = 100;
-    settings.mail_index.rewrite_max_log_bytes = 200;
-    settings.mail_cache.always_fields = "imap.envelope imap.bodystructure hdr.subject".to_owned();
-    settings.mail_cache.never_fields = String::new();
-    settings.mail_cache.purge_min_size = 1;
-    let (settings, logger) = (Arc::new(settings), Logger::new("test: "));
-    match driver {
-        "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, logger, fs)),
-        _ => Box::new(DboxStorage::with_fs(location, settings, true, logger, fs).unwrap()),
-    }
-}
 
 /// What a client knows of a message.
 #[derive(Clone, Debug)]
@@ -77,6 +57,7 @@ impl Known {
 
 /// A client at work, whose knowledge is written down each time that it changes.
 struct Client<'a> {
+    kind: Kind,
     disk: &'a Recorder,
     history: Vec<(usize, Known)>,
     known: Known,
@@ -96,7 +77,7 @@ impl Client<'_> {
         flags: Flags,
         keywords: &[&str],
     ) {
-        let texts: Vec<String> = subjects.iter().map(|subject| text(subject)).collect();
+        let texts: Vec<String> = subjects.iter().map(|subject| self.kind.text(subject)).collect();
         self.known.coming.extend(texts.iter().map(|text| (name, text.clone())));
         self.note("saving");
         let mut batch = mailbox.begin_save().unwrap();
@@ -186,17 +167,6 @@ fn words(flags: Flags, keywords: &[&str]) -> String {
     all.join(" ")
 }
 
-fn text(subject: &str) -> String {
-    format!("From: a@example.com\nSubject: {subject}\n\n{}end of {subject}\n", "body\n".repeat(40))
-}
-
-fn ask(mailbox: &mut dyn Mailbox) {
-    for uid in mailbox.view().uids().iter() {
-        mailbox.fetch_facts(uid, Wanted::ENVELOPE | Wanted::BODYSTRUCTURE | Wanted::SIZE_VIRTUAL).unwrap();
-    }
-    mailbox.sync(SyncMode::Quick).unwrap();
-}
-
 fn work(storage: &dyn Storage, client: &mut Client<'_>) {
     let open = |name: &str| storage.open(name, OpenMode::ReadWrite).unwrap();
     client.note("beginning");
@@ -252,9 +222,9 @@ fn look(mailbox: &mut dyn Mailbox) -> Result<Found, String> {
     Ok(Found { validity: view.uid_validity().get(), messages })
 }
 
-fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), String> {
+fn verify(kind: Kind, root: &Path, known: &Known, loss: Loss) -> Result<(), String> {
     age_locks(root);
-    let storage = storage(driver, root, Fs::default());
+    let storage = kind.storage(root, kind.busy_settings(root), Fs::default());
     for (at, name) in [INBOX, ARCHIVE].into_iter().enumerate() {
         let there = storage.state(name).map_err(|error| base::chain(&error).to_string())?;
         let expected = known.messages.iter().any(|one| one.mailbox == name);
@@ -269,7 +239,7 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
             .map_err(|error| format!("open: {}", base::chain(&error)))?;
         let found = look(&mut *mailbox)?;
         compare(name, known, known.validity[at], &found, loss)?;
-        let next = save(&mut *mailbox, &text("next"), Flags::NONE, &[])
+        let next = save(&mut *mailbox, &kind.text("next"), Flags::NONE, &[])
             .map_err(|error| format!("save: {}", base::chain(&error)))?;
         let highest = known.messages.iter().filter(|one| one.mailbox == name).map(|one| one.uid).max();
         let highest = highest.max(found.messages.iter().map(|one| one.0).max());
@@ -282,7 +252,7 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
         let more = again.messages.len().wrapping_sub(found.messages.len() + 1);
         // A copy that mdbox's purge had not forced to disk yet may have lost what tells that it is one.
         // Nor has a file that sdbox had just unlinked.
-        let torn_copies = driver != "maildir" && loss != Loss::Nothing;
+        let torn_copies = kind != MAILDIR && loss != Loss::Nothing;
         if more > coming && !torn_copies {
             let brief = |found: &Found| -> Vec<(u32, String)> {
                 found
@@ -294,6 +264,37 @@ fn verify(driver: &str, root: &Path, known: &Known, loss: Loss) -> Result<(), St
             return Err(format!("{name}: {:?} and one more are {:?}", brief(&found), brief(&again)));
         }
         ask(&mut *mailbox);
+    }
+    go_on(&*storage, known)
+}
+
+/// What goes takes nothing with it that another message needs.
+fn go_on(storage: &dyn Storage, known: &Known) -> Result<(), String> {
+    let words = |error: storage::Error| base::chain(&error).to_string();
+    let open = |name| storage.open(name, OpenMode::ReadWrite).map_err(words);
+    let exists = |name: &&str| matches!(storage.state(name), Ok(storage::MailboxState::Selectable));
+    let mut left = Vec::new();
+    for name in [INBOX, ARCHIVE].into_iter().filter(exists) {
+        let mut mailbox = open(name)?;
+        let mut messages = look(&mut *mailbox)?.messages;
+        mailbox.expunge(&uids(&[messages.remove(0).0])).map_err(words)?;
+        left.push((name, messages));
+    }
+    storage.purge().map_err(words)?;
+    for (name, expected) in left {
+        let now = look(&mut *open(name)?)?.messages;
+        // What was being saved may be found at any time, in any mailbox.
+        let is_late = |one: &&(u32, String, String)| {
+            let kept = known.messages.iter().any(|known| !known.gone && known.text == one.1);
+            kept || known.coming.iter().any(|coming| coming.1 == one.1)
+        };
+        let more = now.iter().filter(|one| !expected.contains(one));
+        let lost = expected.iter().filter(|one| !now.contains(one));
+        let wrong: Vec<_> = lost.chain(more.filter(|one| !is_late(one))).collect();
+        if !wrong.is_empty() {
+            let names = wrong.iter().map(|one| (one.0, one.1.lines().last().unwrap_or_default()));
+            return Err(format!("{name}: after a purge {:?}", names.collect::<Vec<_>>()));
+        }
     }
     Ok(())
 }
@@ -345,30 +346,15 @@ fn compare(
     Ok(())
 }
 
-/// A lock file that does not say whose it is holds for two minutes, which we let pass at once.
-fn age_locks(dir: &Path) {
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
-    for path in std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            age_locks(&path);
-        } else {
-            std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
-        }
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn check(driver: &'static str) {
+fn check(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("mail");
     let disk = Arc::new(Recorder::new(&root));
-    let mut client = Client { disk: &disk, history: Vec::new(), known: Known::default() };
-    work(&*storage(driver, &root, Fs::with_hook(disk.clone())), &mut client);
+    let mut client = Client { kind, disk: &disk, history: Vec::new(), known: Known::default() };
+    work(&*kind.storage(&root, kind.busy_settings(&root), Fs::with_hook(disk.clone())), &mut client);
     let (ops, history) = (disk.ops(), client.history);
     assert!(ops.len() > 150, "{} changes", ops.len());
+    assert_eq!(count_files(&root.join("attachments")) > 10, kind.apart);
     let (seeds, first) = (number("POWER_SEEDS"), number("POWER_SEED").unwrap_or(0));
     let mut failures = Vec::new();
     let mut tries = 0;
@@ -382,7 +368,7 @@ fn check(driver: &'static str) {
             let root: PathBuf = place.path().join("mail");
             rebuild(&ops[..end], loss, &mut Random(seed * 1_000_003 + end as u64), &root);
             tries += 1;
-            let outcome = std::panic::catch_unwind(|| verify(driver, &root, known, loss));
+            let outcome = std::panic::catch_unwind(|| verify(kind, &root, known, loss));
             let error = match outcome {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
@@ -400,28 +386,32 @@ fn check(driver: &'static str) {
     }
     let count = failures.len();
     failures.truncate(20);
-    assert!(count == 0, "{driver}: {count} of {tries} failed\n{}", failures.join("\n"));
-}
-
-/// Where files are quick to make.
-fn memory() -> PathBuf {
-    let shared = PathBuf::from("/dev/shm");
-    if shared.is_dir() { shared } else { std::env::temp_dir() }
+    assert!(count == 0, "{kind:?}: {count} of {tries} failed\n{}", failures.join("\n"));
 }
 
 #[test]
 fn maildir() {
-    check("maildir");
+    check(MAILDIR);
 }
 
 #[test]
 fn sdbox() {
-    check("sdbox");
+    check(SDBOX);
 }
 
 #[test]
 fn mdbox() {
-    check("mdbox");
+    check(MDBOX);
+}
+
+#[test]
+fn sdbox_with_attachments() {
+    check(SDBOX.with_attachments());
+}
+
+#[test]
+fn mdbox_with_attachments() {
+    check(MDBOX.with_attachments());
 }
 
 /// The storage is rebuilt while a message lies whole in a file but is not entered yet: whoever adds it
@@ -430,7 +420,7 @@ fn mdbox() {
 fn a_rebuild_while_a_message_is_added() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("mail");
-    let storage = storage("mdbox", &root, Fs::default());
+    let storage = MDBOX.storage(&root, MDBOX.busy_settings(&root), Fs::default());
     let open = || storage.open(INBOX, OpenMode::ReadWrite).unwrap();
     let (mut inbox, mut other) = (open(), open());
     save(&mut *inbox, "Subject: one\n\nx\n", Flags::NONE, &[]).unwrap();

@@ -107,7 +107,12 @@ impl MessageWriter {
         let mut last = Vec::new();
         let refs = extractor.finish(&mut last)?;
         let names: Vec<String> = refs.iter().map(|one| one.path.clone()).collect();
-        let written = self.store(&last).and_then(|()| self.end(meta, mailbox, refs));
+        // mdbox's have their names for good: they are on disk before there is a message that needs them.
+        let synced = match mailbox {
+            Some(_) => store.sync_names(names.iter().map(String::as_str)),
+            None => Ok(()),
+        };
+        let written = synced.and_then(|()| self.store(&last)).and_then(|()| self.end(meta, mailbox, refs));
         written.inspect_err(|_| apart::delete(&store, names.iter().map(String::as_str)))
     }
 

@@ -41,27 +41,24 @@ struct Unused {
 }
 
 impl Store {
-    /// `doveadm purge`.
+    /// `doveadm purge`. What it finds to be damaged is mended, then it begins again, once.
     pub(crate) fn purge(self: &Arc<Self>) -> Result<()> {
         // What was cut short is mended first.
         drop(self.lock_map()?);
         let moves = std::mem::take(&mut *lock(&self.alt_moves));
-        let ids = self.purgeable(&moves)?;
-        let mut result = Ok(());
-        for id in ids {
-            match self.purge_file(id, &moves) {
-                Ok(()) => {}
-                Err(error) => {
-                    self.logger.error(base::chain(&error));
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
+        let mut result = self.purge_all(&moves);
         if self.corrupted().is_some() {
             self.rebuild(false)?;
+            result = self.purge_all(&moves);
         }
         result
+    }
+
+    fn purge_all(self: &Arc<Self>, moves: &AltMoves) -> Result<()> {
+        let purge = |id| self.purge_file(id, moves);
+        self.purgeable(moves)?.into_iter().try_for_each(purge).inspect_err(|error| {
+            self.logger.error(base::chain(error));
+        })
     }
 
     /// The files with something to be done.

@@ -261,7 +261,6 @@ impl SaveBatch for Batch {
     fn commit(mut self: Box<Self>) -> Result<Saved> {
         self.abort();
         self.appender.flush()?;
-        self.sync_attachments()?;
         let shared = self.shared.clone();
         let store = shared.driver.store.clone();
         let mut work = shared.work();
@@ -295,13 +294,6 @@ impl Batch {
         if let Some(current) = self.current.take() {
             self.appender.abort(&current.slot);
         }
-    }
-
-    /// Forces the names of attachments to disk: the map must not know of a message that lacks some.
-    fn sync_attachments(&self) -> Result<()> {
-        let names = self.done.iter().flat_map(|pending| &pending.attachments);
-        let store = self.mdbox().store.attachments.as_ref();
-        store.map_or(Ok(()), |store| store.sync_names(names.map(String::as_str)))
     }
 
     fn commit_files(&mut self) {

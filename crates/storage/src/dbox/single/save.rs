@@ -161,65 +161,86 @@ impl Batch {
 
     /// Gives the files their names. `None` if one is taken: the index has lost something.
     fn place_all(&self, index: &Index, uids: &[Uid]) -> Result<Option<Vec<Placed>>> {
-        let (sdbox, mut placed) = (self.sdbox(), Vec::with_capacity(uids.len()));
+        let sdbox = self.sdbox();
         let guid = mailbox::read_header(index, SDBOX_HEADER).ok_or_else(|| sdbox.no_header())?.guid;
-        for (pending, uid) in self.done.iter().zip(uids) {
-            let dir = pending.path.parent().unwrap_or(Path::new("."));
-            let path = dir.join(names::single(uid.get()));
-            let one = Placed { path, suffix: attachment_suffix(guid, *uid) };
-            match self.place(pending, &one) {
-                Ok(true) => placed.push(one),
-                Ok(false) => {
-                    self.take_back(&placed);
-                    let (path, logger) = (one.path.display(), &sdbox.context().logger);
-                    logger.error(format_args!("sdbox: {path} already exists, rebuilding index"));
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.take_back(&placed);
-                    return Err(error);
-                }
-            }
+        let place = |(pending, uid): (&Pending, &Uid)| Placed {
+            path: pending.path.with_file_name(names::single(uid.get())),
+            suffix: attachment_suffix(guid, *uid),
+        };
+        let all: Vec<Placed> = self.done.iter().zip(uids).map(place).collect();
+        let mut taken = self.first_taken(&all)?;
+        if taken.is_none() {
+            self.settle(&all)?;
+            taken = self.rename(&all)?;
         }
-        Ok(Some(placed))
+        let Some(path) = taken else { return Ok(Some(all)) };
+        let logger = &sdbox.context().logger;
+        logger.error(format_args!("sdbox: {} already exists, rebuilding index", path.display()));
+        Ok(None)
     }
 
-    /// Names a message and its attachments: these first, so that it never lacks them. `false`: the name
-    /// is taken.
-    fn place(&self, pending: &Pending, to: &Placed) -> Result<bool> {
-        let place = &self.sdbox().place;
-        let fs = &place.context.fs;
-        let store = place.attachments.as_deref().filter(|_| !pending.attachments.is_empty());
-        if let Some(store) = store {
-            // Those of a message that is there could have these very names.
+    /// Whether a name is taken by a message whose attachments could have the very names that are to be
+    /// given.
+    fn first_taken<'a>(&self, all: &'a [Placed]) -> Result<Option<&'a Path>> {
+        let fs = &self.sdbox().context().fs;
+        for (_, to) in self.done.iter().zip(all).filter(|(pending, _)| !pending.attachments.is_empty()) {
             let there = fs.stamp(&to.path).map_err(|error| Error::io("stat", to.path.clone(), error))?;
             if there.is_some() {
-                return Ok(false);
+                return Ok(Some(&to.path));
             }
-            apart::settle(store, &pending.attachments, &to.suffix)?;
         }
-        let Err(error) = fs.rename_new(&pending.path, &to.path) else { return Ok(true) };
-        if let Some(store) = store {
-            apart::unsettle(store, &pending.attachments, &to.suffix);
+        Ok(None)
+    }
+
+    /// Gives the attachments their names, and forces these to disk: no message must be found without.
+    fn settle(&self, all: &[Placed]) -> Result<()> {
+        let Some(store) = &self.sdbox().place.attachments else { return Ok(()) };
+        let mut names = Vec::new();
+        for (at, (pending, to)) in self.done.iter().zip(all).enumerate() {
+            if let Err(error) = apart::settle(store, &pending.attachments, &to.suffix) {
+                self.unsettle(all.get(..at).unwrap_or_default());
+                return Err(error);
+            }
+            names.extend(pending.attachments.iter().map(|one| format!("{}{}", one.name, to.suffix)));
         }
-        match is_taken(&error) {
-            true => Ok(false),
-            false => Err(Error::io("rename", pending.path.clone(), error)),
+        store.sync_names(names.iter().map(String::as_str)).inspect_err(|_| self.unsettle(all))
+    }
+
+    fn unsettle(&self, all: &[Placed]) {
+        let Some(store) = &self.sdbox().place.attachments else { return };
+        for (pending, placed) in self.done.iter().zip(all) {
+            apart::unsettle(store, &pending.attachments, &placed.suffix);
         }
     }
 
-    /// Gives those already placed their temporary names again.
-    fn take_back(&self, placed: &[Placed]) {
-        let place = &self.sdbox().place;
+    /// Gives the messages their names: all, or none. Gives the one that is taken.
+    fn rename<'a>(&self, all: &'a [Placed]) -> Result<Option<&'a Path>> {
+        let fs = &self.sdbox().context().fs;
+        for (at, (pending, to)) in self.done.iter().zip(all).enumerate() {
+            let Err(error) = fs.rename_new(&pending.path, &to.path) else { continue };
+            self.rename_back(all.get(..at).unwrap_or_default());
+            self.unsettle(all);
+            return match is_taken(&error) {
+                true => Ok(Some(&to.path)),
+                false => Err(Error::io("rename", pending.path.clone(), error)),
+            };
+        }
+        Ok(None)
+    }
+
+    fn rename_back(&self, placed: &[Placed]) {
         for (placed, pending) in placed.iter().zip(&self.done) {
-            let _ = place.context.fs.rename(&placed.path, &pending.path);
-            if let Some(store) = &place.attachments {
-                apart::unsettle(store, &pending.attachments, &placed.suffix);
-            }
+            let _ = self.sdbox().context().fs.rename(&placed.path, &pending.path);
         }
     }
 
-    fn sync_dirs(&self, placed: &[Placed]) -> Result<()> {
+    /// Gives all their temporary names again.
+    fn take_back(&self, placed: &[Placed]) {
+        self.rename_back(placed);
+        self.unsettle(placed);
+    }
+
+    fn sync_dirs(&self) -> Result<()> {
         let place = &self.sdbox().place;
         if !place.syncs() {
             return Ok(());
@@ -230,11 +251,7 @@ impl Batch {
                 synced.map_err(|error| Error::io("fsync", dir.clone(), error))?;
             }
         }
-        let Some(store) = &place.attachments else { return Ok(()) };
-        let names = self.done.iter().zip(placed).flat_map(|(pending, placed)| {
-            pending.attachments.iter().map(|one| format!("{}{}", one.name, placed.suffix))
-        });
-        store.sync_names(names.collect::<Vec<_>>().iter().map(String::as_str))
+        Ok(())
     }
 
     fn transaction(&self, index: &Locked<'_>, uids: &[Uid]) -> Transaction {
@@ -285,7 +302,7 @@ impl Batch {
         })?;
         let tx = self.transaction(index, &uids);
         // The names are on disk before the index says that they are.
-        let entered = self.sync_dirs(&placed).and_then(|()| Ok(index.commit(&tx, Origin::External)?));
+        let entered = self.sync_dirs().and_then(|()| Ok(index.commit(&tx, Origin::External)?));
         if let Err(error) = entered {
             self.take_back(&placed);
             return Err(error);
