@@ -1,6 +1,8 @@
 //! The machine stops, or the disk fills, between any two changes on disk: the mailbox opens afterwards,
 //! with every acknowledged message once, unchanged UIDs and nothing half.
 
+#[path = "support/faults.rs"]
+mod faults;
 mod support;
 
 use std::io::{self, Read};
@@ -8,11 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use faults::{Kind, MAILDIR, MDBOX, SDBOX, age_locks, memory};
 use storage::api::copy;
 use storage::fs::{Fs, Hook};
-use storage::{
-    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, OpenMode, Storage, SyncMode,
-};
+use storage::{CopyMode, FlagMode, Flags, Mailbox, OpenMode, Storage, SyncMode};
 use support::{Home, change, save, show, uids};
 
 /// Lets so many changes through; then everything fails, as if the process had died there.
@@ -38,19 +39,10 @@ impl Hook for Stop {
     }
 }
 
-fn storage(home: &Home, driver: &str, fs: Fs) -> Box<dyn Storage> {
-    if driver == "maildir" {
-        return Box::new(home.storage_at("", fs));
-    }
-    let location = Location::parse(&format!("{driver}:{}", home.root().display()), None).unwrap();
-    let settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
-    Box::new(DboxStorage::with_fs(location, settings.into(), true, base::Logger::new("test: "), fs).unwrap())
-}
-
 /// What the workload was told is done.
 #[derive(Default)]
 struct Acknowledged {
-    saved: Vec<(u32, &'static str)>,
+    saved: Vec<(u32, String)>,
     flagged: bool,
     expunging: bool,
     expunged: bool,
@@ -58,12 +50,14 @@ struct Acknowledged {
     moved: bool,
 }
 
-const TEXTS: [&str; 3] = ["Subject: one\n\nfirst\n", "Subject: two\n\nsecond\n", "Subject: three\n\nthird\n"];
+fn texts(kind: Kind) -> [String; 3] {
+    ["one", "two", "three"].map(|subject| kind.text(subject))
+}
 
-fn workload(storage: &dyn Storage, done: &mut Acknowledged) -> storage::Result<()> {
+fn workload(kind: Kind, storage: &dyn Storage, done: &mut Acknowledged) -> storage::Result<()> {
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite)?;
-    for (text, flags) in TEXTS.into_iter().zip([Flags::NONE, Flags::SEEN, Flags::DRAFT]) {
-        let uid = save(&mut *inbox, text, flags, if flags.is_empty() { &[] } else { &["kw"] })?;
+    for (text, flags) in texts(kind).into_iter().zip([Flags::NONE, Flags::SEEN, Flags::DRAFT]) {
+        let uid = save(&mut *inbox, &text, flags, if flags.is_empty() { &[] } else { &["kw"] })?;
         done.saved.push((uid, text));
     }
     inbox.sync(SyncMode::Quick)?;
@@ -77,7 +71,7 @@ fn workload(storage: &dyn Storage, done: &mut Acknowledged) -> storage::Result<(
     done.moving = true;
     copy(&mut *inbox, &uids(&[3]), &mut *archive, CopyMode::Move)?;
     done.moved = true;
-    Ok(())
+    storage.purge()
 }
 
 fn contents(mailbox: &mut dyn Mailbox) -> Vec<(u32, String)> {
@@ -90,25 +84,10 @@ fn contents(mailbox: &mut dyn Mailbox) -> Vec<(u32, String)> {
     view.uids().iter().map(read).collect()
 }
 
-/// A lock file that does not say whose it is holds for two minutes, which we let pass at once.
-fn age_locks(dir: &Path) {
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
-    for path in std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            age_locks(&path);
-        } else if path.extension().is_some_and(|kind| kind == "lock" || kind == "newlock") {
-            std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
-            let uidlist = path.with_extension("");
-            if uidlist.exists() {
-                std::fs::File::open(uidlist).unwrap().set_modified(long_ago).unwrap();
-            }
-        }
-    }
-}
-
-fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
+fn verify(home: &Home, kind: Kind, done: &Acknowledged, at: &str) {
+    let texts = texts(kind);
     age_locks(&home.root());
-    let storage = storage(home, driver, Fs::default());
+    let storage = kind.storage(&home.root(), kind.settings(&home.root()), Fs::default());
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
     let found = contents(&mut *inbox);
     let mut archived = Vec::new();
@@ -116,9 +95,10 @@ fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
         archived = contents(&mut *storage.open("Archive", OpenMode::ReadWrite).unwrap());
     }
     for (_, text) in found.iter().chain(&archived) {
-        assert!(TEXTS.contains(&text.as_str()), "{at}: half a message: {text:?}");
+        assert!(texts.contains(text), "{at}: half a message: {text:?}");
     }
-    for &(uid, text) in &done.saved {
+    for (uid, text) in &done.saved {
+        let uid = *uid;
         let count = found.iter().filter(|(_, known)| known == text).count();
         let copies = archived.iter().filter(|(_, known)| known == text).count();
         match uid {
@@ -131,7 +111,7 @@ fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
             _ => assert_eq!((count, copies), (1, 0), "{at}: {found:?}"),
         }
         if count == 1 {
-            assert!(found.contains(&(uid, text.to_owned())), "{at}: UID {uid} changed: {found:?}");
+            assert!(found.contains(&(uid, text.clone())), "{at}: UID {uid} changed: {found:?}");
         }
     }
     if done.flagged {
@@ -142,13 +122,13 @@ fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
         );
     }
     // It goes on working, and no UID is given twice.
-    let next = save(&mut *inbox, TEXTS[0], Flags::NONE, &[]).unwrap();
+    let next = save(&mut *inbox, &texts[0], Flags::NONE, &[]).unwrap();
     assert!(
-        done.saved.iter().all(|&(uid, _)| next > uid) && found.iter().all(|&(uid, _)| next > uid),
+        done.saved.iter().all(|(uid, _)| next > *uid) && found.iter().all(|&(uid, _)| next > uid),
         "{at}"
     );
     // With dbox a message whose saving failed may be found only when its name is needed.
-    let late = usize::from(driver != "maildir" && done.saved.len() < TEXTS.len());
+    let late = usize::from(kind != MAILDIR && done.saved.len() < texts.len());
     let now = contents(&mut *inbox);
     let more = now.len() - found.len();
     assert!((1..=1 + late).contains(&more), "{at}: {more}");
@@ -156,22 +136,22 @@ fn verify(home: &Home, driver: &str, done: &Acknowledged, at: &str) {
     // last, and finds those that would not go.
     inbox.rebuild(true).unwrap();
     let rebuilt = contents(&mut *inbox);
-    let late = late + usize::from(driver == "sdbox" && done.expunging);
+    let late = late + usize::from(kind.driver == "sdbox" && done.expunging);
     assert!(now.iter().all(|one| rebuilt.contains(one)), "{at}: {now:?} became {rebuilt:?}");
     assert!(rebuilt.len() <= found.len() + 1 + late, "{at}: {now:?} became {rebuilt:?}");
 }
 
-fn run(driver: &str, errno: i32, once: bool) {
+fn run(kind: Kind, errno: i32, once: bool) {
     for steps in 0.. {
-        let home = Home::new();
+        let home = Home { dir: tempfile::tempdir_in(memory()).unwrap() };
         let hook = Arc::new(Stop { left: AtomicUsize::new(steps), errno, once });
         let mut done = Acknowledged::default();
-        let storage = storage(&home, driver, Fs::with_hook(hook.clone()));
-        let result = workload(&*storage, &mut done);
+        let storage = kind.storage(&home.root(), kind.settings(&home.root()), Fs::with_hook(hook.clone()));
+        let result = workload(kind, &*storage, &mut done);
         drop(storage);
         // Where nothing more can be written, flags are in memory only, as in 2.3.
         done.flagged &= once || errno == 5;
-        verify(&home, driver, &done, &format!("{driver}, error {errno} after {steps} changes ({result:?})"));
+        verify(&home, kind, &done, &format!("{kind:?}, error {errno} after {steps} changes ({result:?})"));
         // After the one failure the count starts at its maximum.
         let unused = hook.left.load(Ordering::SeqCst);
         if result.is_ok() && (1..usize::MAX / 2).contains(&unused) {
@@ -184,31 +164,45 @@ fn run(driver: &str, errno: i32, once: bool) {
 #[test]
 fn a_crash_after_any_change() {
     // EIO for ever: nothing more reaches the disk.
-    run("maildir", 5, false);
+    run(MAILDIR, 5, false);
 }
 
 #[test]
 fn a_full_disk_at_any_change() {
     // ENOSPC once: the caller gets an error and goes on.
-    run("maildir", 28, true);
+    run(MAILDIR, 28, true);
 }
 
 #[test]
 fn sdbox() {
-    run("sdbox", 5, false);
-    run("sdbox", 28, true);
+    run(SDBOX, 5, false);
+    run(SDBOX, 28, true);
 }
 
 #[test]
 fn mdbox() {
-    run("mdbox", 5, false);
-    run("mdbox", 28, true);
+    run(MDBOX, 5, false);
+    run(MDBOX, 28, true);
+}
+
+#[test]
+fn sdbox_with_attachments() {
+    run(SDBOX.with_attachments(), 5, false);
+    run(SDBOX.with_attachments(), 28, true);
+}
+
+#[test]
+fn mdbox_with_attachments() {
+    run(MDBOX.with_attachments(), 5, false);
+    run(MDBOX.with_attachments(), 28, true);
 }
 
 /// EDQUOT, EROFS and EACCES, from some change on.
 #[test]
 fn nothing_can_be_written_any_more() {
-    run("maildir", 122, false);
-    run("sdbox", 30, false);
-    run("mdbox", 13, false);
+    run(MAILDIR, 122, false);
+    run(SDBOX, 30, false);
+    run(MDBOX, 13, false);
+    run(SDBOX.with_attachments(), 122, false);
+    run(MDBOX.with_attachments(), 30, false);
 }

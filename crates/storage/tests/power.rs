@@ -268,7 +268,8 @@ fn verify(kind: Kind, root: &Path, known: &Known, loss: Loss) -> Result<(), Stri
     go_on(&*storage, known)
 }
 
-/// What goes takes nothing with it that another message needs.
+/// What goes takes nothing with it that another message needs, and does not come back when everything is
+/// looked at anew.
 fn go_on(storage: &dyn Storage, known: &Known) -> Result<(), String> {
     let words = |error: storage::Error| base::chain(&error).to_string();
     let open = |name| storage.open(name, OpenMode::ReadWrite).map_err(words);
@@ -282,7 +283,9 @@ fn go_on(storage: &dyn Storage, known: &Known) -> Result<(), String> {
     }
     storage.purge().map_err(words)?;
     for (name, expected) in left {
-        let now = look(&mut *open(name)?)?.messages;
+        let mut mailbox = open(name)?;
+        mailbox.rebuild(true).map_err(words)?;
+        let now = look(&mut *mailbox)?.messages;
         // What was being saved may be found at any time, in any mailbox.
         let is_late = |one: &&(u32, String, String)| {
             let kept = known.messages.iter().any(|known| !known.gone && known.text == one.1);

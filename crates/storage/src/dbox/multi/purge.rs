@@ -104,7 +104,10 @@ impl Store {
     /// Takes what the map still has of a file that is gone out of it.
     fn forget_file(&self, id: u32) -> Result<()> {
         let mut lock = self.lock_map()?;
-        let mut map = lock.locked()?;
+        self.forget(&mut lock.locked()?, id)
+    }
+
+    fn forget(&self, map: &mut Locked<'_>, id: u32) -> Result<()> {
         let mut tx = Transaction::new();
         for (uid, entry) in map::entries(map.view()) {
             if entry.is_some_and(|entry| entry.place.file_id == id) {
@@ -114,7 +117,7 @@ impl Store {
         if !tx.is_empty() {
             map.synced_with(&tx)?;
         }
-        self.publish(&map);
+        self.publish(map);
         Ok(())
     }
 }
@@ -156,16 +159,14 @@ impl FilePurge<'_> {
             return Ok(Vec::new());
         }
         // A message that was of no use may have been copied to a mailbox meanwhile.
-        let unused = entries.iter().filter(|entry| entry.refcount == 0);
+        let mut unused = entries.iter().filter(|entry| entry.refcount == 0);
         let is_used_now =
-            |entry: &&Entry| map::entry(map.view(), entry.uid).is_some_and(|now| now.refcount > 0);
-        if unused.clone().any(|entry| is_used_now(&entry)) {
+            |entry: &Entry| map::entry(map.view(), entry.uid).is_some_and(|now| now.refcount > 0);
+        if unused.any(is_used_now) {
             return Ok(Vec::new());
         }
-        let expunged: Vec<Uid> = unused.map(|entry| entry.uid).collect();
-        self.enter(&mut map, &kept, &expunged, &mut appender)?;
+        self.enter(&mut map, &kept, &mut appender)?;
         self.store.publish(&map);
-        drop(map);
         appender.commit();
         // Only now, or readers would not find its messages in either place.
         let unlinked = self.store.fs.unlink(&self.path);
@@ -174,6 +175,8 @@ impl FilePurge<'_> {
             // A rebuild after a crash would find what was expunged in a file that is back.
             let _ = self.store.fs.sync_dir(dir);
         }
+        // And only now, for until then the map says that the rest of it is of no use.
+        self.store.forget(&mut map, self.id)?;
         Ok(unused_attachments)
     }
 
@@ -297,13 +300,7 @@ impl FilePurge<'_> {
     }
 
     /// Has the map know where the messages are now.
-    fn enter(
-        &self,
-        map: &mut Locked<'_>,
-        kept: &[Uid],
-        expunged: &[Uid],
-        appender: &mut Appender,
-    ) -> Result<()> {
+    fn enter(&self, map: &mut Locked<'_>, kept: &[Uid], appender: &mut Appender) -> Result<()> {
         let mut tx = Transaction::new();
         map::declare(&mut tx);
         tx.fsync();
@@ -319,9 +316,6 @@ impl FilePurge<'_> {
             } else if let Some(uid) = Uid::new(map.header().next_uid) {
                 map::append(&mut tx, uid, &place, 0);
             }
-        }
-        for &uid in expunged {
-            tx.expunge(uid, base::Guid::default());
         }
         Ok(map.synced_with(&tx)?)
     }
