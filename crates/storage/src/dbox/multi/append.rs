@@ -257,10 +257,12 @@ impl Appender {
                         (file.id, file.path) = (Some(next), path);
                         break;
                     }
-                    // The map has lost sight of a file. It stays, and is found by a rebuild.
+                    // Whoever made the file died before the map knew of it. It stays until a rebuild, which
+                    // finds out what it is.
                     Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                         let path = path.display();
                         self.store.logger.error(format_args!("mdbox: {path} already exists"));
+                        self.store.set_corrupted();
                         next = next.saturating_add(1);
                     }
                     Err(error) => return Err(Error::io("rename", file.path.clone(), error)),

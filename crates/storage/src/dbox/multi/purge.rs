@@ -1,8 +1,8 @@
 //! Gives back the room of messages that nobody refers to, and moves messages between the two places:
 //! what stays of a file is appended to others, then the file goes.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::Uid;
@@ -20,7 +20,7 @@ use super::store::{AltMoves, Store, lock};
 use crate::dbox::apart;
 use crate::dbox::file::{DboxFile, Message};
 use crate::dbox::metadata::Metadata;
-use crate::dbox::records::MAP;
+use crate::dbox::records::{MAP, MapRecord};
 
 /// What becomes of one file.
 struct FilePurge<'a> {
@@ -43,8 +43,7 @@ struct Unused {
 impl Store {
     /// `doveadm purge`. What it finds to be damaged is mended, then it begins again, once.
     pub(crate) fn purge(self: &Arc<Self>) -> Result<()> {
-        // What was cut short is mended first.
-        drop(self.lock_map()?);
+        self.settle_files()?;
         let moves = std::mem::take(&mut *lock(&self.alt_moves));
         let mut result = self.purge_all(&moves);
         if self.corrupted().is_some() {
@@ -52,6 +51,50 @@ impl Store {
             result = self.purge_all(&moves);
         }
         result
+    }
+
+    /// Has the map know all that is in the files. What it does not know was left by whoever died before
+    /// telling it: copies of messages, made by a purge, would later seem to be messages that it has lost.
+    fn settle_files(&self) -> Result<()> {
+        let mut lock = self.lock_map()?;
+        let map = lock.locked()?;
+        let mut known: BTreeMap<u32, Vec<MapRecord>> = BTreeMap::new();
+        for (_, entry) in map::entries(map.view()) {
+            let Some(place) = entry.map(|entry| entry.place) else { continue };
+            known.entry(place.file_id).or_default().push(place);
+        }
+        let mut unknown = Vec::new();
+        for dir in [Some(&self.dir), self.alt_dir.as_ref()].into_iter().flatten() {
+            let mut files = self.file_ids(dir)?;
+            files.retain(|id, path| !self.is_known(path, known.get_mut(id)));
+            unknown.extend(files.into_values());
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for path in &unknown {
+            self.logger.warning(format_args!("mdbox map: not all of {} is known", path.display()));
+        }
+        self.set_corrupted();
+        drop(map);
+        drop(lock);
+        self.rebuild(false)
+    }
+
+    /// Whether there is nothing in a file but what the map has of it, and what is being added right now.
+    fn is_known(&self, path: &Path, places: Option<&mut Vec<MapRecord>>) -> bool {
+        let Ok(file) = self.fs.open(path) else { return true };
+        let size = file.size().unwrap_or(0);
+        let Some(places) = places else {
+            return DboxFile::open(file).is_ok_and(|dbox| size == dbox.header().bytes);
+        };
+        places.sort_unstable_by_key(|place| place.offset);
+        let begins = places.first().is_none_or(|first| first.offset < FIRST_OFFSET_MAX);
+        let follow = places.windows(2).all(|two| matches!(two, [a, b] if a.end() == u64::from(b.offset)));
+        let ends = places.last().is_none_or(|last| last.end() >= size);
+        let is_busy =
+            || flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK);
+        begins && follow && (ends || is_busy())
     }
 
     fn purge_all(self: &Arc<Self>, moves: &AltMoves) -> Result<()> {
@@ -335,3 +378,6 @@ fn copy_bytes(fs: &Fs, from: &std::fs::File, offset: u64, count: u64, slot: &Slo
     }
     Ok(())
 }
+
+/// More than the first line of a file has, and less than that and a message.
+const FIRST_OFFSET_MAX: u32 = 64;
