@@ -5,59 +5,30 @@
 
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/faults.rs"]
+mod faults;
 mod support;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use base::Logger;
 use disk::Random;
+use faults::{Kind, MAILDIR, MDBOX, SDBOX, ask, memory, number};
 use storage::api::copy;
 use storage::fs::Fs;
-use storage::{
-    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage, OpenMode,
-    Storage, SyncMode, Wanted,
-};
+use storage::{CopyMode, FlagMode, Flags, OpenMode, Storage, SyncMode, Wanted};
 use support::{change, save, uids};
 
-fn storage(driver: &str, root: &Path) -> Box<dyn Storage> {
-    let location = Location::parse(&format!("{driver}:{}", root.display()), None).unwrap();
-    let mut settings = MailSettings { hostname: "host".to_owned(), ..MailSettings::default() };
-    settings.mail_index.log_rotate_min_size = 300;
-    settings.mail_index.log_rotate_max_size = 700;
-    settings.mail_index.rewrite_min_log_bytes = 100;
-    settings.mail_index.rewrite_max_log_bytes = 200;
-    settings.mail_cache.always_fields = "imap.envelope imap.bodystructure hdr.subject".to_owned();
-    settings.mail_cache.never_fields = String::new();
-    let (settings, logger) = (Arc::new(settings), Logger::new("test: "));
-    match driver {
-        "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, logger, Fs::default())),
-        _ => Box::new(DboxStorage::with_fs(location, settings, true, logger, Fs::default()).unwrap()),
-    }
-}
-
-fn text(subject: &str) -> String {
-    format!("From: a@example.com\nSubject: {subject}\n\n{}end of {subject}\n", "body\n".repeat(20))
-}
-
-fn ask(mailbox: &mut dyn Mailbox) -> Vec<String> {
-    let wanted = Wanted::ENVELOPE | Wanted::BODYSTRUCTURE | Wanted::SIZE_VIRTUAL;
-    let mut all = Vec::new();
-    for uid in mailbox.view().uids().iter() {
-        let facts = mailbox.fetch_facts(uid, wanted).unwrap();
-        all.push(format!("{:?} {:?} {:?}", facts.envelope, facts.bodystructure, facts.size_virtual));
-    }
-    mailbox.sync(SyncMode::Quick).unwrap();
-    all
+fn storage(kind: Kind, root: &Path) -> Box<dyn Storage> {
+    kind.storage(root, kind.busy_settings(root), Fs::default())
 }
 
 /// Uses a mailbox for a while.
-fn fill(storage: &dyn Storage) {
+fn fill(kind: Kind, storage: &dyn Storage) {
     let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
     inbox.sync(SyncMode::Quick).unwrap();
     for subject in ["one", "two", "three", "four", "five", "six"] {
-        save(&mut *inbox, &text(subject), Flags::SEEN, &["kw"]).unwrap();
+        save(&mut *inbox, &kind.text(subject), Flags::SEEN, &["kw"]).unwrap();
         ask(&mut *inbox);
     }
     inbox.store_flags(&uids(&[2, 3]), &change(FlagMode::Add, Flags::FLAGGED, &["other"])).unwrap();
@@ -75,9 +46,19 @@ fn fill(storage: &dyn Storage) {
 #[derive(Debug, PartialEq)]
 struct Found {
     validity: u32,
-    /// UID, last line of the text, flags and keywords.
-    messages: Vec<(u32, String, String)>,
+    /// UID, last line of the text, flags and keywords, GUID.
+    messages: Vec<(u32, String, String, String)>,
 }
+
+impl Found {
+    fn texts(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.messages.iter().map(|one| one.1.clone()).collect();
+        all.sort();
+        all
+    }
+}
+
+const MAILBOXES: [&str; 2] = ["INBOX", "Archive"];
 
 fn look(storage: &dyn Storage, name: &str) -> Result<Found, String> {
     let words = |error: storage::Error| base::chain(&error).to_string();
@@ -96,7 +77,11 @@ fn look(storage: &dyn Storage, name: &str) -> Result<Found, String> {
         words.extend(view.keyword_names(&record.keywords));
         words.sort_unstable();
         let last = text.lines().last().unwrap_or_default().to_owned();
-        messages.push((record.uid.get(), last, words.join(" ")));
+        let words = words.join(" ");
+        let Ok(facts) = mailbox.fetch_facts(record.uid, Wanted::GUID) else {
+            return Err("again".to_owned());
+        };
+        messages.push((record.uid.get(), last, words, facts.guid.unwrap_or_default().to_string()));
     }
     Ok(Found { validity: view.uid_validity().get(), messages })
 }
@@ -186,19 +171,15 @@ fn is_about(path: &Path) -> bool {
     name(path).starts_with("dovecot")
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 fn verify(
-    driver: &str,
+    kind: Kind,
     root: &Path,
     good: &[Found; 2],
     damaged: &[PathBuf],
     how: &str,
 ) -> Result<(), String> {
-    let storage = storage(driver, root);
-    for (good, mailbox) in good.iter().zip(["INBOX", "Archive"]) {
+    let storage = storage(kind, root);
+    for (good, mailbox) in good.iter().zip(MAILBOXES) {
         let mut found = look(&*storage, mailbox);
         for _ in 0..3 {
             let short = |found: &Found| found.messages.len() < good.messages.len();
@@ -207,14 +188,9 @@ fn verify(
             }
         }
         let found = found.map_err(|error| format!("{mailbox}: {error}"))?;
-        let texts = |found: &Found| {
-            let mut all: Vec<String> = found.messages.iter().map(|one| one.1.clone()).collect();
-            all.sort();
-            all
-        };
-        let (now, then) = (texts(&found), texts(good));
-        // Where there is no list of copies but the index, mdbox can only bring back one of each.
-        let complete = match driver {
+        let (now, then) = (found.texts(), good.texts());
+        // What mdbox can bring back is seen in the end, for it may come back in the other mailbox.
+        let complete = match kind.driver {
             "mdbox" => true,
             // A log that lacks its end is a log: what it had is found when its name is needed.
             "sdbox" if damaged.iter().any(|path| name(path).ends_with(".log")) => true,
@@ -223,7 +199,7 @@ fn verify(
         if !complete {
             return Err(format!("{mailbox}: {now:?} of {then:?}"));
         }
-        if now.len() > then.len() + 1 && driver == "maildir" {
+        if now.len() > then.len() + 1 && kind == MAILDIR {
             return Err(format!("{mailbox}: {now:?} were {then:?}"));
         }
         if let [one] = damaged {
@@ -239,16 +215,16 @@ fn verify(
         let mut open = storage.open(mailbox, OpenMode::ReadWrite).map_err(|error| error.to_string())?;
         open.sync(SyncMode::Quick).map_err(|error| error.to_string())?;
         let next =
-            save(&mut *open, &text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
+            save(&mut *open, &kind.text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
         let cached = ask(&mut *open);
         if !found.messages.iter().all(|one| one.0 < next) {
             return Err(format!("{mailbox}: {next} was given after {found:?}"));
         }
         drop(open);
         // From scratch everything is as it was left.
-        let again = look(&*crate::storage(driver, root), mailbox)?;
-        let now = texts(&again);
-        if driver == "sdbox" && !then.iter().all(|text| now.contains(text)) {
+        let again = look(&*crate::storage(kind, root), mailbox)?;
+        let now = again.texts();
+        if kind.driver == "sdbox" && !then.iter().all(|text| now.contains(text)) {
             return Err(format!("{mailbox}: in the end {now:?} of {then:?}"));
         }
         if again.messages.len() < found.messages.len() + 1 {
@@ -256,23 +232,48 @@ fn verify(
         }
         let _ = cached;
     }
+    drop(storage);
+    if kind.driver == "mdbox" { verify_whole(kind, root, good, damaged) } else { Ok(()) }
+}
+
+/// Whatever is damaged, of each message one is still there in the end. A mailbox whose own index is not
+/// damaged has all it had, where there is no list of copies but that.
+fn verify_whole(kind: Kind, root: &Path, good: &[Found; 2], damaged: &[PathBuf]) -> Result<(), String> {
+    let storage = storage(kind, root);
+    let words = |error: storage::Error| base::chain(&error).to_string();
+    storage.open(MAILBOXES[0], OpenMode::ReadWrite).map_err(words)?.rebuild(true).map_err(words)?;
+    let mut all = Vec::new();
+    for (good, mailbox) in good.iter().zip(MAILBOXES) {
+        let found = look(&*storage, mailbox)?;
+        let is_its = |path: &PathBuf| path.starts_with(format!("mailboxes/{mailbox}"));
+        let lost = good.messages.iter().find(|one| !found.messages.contains(one));
+        if let Some(lost) = lost.filter(|_| !damaged.iter().any(is_its)) {
+            return Err(format!("{mailbox} was not damaged: {lost:?} is not in {:?}", found.messages));
+        }
+        all.extend(found.messages);
+    }
+    for (_, text, _, guid) in good.iter().flat_map(|good| &good.messages) {
+        if !all.iter().any(|one| one.1 == *text && one.3 == *guid) {
+            return Err(format!("{text:?} {guid} is lost: {all:?}"));
+        }
+    }
     Ok(())
 }
 
-fn check(driver: &str) {
+fn check(kind: Kind) {
     let dir = tempfile::tempdir_in(memory()).unwrap();
     let root = dir.path().join("mail");
-    fill(&*storage(driver, &root));
-    let good = ["INBOX", "Archive"].map(|name| look(&*storage(driver, &root), name).unwrap());
+    fill(kind, &*storage(kind, &root));
+    let good = MAILBOXES.map(|name| look(&*storage(kind, &root), name).unwrap());
     let mut tree = Tree::new();
     read_tree(&root, Path::new(""), &mut tree);
     tree.sort();
     let files: Vec<usize> =
         (0..tree.len()).filter(|&at| tree[at].1 != b"/" && is_about(&tree[at].0)).collect();
     assert!(files.iter().any(|&at| name(&tree[at].0) == "dovecot.index.log.2"), "{files:?}");
-    let first = number("DAMAGE_SEED", 0);
+    let first = number("DAMAGE_SEED").unwrap_or(0);
     let mut failures = Vec::new();
-    for seed in first..first + number("DAMAGE_SEEDS", 250) {
+    for seed in first..first + number("DAMAGE_SEEDS").unwrap_or(250) {
         let mut random = Random(seed);
         let mut tree = tree.clone();
         let mut what = Vec::new();
@@ -288,7 +289,7 @@ fn check(driver: &str) {
         let root = place.path().join("mail");
         write_tree(&root, &tree);
         let error =
-            match std::panic::catch_unwind(|| verify(driver, &root, &good, &damaged, &what.join(", "))) {
+            match std::panic::catch_unwind(|| verify(kind, &root, &good, &damaged, &what.join(", "))) {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
                 Err(_) => "panic".to_owned(),
@@ -300,26 +301,30 @@ fn check(driver: &str) {
     }
     let count = failures.len();
     failures.truncate(15);
-    assert!(count == 0, "{driver}: {count} failed\n{}", failures.join("\n"));
-}
-
-/// Where files are quick to make.
-fn memory() -> PathBuf {
-    let shared = PathBuf::from("/dev/shm");
-    if shared.is_dir() { shared } else { std::env::temp_dir() }
+    assert!(count == 0, "{kind:?}: {count} failed\n{}", failures.join("\n"));
 }
 
 #[test]
 fn maildir() {
-    check("maildir");
+    check(MAILDIR);
 }
 
 #[test]
 fn sdbox() {
-    check("sdbox");
+    check(SDBOX);
 }
 
 #[test]
 fn mdbox() {
-    check("mdbox");
+    check(MDBOX);
+}
+
+#[test]
+fn sdbox_with_attachments() {
+    check(SDBOX.with_attachments());
+}
+
+#[test]
+fn mdbox_with_attachments() {
+    check(MDBOX.with_attachments());
 }
