@@ -493,6 +493,73 @@ fn mdbox_alternative_place() {
     assert_eq!(agree(&real, &mut *inbox), before);
 }
 
+/// Neither side finds anything to mend in what the other did: copies, expunges, purges, and moves to the
+/// alternative place and back.
+fn nothing_to_mend(driver: &'static str) {
+    let place = Place::new(driver, ":ALT=~/alt");
+    let Some(real) = place.real() else { return };
+    let storage = place.storage();
+    storage.create("other", false).unwrap();
+    let open = |name: &str| storage.open(name, OpenMode::ReadWrite).unwrap();
+    let (mut inbox, mut other) = (open("INBOX"), open("other"));
+    let mut step = 0;
+    let mut check = |inbox: &mut dyn Mailbox, other: &mut dyn Mailbox| {
+        step += 1;
+        let state = |inbox: &mut dyn Mailbox, other: &mut dyn Mailbox| {
+            let map = if driver == "mdbox" { map(&place) } else { Vec::new() };
+            (agree(&real, inbox), agree(&real, other), map)
+        };
+        let before = state(inbox, other);
+        let resync = real.try_run(&["force-resync", "*"], b"");
+        let words = String::from_utf8_lossy(&resync.stderr).to_lowercase();
+        let expected = ["rebuilding index", "fscking index file"];
+        let is_expected =
+            |line: &str| line.contains("warning:") && expected.iter().any(|word| line.contains(word));
+        assert!(resync.status.success() && words.lines().all(is_expected), "step {step}: {words}");
+        assert_eq!(state(inbox, other), before, "step {step}: Dovecot has mended something");
+        inbox.rebuild(true).unwrap();
+        other.rebuild(true).unwrap();
+        assert_eq!(state(inbox, other), before, "step {step}: we have mended something");
+    };
+    for number in 1..=8 {
+        let flags = if number % 2 == 0 { Flags::SEEN } else { Flags::NONE };
+        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), flags, &["a"]).unwrap();
+    }
+    inbox.sync(SyncMode::Quick).unwrap();
+    copy(&mut *inbox, &uids(&[1, 2, 3]), &mut *other, CopyMode::Copy).unwrap();
+    check(&mut *inbox, &mut *other);
+    inbox.expunge(&uids(&[1, 5])).unwrap();
+    check(&mut *inbox, &mut *other);
+    inbox.move_to_alt(&uids(&[2, 6, 7]), true).unwrap();
+    other.move_to_alt(&uids(&[2]), true).unwrap();
+    storage.purge().unwrap();
+    check(&mut *inbox, &mut *other);
+    real.run(&["altmove", "mailbox", "INBOX", "uid", "3"], b"");
+    real.run(&["altmove", "-r", "mailbox", "INBOX", "uid", "6"], b"");
+    real.run(&["expunge", "mailbox", "other", "uid", "1"], b"");
+    real.run(&["purge"], b"");
+    check(&mut *inbox, &mut *other);
+    inbox.move_to_alt(&uids(&[2, 6, 7]), false).unwrap();
+    copy(&mut *inbox, &uids(&[7]), &mut *other, CopyMode::Move).unwrap();
+    inbox.expunge(&uids(&[8])).unwrap();
+    storage.purge().unwrap();
+    check(&mut *inbox, &mut *other);
+    real.run(&["move", "other", "mailbox", "INBOX", "uid", "2"], b"");
+    real.run(&["save"], b"Subject: 9\n\ntheirs\n");
+    real.run(&["purge"], b"");
+    check(&mut *inbox, &mut *other);
+}
+
+#[test]
+fn sdbox_has_nothing_to_mend() {
+    nothing_to_mend("sdbox");
+}
+
+#[test]
+fn mdbox_has_nothing_to_mend() {
+    nothing_to_mend("mdbox");
+}
+
 #[test]
 fn mdbox_rotation() {
     let place = Place::new("mdbox", "");
