@@ -171,13 +171,7 @@ fn is_about(path: &Path) -> bool {
     name(path).starts_with("dovecot")
 }
 
-fn verify(
-    kind: Kind,
-    root: &Path,
-    good: &[Found; 2],
-    damaged: &[PathBuf],
-    how: &str,
-) -> Result<(), String> {
+fn verify(kind: Kind, root: &Path, good: &[Found; 2], damaged: &[PathBuf], how: &str) -> Result<(), String> {
     let storage = storage(kind, root);
     for (good, mailbox) in good.iter().zip(MAILBOXES) {
         let mut found = look(&*storage, mailbox);
@@ -214,8 +208,8 @@ fn verify(
         }
         let mut open = storage.open(mailbox, OpenMode::ReadWrite).map_err(|error| error.to_string())?;
         open.sync(SyncMode::Quick).map_err(|error| error.to_string())?;
-        let next =
-            save(&mut *open, &kind.text("next"), Flags::NONE, &[]).map_err(|error| format!("save: {error}"))?;
+        let next = save(&mut *open, &kind.text("next"), Flags::NONE, &[])
+            .map_err(|error| format!("save: {error}"))?;
         let cached = ask(&mut *open);
         if !found.messages.iter().all(|one| one.0 < next) {
             return Err(format!("{mailbox}: {next} was given after {found:?}"));
@@ -288,12 +282,12 @@ fn check(kind: Kind) {
         let place = tempfile::tempdir_in(memory()).unwrap();
         let root = place.path().join("mail");
         write_tree(&root, &tree);
-        let error =
-            match std::panic::catch_unwind(|| verify(kind, &root, &good, &damaged, &what.join(", "))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
-                Err(_) => "panic".to_owned(),
-            };
+        let error = match std::panic::catch_unwind(|| verify(kind, &root, &good, &damaged, &what.join(", ")))
+        {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error,
+            Err(_) => "panic".to_owned(),
+        };
         if std::env::var_os("DAMAGE_KEEP").is_some() {
             eprintln!("{seed}: {}", place.keep().display());
         }

@@ -1,6 +1,8 @@
 //! The same mboxes used by us, by real Dovecot 2.3 and by programs that know nothing of indexes: UIDs,
 //! flags, keywords, GUIDs, sizes and dates must agree at every step.
 
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "support/real.rs"]
 mod real;
 mod support;
@@ -8,15 +10,14 @@ mod support;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use base::Logger;
+use compare::{agree, ours, text, theirs};
 use real::Real;
 use storage::api::copy;
 use storage::settings::MboxSettings;
 use storage::{
-    CopyMode, FlagMode, Flags, Location, MailSettings, Mailbox, MboxStorage, OpenMode, Storage, SyncMode,
-    Wanted,
+    CopyMode, FlagMode, Flags, Location, MailSettings, MboxStorage, OpenMode, Storage, SyncMode, Wanted,
 };
 use support::{change, save, uids};
 
@@ -72,58 +73,6 @@ impl Place {
         );
         file.write_all(text.as_bytes()).unwrap();
     }
-}
-
-const FIELDS: &str = "uid flags size.virtual size.physical guid date.received.unixtime";
-
-/// Flags sorted, without `\Recent`, which belongs to a session.
-fn normal(line: &str) -> String {
-    let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
-    let mut flags: Vec<&str> =
-        fields[1].split(' ').filter(|flag| !flag.is_empty() && *flag != "\\Recent").collect();
-    flags.sort_unstable();
-    fields[1] = flags.join(" ");
-    fields.join("\t")
-}
-
-/// Every message of a mailbox as Dovecot sees it.
-fn theirs(real: &Real, mailbox: &str) -> Vec<String> {
-    real.fields(mailbox, FIELDS).iter().map(|line| normal(line)).collect()
-}
-
-/// The same as we see it.
-fn ours(mailbox: &mut dyn Mailbox) -> Vec<String> {
-    let view = mailbox.sync(SyncMode::Quick).unwrap();
-    let wanted = Wanted::SIZE_VIRTUAL | Wanted::SIZE_PHYSICAL | Wanted::GUID | Wanted::INTERNAL_DATE;
-    let mut lines = Vec::new();
-    for record in view.records() {
-        let facts = mailbox.fetch_facts(record.uid, wanted).unwrap();
-        let mut flags: Vec<&str> = record.flags.names().collect();
-        flags.extend(view.keyword_names(&record.keywords));
-        let date = facts.internal_date.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        lines.push(normal(&format!(
-            "{}\t{}\t{}\t{}\t{}\t{date}",
-            record.uid,
-            flags.join(" "),
-            facts.size_virtual.unwrap(),
-            facts.size_physical.unwrap(),
-            facts.guid.unwrap()
-        )));
-    }
-    lines
-}
-
-fn text(mailbox: &mut dyn Mailbox, uid: u32) -> String {
-    let mut reader = mailbox.open_message(base::Uid::new(uid).unwrap()).unwrap();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
-    text
-}
-
-fn agree(real: &Real, mailbox: &mut dyn Mailbox) -> Vec<String> {
-    let seen = ours(mailbox);
-    assert_eq!(theirs(real, mailbox.name()), seen);
-    seen
 }
 
 /// The indexes are lost; what the files say stays.

@@ -17,6 +17,7 @@ pub mod names;
 mod places;
 pub mod records;
 mod repair;
+mod save;
 mod single;
 mod storage;
 mod write;

@@ -336,8 +336,7 @@ impl<D: Driver> Shared<D> {
                 continue;
             }
             let driver = &mut work.driver;
-            let settled =
-                self.settle(&mut index, driver, guard.as_ref(), SyncMode::Quick, stale, false);
+            let settled = self.settle(&mut index, driver, guard.as_ref(), SyncMode::Quick, stale, false);
             let done = settled.and_then(|()| {
                 let made = self.apply_all(&mut index, driver, guard.as_ref(), &make);
                 index.synced()?;

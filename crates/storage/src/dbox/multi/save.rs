@@ -1,7 +1,6 @@
 //! Saving to mdbox: messages are appended to `m.N` files; then, with the map and the mailbox locked,
 //! entered into both, all of one batch together. Copies within the storage only add references.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use base::{Guid, Uid, UidSet, UidValidity};
@@ -11,16 +10,14 @@ use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::indexed::{Driver, Resync, Shared, check_keywords};
-use crate::limits::READ_BYTES;
 
 use super::append::{Appender, Slot};
 use super::{Known, Mdbox, declare, map, set_record};
 use crate::dbox::apart;
 use crate::dbox::mailbox;
 use crate::dbox::names;
-use crate::dbox::records::{
-    HAVE_POP3_ORDERS, HAVE_POP3_UIDLS, MAP, MDBOX_HEADER, MailboxHeader, MdboxRecord, REF,
-};
+use crate::dbox::records::{MAP, MDBOX_HEADER, MailboxHeader, MdboxRecord, REF};
+use crate::dbox::save;
 use crate::dbox::write::MessageWriter;
 
 /// A batch for one mailbox.
@@ -60,21 +57,6 @@ impl Batch {
 
     fn check(&self, meta: &SaveMeta) -> Result<()> {
         check_keywords(&meta.keywords, self.mdbox().place.context.settings.mail_max_keyword_length)
-    }
-
-    fn copy_bytes(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
-        let mut reader = source.open_message(uid)?;
-        meta.size_hint = Some(reader.size());
-        self.begin(meta)?;
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            let read = reader.read(&mut buffer);
-            let count = read.map_err(|error| Error::io("read", self.mdbox().place.dir.clone(), error))?;
-            if count == 0 {
-                return self.end();
-            }
-            self.write(buffer.get(..count).unwrap_or_default())?;
-        }
     }
 
     /// Enters the messages into the map. Gives what each of the batch is there.
@@ -127,40 +109,25 @@ impl Batch {
         let mut tx = Transaction::new();
         tx.fsync();
         declare(&mut tx);
-        let (mut flags, mut with_uidl) = (0, None);
-        let mut next = index.header().next_uid.max(1);
-        let mut uids = Vec::with_capacity(self.done.len());
+        let metas = || self.done.iter().map(|pending| &pending.meta);
+        let uids = save::assign(index.header().next_uid, metas())?;
+        let pop3 = save::Pop3::of(metas().zip(uids.iter().copied()));
         let saved = crate::dbox::single::now();
-        for (pending, map_uid) in self.done.iter().zip(map_uids) {
+        for ((pending, map_uid), &uid) in self.done.iter().zip(map_uids).zip(&uids) {
             let meta = &pending.meta;
-            next = meta.uid.map_or(next, |wanted| wanted.get().max(next));
-            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
-            let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
-            next += 1;
             tx.append(uid, meta.flags, meta.keywords.iter().map(String::as_str));
             set_record(&mut tx, uid, MdboxRecord { map_uid: map_uid.get(), saved }, pending.guid);
             if let Some(modseq) = meta.modseq {
                 tx.update_modseq(uid, modseq);
             }
-            if meta.pop3_uidl.is_some() {
-                flags |= HAVE_POP3_UIDLS;
-                with_uidl = Some(uid);
-            }
-            if meta.pop3_order.is_some() {
-                flags |= HAVE_POP3_ORDERS;
-                with_uidl = Some(uid);
-            }
-            uids.push(uid);
         }
         if let Some(old) = mailbox::read_header(index, MDBOX_HEADER) {
-            let header = MailboxHeader { number: validity, flags: old.flags | flags, ..old };
+            let header = MailboxHeader { number: validity, flags: old.flags | pop3.flags, ..old };
             if header != old {
                 mailbox::write_header(&mut tx, MDBOX_HEADER, &header);
             }
         }
-        if let Some(uid) = with_uidl.filter(|_| mailbox::pop3_uidl(index).is_some()) {
-            mailbox::write_pop3_uidl(&mut tx, uid.get());
-        }
+        pop3.write(index, &mut tx);
         index.commit(&tx, Origin::External)?;
         let uid_validity = UidValidity::new(index.header().uid_validity).unwrap_or(UidValidity::ONE);
         Ok(Saved { uid_validity, uids })
@@ -251,11 +218,9 @@ impl SaveBatch for Batch {
             return Ok(());
         }
         let facts = source.fetch_facts(uid, wanted)?;
-        meta.guid = meta.guid.or_else(|| facts.guid.as_deref().map(str::to_owned));
-        meta.pop3_uidl = meta.pop3_uidl.or_else(|| facts.pop3_uidl.as_deref().map(str::to_owned));
-        meta.pop3_order = meta.pop3_order.or(facts.pop3_order);
-        meta.internal_date = meta.internal_date.or(facts.internal_date);
-        self.copy_bytes(source, uid, meta)
+        save::inherit(&mut meta, &facts);
+        let dir = self.mdbox().place.dir.clone();
+        save::copy_bytes(self, source, uid, meta, &dir)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {

@@ -395,9 +395,8 @@ impl Store {
         }
         let (dir, (seq, end)) = (self.dir.display(), map.log_position());
         let tail = map.header().log_file_tail_offset;
-        self.logger.warning(format_args!(
-            "mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"
-        ));
+        self.logger
+            .warning(format_args!("mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"));
         lock(&self.corrupted).get_or_insert(map::header(map).rebuild_count);
         false
     }
@@ -452,7 +451,8 @@ impl MapLock<'_> {
 
     /// The same where others have a reference to this, too.
     pub(crate) fn with<T>(&self, step: impl FnOnce(&mut Locked<'_>) -> Result<T>) -> Result<T> {
-        let mut map = self.map.try_borrow_mut().map_err(|_| Error::InUse("mdbox: the map is in use".to_owned()))?;
+        let mut map =
+            self.map.try_borrow_mut().map_err(|_| Error::InUse("mdbox: the map is in use".to_owned()))?;
         step(&mut held(&mut map)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Saving to sdbox: messages are written to temporary files, then, under the index's lock, get their
 //! UIDs as names, all of one batch together.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::indexed::{Driver, Resync, Shared, check_keywords};
-use crate::limits::READ_BYTES;
 use crate::view::Record;
 
 use super::attachments::{attachment_suffix, attachments_in};
@@ -21,7 +20,8 @@ use crate::dbox::apart::{self, Unsettled};
 use crate::dbox::header::FileHeader;
 use crate::dbox::mailbox;
 use crate::dbox::names;
-use crate::dbox::records::{HAVE_POP3_ORDERS, HAVE_POP3_UIDLS, SDBOX_HEADER};
+use crate::dbox::records::SDBOX_HEADER;
+use crate::dbox::save;
 use crate::dbox::write::{MessageWriter, unix_secs};
 
 /// A batch for one mailbox.
@@ -118,20 +118,6 @@ impl Batch {
         }
     }
 
-    fn copy_bytes(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()> {
-        let mut reader = source.open_message(uid)?;
-        self.begin(meta)?;
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            let read = reader.read(&mut buffer);
-            let count = read.map_err(|error| Error::io("read", self.sdbox().place.dir.clone(), error))?;
-            if count == 0 {
-                return self.end();
-            }
-            self.write(buffer.get(..count).unwrap_or_default())?;
-        }
-    }
-
     /// Makes sure that the index is there and sound.
     fn prepare(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<()> {
         let sdbox = self.sdbox();
@@ -148,15 +134,7 @@ impl Batch {
 
     /// The UIDs that the messages get.
     fn assign(&self, index: &Locked<'_>) -> Result<Vec<Uid>> {
-        let mut next = index.header().next_uid.max(1);
-        let mut uids = Vec::with_capacity(self.done.len());
-        for pending in &self.done {
-            next = pending.meta.uid.map_or(next, |wanted| wanted.get().max(next));
-            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
-            uids.push(uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?);
-            next += 1;
-        }
-        Ok(uids)
+        save::assign(index.header().next_uid, self.done.iter().map(|pending| &pending.meta))
     }
 
     /// Gives the files their names. `None` if one is taken: the index has lost something.
@@ -257,7 +235,8 @@ impl Batch {
     fn transaction(&self, index: &Locked<'_>, uids: &[Uid]) -> Transaction {
         let mut tx = Transaction::new();
         tx.fsync();
-        let (mut flags, mut with_uidl) = (0, None);
+        let metas = self.done.iter().map(|pending| &pending.meta);
+        let pop3 = save::Pop3::of(metas.zip(uids.iter().copied()));
         for (pending, &uid) in self.done.iter().zip(uids) {
             let meta = &pending.meta;
             let bits = if pending.in_alt { Record::BACKEND } else { 0 };
@@ -265,24 +244,14 @@ impl Batch {
             if let Some(modseq) = meta.modseq {
                 tx.update_modseq(uid, modseq);
             }
-            if meta.pop3_uidl.is_some() {
-                flags |= HAVE_POP3_UIDLS;
-                with_uidl = Some(uid);
-            }
-            if meta.pop3_order.is_some() {
-                flags |= HAVE_POP3_ORDERS;
-                with_uidl = Some(uid);
-            }
         }
         if let Some(mut header) = mailbox::read_header(index, SDBOX_HEADER)
-            && header.flags | flags != header.flags
+            && header.flags | pop3.flags != header.flags
         {
-            header.flags |= flags;
+            header.flags |= pop3.flags;
             mailbox::write_header(&mut tx, SDBOX_HEADER, &header);
         }
-        if let Some(uid) = with_uidl.filter(|_| mailbox::pop3_uidl(index).is_some()) {
-            mailbox::write_pop3_uidl(&mut tx, uid.get());
-        }
+        pop3.write(index, &mut tx);
         tx
     }
 
@@ -373,10 +342,7 @@ impl SaveBatch for Batch {
             || meta.internal_date.is_some() && meta.internal_date != facts.internal_date
             || meta.pop3_uidl.is_some() && meta.pop3_uidl.as_deref() != facts.pop3_uidl.as_deref()
             || meta.pop3_order.is_some() && meta.pop3_order != facts.pop3_order;
-        meta.guid = meta.guid.or_else(|| facts.guid.as_deref().map(str::to_owned));
-        meta.pop3_uidl = meta.pop3_uidl.or_else(|| facts.pop3_uidl.as_deref().map(str::to_owned));
-        meta.pop3_order = meta.pop3_order.or(facts.pop3_order);
-        meta.internal_date = meta.internal_date.or(facts.internal_date);
+        save::inherit(&mut meta, &facts);
         if let Some((path, in_alt)) = if differs { None } else { self.link(source, uid) } {
             if let Some(attachments) = self.link_attachments(source, uid, &path) {
                 self.done.push(Pending { path, in_alt, meta, attachments });
@@ -384,7 +350,8 @@ impl SaveBatch for Batch {
             }
             let _ = self.sdbox().context().fs.unlink(&path);
         }
-        self.copy_bytes(source, uid, meta)
+        let dir = self.sdbox().place.dir.clone();
+        save::copy_bytes(self, source, uid, meta, &dir)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {
