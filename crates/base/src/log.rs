@@ -3,7 +3,8 @@
 //! `service` crate installs: the pipe to the `log` process in a child, standard error in a tool.
 
 use std::fmt::{self, Display};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How bad it is, in the words of 2.3's log lines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -44,6 +45,30 @@ static SINK: OnceLock<Sink> = OnceLock::new();
 /// Installs the process's sink. Only the first call counts; before it lines go to standard error.
 pub fn install(sink: Sink) {
     let _ = SINK.set(sink);
+}
+
+/// Hears lines beside the sink, with the same arguments.
+pub type Listener = Box<dyn FnMut(Level, &str, &str) + Send>;
+
+static LISTENS: AtomicBool = AtomicBool::new(false);
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+
+/// Lets `listener` hear every line of the process, too, in place of who heard them before. A doveadm
+/// server tells its client so what happens there.
+pub fn listen(listener: Option<Listener>) {
+    let mut place = LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
+    LISTENS.store(listener.is_some(), Ordering::Release);
+    *place = listener;
+}
+
+/// A listener that logs itself does not hear that.
+fn tell(level: Level, prefix: &str, text: &str) {
+    if LISTENS.load(Ordering::Acquire)
+        && let Ok(mut listener) = LISTENER.try_lock()
+        && let Some(listener) = &mut *listener
+    {
+        listener(level, prefix, text);
+    }
 }
 
 /// Writes log lines with one prefix. Cloning is cheap.
@@ -88,6 +113,7 @@ impl Logger {
         let mut line = Clean(String::with_capacity(128));
         // Writing to a String cannot fail; a Display that fails has written what it could.
         let _ = fmt::Write::write_fmt(&mut line, format_args!("{text}"));
+        tell(level, &self.prefix, &line.0);
         match SINK.get() {
             Some(sink) => sink(level, &self.prefix, &line.0),
             None => eprintln!("{}{}: {}", self.prefix, level.word(), line.0),

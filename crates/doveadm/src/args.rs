@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use crate::spec::{Command, Kind, Param};
 
 /// What was given to a command.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Args {
+    command: &'static str,
+    params: &'static [Param],
     values: HashMap<&'static str, Vec<String>>,
 }
 
@@ -33,7 +35,7 @@ pub(crate) enum ArgError {
 impl Args {
     /// Parses what follows the command's name. `program` is the word that messages start with.
     pub(crate) fn parse(command: &Command, program: &str, words: &[String]) -> Result<Self, ArgError> {
-        let mut args = Self::default();
+        let mut args = Self { command: command.name, params: command.params, values: HashMap::new() };
         let arguments = match command.takes_all {
             true => words.to_vec(),
             false => args.take_options(command.params, program, words)?,
@@ -72,6 +74,35 @@ impl Args {
     /// The number given for `name`.
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
         self.text(name)?.parse().ok()
+    }
+
+    /// The command's words, joined by spaces.
+    pub(crate) fn command(&self) -> &'static str {
+        self.command
+    }
+
+    /// The command line as a doveadm server wants it: options by their letters, then arguments. Which
+    /// server it is stays here, and so does the list of users: the server is told only that there may be
+    /// several.
+    pub(crate) fn for_server(&self) -> Vec<String> {
+        let (mut options, mut arguments) = (Vec::new(), vec!["--".to_owned()]);
+        for param in self.params {
+            let Some(values) = self.values.get(param.name) else { continue };
+            match (param.name, param.short) {
+                ("socket-path" | "file", _) => {}
+                ("user-file", _) => options.push("-A".to_owned()),
+                ("field" | "flag", _) => arguments.push(values.join(" ")),
+                (_, Some(letter)) => {
+                    for value in values {
+                        options.push(format!("-{letter}"));
+                        options.extend((param.kind != Kind::Flag).then(|| value.clone()));
+                    }
+                }
+                (_, None) => arguments.extend(values.iter().cloned()),
+            }
+        }
+        options.extend(arguments);
+        options
     }
 
     fn fill(&mut self, param: &Param, value: &str) {
@@ -210,6 +241,12 @@ mod tests {
         assert_eq!(parse("-s x").unwrap().number("since"), None);
         assert_eq!(parse("-- -1 -").unwrap().list("rest"), ["-"]);
         assert_eq!(parse("--socket p").unwrap().text("socket-path"), Some("p"));
+    }
+
+    #[test]
+    fn a_server_gets_what_was_given() {
+        let args = parse("mask -1 rest1 --socket-path=s rest2 -x=1 -xb").unwrap();
+        assert_eq!(args.for_server(), ["-1", "-x", "=1", "-x", "b", "--", "mask", "rest1", "rest2"]);
     }
 
     /// Worded as by the C library.

@@ -1,6 +1,7 @@
 //! The configuration as doveadm needs it: read from the files, as the calling user.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use settings::{Filter, ParseOptions, Settings, StdFiles, key};
@@ -40,6 +41,25 @@ impl Config {
         let mail = Filter { protocol: Some("doveadm"), service: Some("doveadm"), ..Filter::default() };
         let mail_settings = with_overrides(snapshot.view(&mail), &globals.overrides)?;
         Ok(Self { path, settings, mail_settings })
+    }
+
+    /// The settings of a process that the master started, for a client at these addresses.
+    pub(crate) fn of_process(
+        process: &service::Process,
+        local: Option<IpAddr>,
+        remote: Option<IpAddr>,
+    ) -> Self {
+        let snapshot = process.settings();
+        let mail = Filter {
+            protocol: Some("doveadm"),
+            service: Some("doveadm"),
+            local_ip: local,
+            remote_ip: remote,
+            ..Filter::default()
+        };
+        let mail_settings = snapshot.view(&mail);
+        let path = process.birth().config_path.clone();
+        Self { path, settings: snapshot.root(), mail_settings }
     }
 
     /// The file that was read.

@@ -2,10 +2,13 @@
 
 use std::fmt::Display;
 
+use base::Logger;
+
 use crate::config::Config;
 use crate::globals::Globals;
 use crate::output::Output;
 use crate::print::{Column, Format, Printer};
+use crate::server::Serving;
 
 /// Exit statuses, from sysexits(3) where nothing else is said.
 pub(crate) mod status {
@@ -57,12 +60,19 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// The exit status if the command goes on to its end.
     pub(crate) status: i32,
+    /// Whom a doveadm server works for; `None` in the program.
+    pub(crate) serving: Option<Serving>,
     config: Option<Config>,
 }
 
 impl Context {
     pub(crate) fn new(globals: Globals) -> Self {
-        Self { globals, output: Output::new(), status: 0, config: None }
+        Self { globals, output: Output::new(), status: 0, serving: None, config: None }
+    }
+
+    /// That of a doveadm server.
+    pub(crate) fn serving(globals: Globals, output: Output, serving: Serving, config: Config) -> Self {
+        Self { globals, output, status: 0, serving: Some(serving), config: Some(config) }
     }
 
     /// The configuration, read when first asked for.
@@ -80,13 +90,16 @@ impl Context {
 
     /// Reports an error and goes on; the command will end with `status`.
     pub(crate) fn error(&mut self, text: impl Display, status: i32) {
-        eprintln!("Error: {text}");
+        Logger::new("").error(text);
         self.status = status;
     }
 
     /// Begins a table in the format that `-f` names, or in `format`. `-f formatted` is for the
     /// commands that have a text of their own.
     pub(crate) fn table(&mut self, format: Format, columns: &[Column]) -> Outcome<Printer> {
+        if self.serving.is_some() {
+            return Ok(Printer::new(Format::Server, false, columns, &mut self.output));
+        }
         let format = match (self.globals.format, format) {
             (Some(Format::Formatted(_)), own @ Format::Formatted(_)) | (None, own) => own,
             (Some(Format::Formatted(_)), _) => {

@@ -21,11 +21,14 @@ mod mail;
 mod mail_commands;
 mod output;
 mod print;
+mod server;
 mod spec;
 mod sync;
 mod usage;
+mod wire;
 
 pub use declare::{Program, command, generate};
+pub use server::entries;
 
 use args::Args;
 use context::{Context, Failure, Outcome, status};

@@ -38,3 +38,19 @@ pub(crate) const HEADER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Largest file that `dump` reads, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// How long connecting to a doveadm server may take, as in 2.3.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client of the doveadm server may take to read what was printed, as in 2.3.
+pub(crate) const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A line of the doveadm server's protocol, in bytes: a command with all its arguments, or a log line.
+/// 2.3's limit for commands is its input buffer.
+pub(crate) const SERVER_LINE_MAX: u64 = 1024 * 1024;
+
+/// A value from a doveadm server that is longer, in bytes, is printed piece by piece.
+pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Values and lines of a user that wait until those of the users before are printed.
+pub(crate) const HEARD_MAX: usize = 64;

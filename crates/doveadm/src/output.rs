@@ -8,12 +8,14 @@ use std::io::{self, IsTerminal, Write};
 const BUFFER_MAX: usize = 64 * 1024;
 
 /// Both ways to standard output.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Output {
     stream: Vec<u8>,
     plain: Vec<u8>,
     terminal: bool,
     closed: bool,
+    /// Where a doveadm server's client reads what formatters write; nobody reads the rest.
+    client: Option<Box<dyn Write + Send>>,
     /// Tests look at what would have been written.
     captured: Option<Vec<u8>>,
 }
@@ -21,6 +23,11 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new() -> Self {
         Self { terminal: io::stdout().is_terminal(), ..Self::default() }
+    }
+
+    /// The output of a doveadm server.
+    pub(crate) fn to_client(client: Box<dyn Write + Send>) -> Self {
+        Self { client: Some(client), ..Self::default() }
     }
 
     /// An output that keeps all, as if a pipe read it.
@@ -55,6 +62,9 @@ impl Output {
 
     /// Writes any bytes as `printf` does.
     pub(crate) fn plain_bytes(&mut self, bytes: &[u8]) {
+        if self.client.is_some() {
+            return;
+        }
         self.plain.extend_from_slice(bytes);
         if self.terminal || self.plain.len() > BUFFER_MAX {
             self.flush_plain();
@@ -96,13 +106,20 @@ impl Output {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        match &mut self.captured {
-            Some(captured) => captured.extend_from_slice(bytes),
-            None => {
+        match (&mut self.captured, &mut self.client) {
+            (Some(captured), _) => captured.extend_from_slice(bytes),
+            (None, Some(client)) => self.closed |= client.write_all(bytes).is_err(),
+            (None, None) => {
                 // Whoever closed the pipe does not want the rest.
                 let mut stdout = io::stdout().lock();
                 self.closed |= stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err();
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("terminal", &self.terminal).finish_non_exhaustive()
     }
 }

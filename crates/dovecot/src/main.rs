@@ -34,7 +34,14 @@ fn dovecot(args: &[String]) -> ExitCode {
 
 /// All processes of all crates.
 fn entries() -> Vec<service::Entry> {
-    let crates = [backplane::entries(), auth::entries(), login::entries(), imap::entries(), pop3::entries()];
+    let crates = [
+        backplane::entries(),
+        auth::entries(),
+        login::entries(),
+        imap::entries(),
+        pop3::entries(),
+        doveadm::entries(),
+    ];
     crates.into_iter().flatten().collect()
 }
 

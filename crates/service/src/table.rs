@@ -57,6 +57,13 @@ pub static TABLE: &[Row] = &[
     row("auth", Sandbox::Open, Threads::One, true, &["auth-worker"]),
     row("imap-login", Sandbox::Login, Threads::One, true, &["login/login", "login/imap"]),
     row("pop3-login", Sandbox::Login, Threads::One, true, &["login/login", "login/pop3"]),
+    row(
+        "doveadm-server",
+        Sandbox::Open,
+        Threads::One,
+        false,
+        &["auth-userdb", "indexer", "other doveadm-servers"],
+    ),
     row("imap", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/"]),
     row("pop3", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/"]),
 ];

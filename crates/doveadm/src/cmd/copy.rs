@@ -22,7 +22,7 @@ pub(crate) fn move_mail(cx: &mut Context, args: &Args) -> Outcome {
 }
 
 fn run(cx: &mut Context, args: &Args, command: &str, mode: CopyMode) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let (Some(destination), [_, ..]) = (args.text("destination-mailbox"), args.list("query")) else {
         return Err(help(command));
     };

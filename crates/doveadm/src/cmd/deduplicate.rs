@@ -12,7 +12,7 @@ use crate::context::{Context, Outcome};
 use crate::mail::{Whose, found};
 
 pub(crate) fn deduplicate(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = query(args, "deduplicate")?;
     let by_id = args.flag("by-msgid");
     whose.each(cx, &mut |job, user| {

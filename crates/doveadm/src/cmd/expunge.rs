@@ -12,7 +12,7 @@ use crate::mail::found::Found;
 use crate::mail::{Job, Whose, found};
 
 pub(crate) fn expunge(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = query(args, "expunge")?;
     query.check_removal("expunge")?;
     let delete_empty = args.flag("delete-empty-mailbox");

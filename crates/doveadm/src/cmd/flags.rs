@@ -21,7 +21,7 @@ pub(crate) fn replace(cx: &mut Context, args: &Args) -> Outcome {
 }
 
 fn change(cx: &mut Context, args: &Args, command: &str, mode: FlagMode) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let named = args.list("flag").join(" ");
     let mut words: Vec<String> = args.text("flagstr").into_iter().map(str::to_owned).collect();
     words.extend_from_slice(args.list("query"));

@@ -15,7 +15,7 @@ use crate::mail::found::Found;
 use crate::mail::{Job, SearchQuery, Told, Whose, found};
 
 pub(crate) fn import(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let words = args.list("query");
     let (Some(location), Some(parent), [_, ..]) =
         (args.text("source-location"), args.text("dest-parent-mailbox"), words)

@@ -16,7 +16,7 @@ use crate::mail::progress::Progress;
 use crate::mail::{Job, Told, Whose};
 
 pub(crate) fn index(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let recent_max = match args.text("max-recent") {
         None => 0,
         Some(text) => text

@@ -12,7 +12,7 @@ use crate::mail::{Job, Whose, found};
 
 /// Frees the space of messages that are gone.
 pub(crate) fn purge(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
         purge_storages(job, user);
         Ok(())
@@ -21,7 +21,7 @@ pub(crate) fn purge(cx: &mut Context, args: &Args) -> Outcome {
 
 /// Moves messages to the alternative storage, or with `-r` back.
 pub(crate) fn altmove(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = query(args, "altmove")?;
     let to_alt = !args.flag("reverse");
     whose.each(cx, &mut |job, user| {

@@ -13,7 +13,7 @@ use crate::mail::{SearchQuery, Whose, found};
 use crate::print::{Format, column};
 
 pub(crate) fn attachments(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = SearchQuery::parse(args.list("query"))?;
     let rules = Rules::parse(cx.config()?.mail_settings().get(key::MAIL_ATTACHMENT_DETECTION_OPTIONS));
     let columns = ["uid", "attachment"].map(column);

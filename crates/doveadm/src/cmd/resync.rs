@@ -8,7 +8,7 @@ use crate::context::{Context, Outcome};
 use crate::mail::{Whose, boxes};
 
 pub(crate) fn force_resync(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let mask = args.text("mailbox-mask").ok_or_else(|| help("force-resync"))?;
     let fsck = args.flag("fsck");
     whose.each(cx, &mut |job, user| {

@@ -12,9 +12,13 @@ use crate::limits::COPY_BYTES;
 use crate::mail::{Job, Whose};
 
 pub(crate) fn save(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let mut whose = Whose::parse(cx, args)?;
     let name = args.text("mailbox").unwrap_or("INBOX");
-    let mut input = input(args.text("file"))?;
+    let mut input = match &mut cx.serving {
+        Some(serving) => serving.command_input()?,
+        None => input(args.text("file"))?,
+    };
+    whose.set_input(input.try_clone().map_err(|error| failed("dup", "input", &error))?);
     whose.each(cx, &mut |job, user| {
         let opened = match user.mailbox_state(name) {
             Ok(MailboxState::Missing) => Err(Error::NotFound(name.to_owned())),
@@ -31,19 +35,21 @@ pub(crate) fn save(cx: &mut Context, args: &Args) -> Outcome {
 
 /// The whole message, in a file that can be read for each user anew.
 fn input(path: Option<&str>) -> Outcome<File> {
-    let refused = |call: &str, name: &str, error: &io::Error| {
-        Failure::fatal(format_args!("{call}({name}) failed: {}", base::reason(error)))
-    };
     if let Some(path) = path {
-        return File::open(path).map_err(|error| refused("open", path, &error));
+        return File::open(path).map_err(|error| failed("open", path, &error));
     }
     // Standard input may be a pipe.
-    let mut kept = unnamed_file().map_err(|error| refused("open", "/tmp", &error))?;
-    io::copy(&mut io::stdin().lock(), &mut kept).map_err(|error| refused("read", "stdin", &error))?;
+    let mut kept = unnamed_file().map_err(|error| failed("open", "/tmp", &error))?;
+    io::copy(&mut io::stdin().lock(), &mut kept).map_err(|error| failed("read", "stdin", &error))?;
     Ok(kept)
 }
 
-fn unnamed_file() -> io::Result<File> {
+fn failed(call: &str, name: &str, error: &io::Error) -> Failure {
+    Failure::fatal(format_args!("{call}({name}) failed: {}", base::reason(error)))
+}
+
+/// A file without a name, for input that is needed more than once.
+pub(crate) fn unnamed_file() -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(File::from(openat(CWD, std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR)?))

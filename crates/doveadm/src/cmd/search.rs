@@ -9,7 +9,7 @@ use crate::mail::{SearchQuery, Whose, found};
 use crate::print::{Format, untitled};
 
 pub(crate) fn search(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = query(args, "search")?;
     let columns = [untitled("mailbox-guid", "mailbox-guid"), untitled("uid", "uid")];
     whose.each_printing(cx, Format::Flow, &columns, &mut |job, user| {

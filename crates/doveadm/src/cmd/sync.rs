@@ -55,7 +55,7 @@ pub(crate) fn backup(cx: &mut Context, args: &Args) -> Outcome {
 pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
     refuse(args, "dsync-server", &[('E', "legacy-dsync"), ('r', "rawlog")])?;
     let timeout = timeout(args)?;
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
         let served = Local::new(user.clone(), None).and_then(|mut side| {
             // Not through the library's buffer: whether something comes is asked of the descriptor.
@@ -79,7 +79,7 @@ fn refuse(args: &Args, command: &str, options: &[(char, &'static str)]) -> Outco
 }
 
 fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     refuse(args, command, &NOT_YET)?;
     let choice = choice(args)?;
     let wait = match args.text("lock-timeout") {

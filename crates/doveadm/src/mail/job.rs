@@ -31,7 +31,16 @@ impl<'a> Job<'a> {
 
     /// From now on lines are about this user.
     pub(super) fn begin(&mut self, user: &str) {
-        self.log = Logger::new(format!("doveadm({user}): ")).with_debug(self.cx.globals.debug);
+        let prefix = match self.cx.serving.as_ref().and_then(|serving| serving.remote) {
+            Some(ip) => format!("doveadm({ip},{user}): "),
+            None => format!("doveadm({user}): "),
+        };
+        self.log = Logger::new(prefix).with_debug(self.cx.globals.debug);
+    }
+
+    /// The user has been found: a server's lines do not name the client any more.
+    pub(super) fn found(&mut self, user: &str) {
+        self.log = self.log.with_prefix(format!("doveadm({user}): "));
     }
 
     /// The users are through.
@@ -89,6 +98,18 @@ impl<'a> Job<'a> {
         if let Some(table) = &mut self.table {
             table.value(&value.to_string(), &mut self.cx.output);
         }
+    }
+
+    /// Prints a value that may be no text.
+    pub(crate) fn print_bytes(&mut self, value: &[u8]) -> Outcome {
+        match std::str::from_utf8(value) {
+            Ok(text) => self.print(text),
+            Err(_) => {
+                self.print_piece(value)?;
+                self.print_piece(b"")?;
+            }
+        }
+        Ok(())
     }
 
     /// Prints a piece of a long value; an empty one ends it.

@@ -50,7 +50,7 @@ pub(super) fn list(cx: &mut Context, mask: &str) -> Outcome<Result<(Vec<String>,
     Ok(listed.map_err(|error| explained(&error)))
 }
 
-fn facts(cx: &mut Context) -> Outcome<Facts> {
+pub(super) fn facts(cx: &mut Context) -> Outcome<Facts> {
     Ok(Facts { service: "doveadm".to_owned(), debug: cx.config()?.auth_debug(), ..Facts::default() })
 }
 

@@ -8,6 +8,7 @@ mod job;
 mod login;
 pub(crate) mod progress;
 pub(crate) mod query;
+pub(crate) mod through;
 mod whose;
 
 pub(crate) use failure::Told;

@@ -5,6 +5,7 @@ mod flow;
 mod formatted;
 mod json;
 mod pager;
+mod server;
 mod tab;
 mod table;
 
@@ -53,6 +54,8 @@ pub(crate) enum Format {
     Table,
     Pager,
     Json,
+    /// As a doveadm server sends it; nobody can choose it.
+    Server,
     /// Text with `%{key}`, which only commands can choose.
     Formatted(&'static str),
 }
@@ -106,6 +109,7 @@ impl Printer {
             Format::Table => Box::new(table::Table::new(hide_titles, width(output))),
             Format::Pager => Box::new(pager::Pager::default()),
             Format::Json => Box::new(json::Json::default()),
+            Format::Server => Box::new(server::Server::default()),
             Format::Formatted(text) => Box::new(formatted::Formatted::new(text)),
         };
         formatter.columns(columns, output);

@@ -6,19 +6,19 @@ use crate::key::{Enum, Port, Str};
 
 settings! { Root from super::lmtp::END;
     /// Socket or host of the doveadm server.
-    DOVEADM_SOCKET_PATH: Str = "doveadm-server", DOVEADM | REPLICATOR, NO_EFFECT_YET;
+    DOVEADM_SOCKET_PATH: Str = "doveadm-server", DOVEADM | REPLICATOR;
     /// Processes for commands over many users.
-    DOVEADM_WORKER_COUNT: u64 = "0", DOVEADM, NO_EFFECT_YET;
+    DOVEADM_WORKER_COUNT: u64 = "0", DOVEADM;
     /// Port for host names in `doveadm_socket_path`.
-    DOVEADM_PORT: Port = "0", DOVEADM, NO_EFFECT_YET;
+    DOVEADM_PORT: Port = "0", DOVEADM;
     /// TLS to doveadm servers.
     DOVEADM_SSL: Enum = "no:ssl:starttls", DOVEADM, NO_EFFECT_YET;
     /// User name between doveadm servers.
-    DOVEADM_USERNAME: Str = "doveadm", DOVEADM, NO_EFFECT_YET;
+    DOVEADM_USERNAME: Str = "doveadm", DOVEADM;
     /// Password between doveadm servers.
-    DOVEADM_PASSWORD: Str = "", DOVEADM, SECRET | NO_EFFECT_YET;
+    DOVEADM_PASSWORD: Str = "", DOVEADM, SECRET;
     /// Commands that the server runs; empty for all.
-    DOVEADM_ALLOWED_COMMANDS: Str = "", DOVEADM, NO_EFFECT_YET;
+    DOVEADM_ALLOWED_COMMANDS: Str = "", DOVEADM;
     /// Key of the HTTP API.
     DOVEADM_API_KEY: Str = "", DOVEADM, SECRET | NO_EFFECT_YET;
     /// Directory for transcripts of the HTTP API.

@@ -417,7 +417,7 @@ pub static BUILTIN_SERVICES: &[BuiltinService] = &[
     },
     BuiltinService {
         name: "doveadm",
-        started: false,
+        started: true,
         single_process: false,
         settings: &[
             ("executable", "doveadm-server"),

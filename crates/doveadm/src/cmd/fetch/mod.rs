@@ -19,7 +19,7 @@ use crate::mail::{Job, SearchQuery, Whose, found};
 use crate::print::{Column, Format};
 
 pub(crate) fn fetch(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let named = args.list("field").join(" ");
     let mut words: Vec<String> = args.text("fieldstr").into_iter().map(str::to_owned).collect();
     words.extend_from_slice(args.list("query"));

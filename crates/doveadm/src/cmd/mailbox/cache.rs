@@ -13,7 +13,7 @@ use crate::print::{Format, column};
 /// Shows, and with options changes, which fields are kept.
 pub(crate) fn decision(cx: &mut Context, args: &Args) -> Outcome {
     let change = Change::parse(args)?;
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let fields: Option<Vec<&str>> = match (args.flag("all"), args.text("fieldstr")) {
         (true, _) => None,
         (false, Some(fields)) => Some(fields.split([',', ' ']).filter(|name| !name.is_empty()).collect()),
@@ -99,7 +99,7 @@ fn print_row(job: &mut Job<'_>, values: &[&str]) {
 
 /// Writes the caches of mailboxes anew.
 pub(crate) fn purge(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
         for name in args.list("mailbox") {
             let Some(mut mailbox) = open(job, user, name) else { break };
@@ -114,7 +114,7 @@ pub(crate) fn purge(cx: &mut Context, args: &Args) -> Outcome {
 
 /// Forgets what is cached of the messages that a query finds.
 pub(crate) fn remove(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let words = args.list("query");
     if words.is_empty() {
         return Err(help("mailbox cache remove"));

@@ -19,7 +19,7 @@ pub(crate) fn create(cx: &mut Context, args: &Args) -> Outcome {
         Some(text) => Some(text.parse().map_err(|_| help(NAME))?),
         None => None,
     };
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let names = names(args, NAME)?;
     let subscribe = args.flag("subscriptions");
     whose.each(cx, &mut |job, user| {

@@ -12,7 +12,7 @@ use crate::context::{Context, Outcome, status};
 use crate::mail::{Job, Whose};
 
 pub(crate) fn delete(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let names = names(args, "mailbox delete")?;
     whose.each(cx, &mut |job, user| {
         let mut all: Vec<String> = names.to_vec();

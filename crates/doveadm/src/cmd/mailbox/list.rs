@@ -7,7 +7,7 @@ use crate::mail::{SearchQuery, Whose};
 use crate::print::{Format, untitled};
 
 pub(crate) fn list(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let query = SearchQuery::mailboxes(args.list("mailbox-mask"));
     let listing = if args.flag("subscriptions") { Listing::Subscribed } else { Listing::Names };
     let mutf7 = args.flag("mutf7") && !args.flag("utf8");

@@ -21,7 +21,7 @@ pub(crate) fn path(cx: &mut Context, args: &Args) -> Outcome {
         Some("alt-dir" | "alt-mailbox" | "index-private") => None,
         Some(_) => return Err(help(NAME)),
     };
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let name = one(args, NAME)?;
     whose.each_printing(cx, Format::Flow, &[untitled("path", "path")], &mut |job, user| {
         match user.mailbox_state(name) {

@@ -9,7 +9,7 @@ use crate::context::{Context, Outcome};
 use crate::mail::Whose;
 
 pub(crate) fn rename(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let (Some(from), Some(to)) = (args.text("mailbox"), args.text("new-name")) else {
         return Err(help("mailbox rename"));
     };

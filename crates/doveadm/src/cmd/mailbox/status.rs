@@ -30,7 +30,7 @@ const FIELDS: [(&str, StatusItems); 9] = [
 const SUMMED: [&str; 4] = ["messages", "recent", "unseen", "vsize"];
 
 pub(crate) fn status(cx: &mut Context, args: &Args) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let named = args.list("field").join(" ");
     let (fields, masks) = match (named.as_str(), args.text("fieldstr")) {
         ("", Some(fields)) => (fields, args.list("mailbox-mask").to_vec()),

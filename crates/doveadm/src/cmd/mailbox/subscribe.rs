@@ -15,7 +15,7 @@ pub(crate) fn unsubscribe(cx: &mut Context, args: &Args) -> Outcome {
 }
 
 fn set(cx: &mut Context, args: &Args, command: &str, subscribed: bool) -> Outcome {
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let names = names(args, command)?;
     // 2.3 has the two in this order.
     let verb = if subscribed { "subscribe to" } else { "unsubscribe" };

@@ -15,7 +15,7 @@ const NAME: &str = "mailbox update";
 
 pub(crate) fn update(cx: &mut Context, args: &Args) -> Outcome {
     let update = wanted(args)?;
-    let whose = Whose::parse(args)?;
+    let whose = Whose::parse(cx, args)?;
     let name = one(args, NAME)?;
     if update.min_first_recent_uid > update.min_next_uid {
         return Err(Failure::Fatal("min_first_recent_uid > min_next_uid".into(), status::DATA));
