@@ -21,6 +21,10 @@ const MAILBOXES: Param = argument("mailbox", Kind::List, "The mailboxes");
 const MASK: Param = argument("mailbox-mask", Kind::Text, "A name, or a mask with * and %");
 const FLAG: Param = long("flag", Kind::List, "A flag, in place of the first argument");
 const FLAGS: Param = argument("flagstr", Kind::Text, "Flags with spaces between them");
+const MAILBOX: Param = argument("mailbox", Kind::Text, "The mailbox");
+const KEY: Param = argument("key", Kind::Text, "The attribute: /private/... or /shared/...");
+const SERVERS_ATTRIBUTES: Param =
+    option('s', "allow-empty-mailbox-name", Kind::Flag, "An empty mailbox name is the server");
 const SUBSCRIPTIONS: Param = option('s', "subscriptions", Kind::Flag, "The subscriptions, too");
 
 /// Those of `sync` and `backup`.
@@ -242,6 +246,39 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
             argument("mailbox-mask", Kind::List, "Names, or masks with * and %")
         ],
         cmd::mailbox::list::list,
+    ),
+    mail(
+        "mailbox metadata get",
+        "[-u <user>|-A] [-S <socket_path>] [-s] <mailbox> <key>",
+        "Shows an attribute of a mailbox",
+        params![SERVERS_ATTRIBUTES, MAILBOX, KEY],
+        cmd::mailbox::metadata::get,
+    ),
+    mail(
+        "mailbox metadata list",
+        "[-u <user>|-A] [-S <socket_path>] [-s] [-p] <mailbox> [<key prefix>]",
+        "Lists the attributes of a mailbox",
+        params![
+            SERVERS_ATTRIBUTES,
+            option('p', "prepend-prefix", Kind::Flag, "Shows whole keys, with /private or /shared"),
+            MAILBOX,
+            argument("key-prefix", Kind::Text, "Only keys that begin so")
+        ],
+        cmd::mailbox::metadata::list,
+    ),
+    mail(
+        "mailbox metadata set",
+        "[-u <user>|-A] [-S <socket_path>] [-s] <mailbox> <key> <value>",
+        "Gives an attribute of a mailbox a value",
+        params![SERVERS_ATTRIBUTES, MAILBOX, KEY, argument("value", Kind::Text, "The value")],
+        cmd::mailbox::metadata::set,
+    ),
+    mail(
+        "mailbox metadata unset",
+        "[-u <user>|-A] [-S <socket_path>] [-s] <mailbox> <key>",
+        "Takes an attribute of a mailbox away",
+        params![SERVERS_ATTRIBUTES, MAILBOX, KEY],
+        cmd::mailbox::metadata::unset,
     ),
     mail(
         "mailbox path",

@@ -37,6 +37,7 @@ impl UserSettings {
                 attachments: attachments_of(settings, &expand)?,
                 attachment_detection: Detection::parse(settings.get(key::MAIL_ATTACHMENT_DETECTION_OPTIONS))
                     .map_err(Error::Unsupported)?,
+                attribute_dict: expand(settings.get(key::MAIL_ATTRIBUTE_DICT))?,
                 ..mail_of(settings, hostname)
             },
             namespaces,
@@ -72,6 +73,8 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
         mdbox_preallocate_space: settings.get(key::MDBOX_PREALLOCATE_SPACE),
         mbox: mbox_of(settings),
         hostname: hostname.to_owned(),
+        server_comment: settings.get(key::MAIL_SERVER_COMMENT).to_owned(),
+        server_admin: settings.get(key::MAIL_SERVER_ADMIN).to_owned(),
         mail_index: index_of(settings),
         mail_cache: cache_of(settings),
         ..MailSettings::default()

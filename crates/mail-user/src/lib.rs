@@ -4,6 +4,7 @@
 //! Mailbox names here are what Dovecot calls vnames: UTF-8, with the namespace's prefix and
 //! separator. Protocols turn them into modified UTF-7 themselves (`base::mutf7`).
 
+pub mod attributes;
 mod from_settings;
 pub mod input;
 pub mod list;

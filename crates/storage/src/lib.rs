@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod attachment;
+pub mod attributes;
 pub mod compress;
 pub mod dbox;
 pub mod error;

@@ -102,3 +102,6 @@ pub(crate) mod tests {
         }
     }
 }
+
+/// Largest file of mailbox attributes that is read, in bytes. It is read whole at each look.
+pub const ATTRIBUTE_FILE_BYTES_MAX: u64 = 64 << 20;

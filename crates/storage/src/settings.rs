@@ -68,6 +68,12 @@ pub struct MailSettings {
     pub attachment_detection: Detection,
     /// `lock_method` is not used by Maildir; kept for the drivers that come.
     pub hostname: String,
+    /// `mail_attribute_dict`, expanded; see [`crate::attributes`].
+    pub attribute_dict: String,
+    /// `mail_server_comment`
+    pub server_comment: String,
+    /// `mail_server_admin`
+    pub server_admin: String,
 }
 
 impl MailSettings {
@@ -120,6 +126,9 @@ impl Default for MailSettings {
             attachments: None,
             attachment_detection: Detection::default(),
             hostname: String::new(),
+            attribute_dict: String::new(),
+            server_comment: String::new(),
+            server_admin: String::new(),
         }
     }
 }

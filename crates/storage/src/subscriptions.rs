@@ -99,7 +99,7 @@ fn decode(line: &str, version: u32, separator: char) -> String {
 }
 
 /// 2.3's tab-escaping: `\001` and a digit or letter.
-fn escape(part: &str) -> String {
+pub(crate) fn escape(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for c in part.chars() {
         match c {
@@ -113,7 +113,7 @@ fn escape(part: &str) -> String {
     out
 }
 
-fn unescape(part: &str) -> String {
+pub(crate) fn unescape(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     let mut chars = part.chars();
     while let Some(c) = chars.next() {

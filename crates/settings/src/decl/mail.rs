@@ -46,7 +46,7 @@ settings! { Root from super::login::END;
     /// How `$HasAttachment` is found out.
     MAIL_ATTACHMENT_DETECTION_OPTIONS: Str = "", MAIL;
     /// Dictionary for mailbox attributes.
-    MAIL_ATTRIBUTE_DICT: Str = "", MAIL, NO_EFFECT_YET | VARIABLES;
+    MAIL_ATTRIBUTE_DICT: Str = "", MAIL, VARIABLES;
     /// Messages to read ahead.
     MAIL_PREFETCH_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
     /// Fields that are put into new caches.
@@ -56,9 +56,9 @@ settings! { Root from super::login::END;
     /// Fields that are never put into caches.
     MAIL_NEVER_CACHE_FIELDS: Str = "imap.envelope", MAIL;
     /// Server comment for METADATA.
-    MAIL_SERVER_COMMENT: Str = "", MAIL, NO_EFFECT_YET;
+    MAIL_SERVER_COMMENT: Str = "", MAIL;
     /// Administrator's address for METADATA.
-    MAIL_SERVER_ADMIN: Str = "", MAIL, NO_EFFECT_YET;
+    MAIL_SERVER_ADMIN: Str = "", MAIL;
     /// When a field that nobody reads is dropped from the cache.
     MAIL_CACHE_UNACCESSED_FIELD_DROP: Time = "30 days", MAIL, HIDDEN;
     /// Largest record in the cache.

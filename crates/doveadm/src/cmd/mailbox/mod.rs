@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
+pub(crate) mod metadata;
 pub(crate) mod mutf7;
 pub(crate) mod path;
 pub(crate) mod rename;
