@@ -54,3 +54,9 @@ pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Values and lines of a user that wait until those of the users before are printed.
 pub(crate) const HEARD_MAX: usize = 64;
+
+/// A line of Dovecot's dsync protocol, in bytes: names, and attributes that came with it.
+pub(crate) const DSYNC_LINE_MAX: u64 = 16 * 1024 * 1024;
+
+/// A message from Dovecot's dsync that is larger, in bytes, waits in a file.
+pub(crate) const DSYNC_MEMORY_BYTES: usize = 1024 * 1024;

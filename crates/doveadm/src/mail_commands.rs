@@ -43,12 +43,12 @@ const SYNC: &[Param] = params![
     option('O', "sync-flags", Kind::Text, "Only messages with this flag, or with - before it without"),
     option('I', "sync-max-size", Kind::Text, "Only messages that are not larger"),
     option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
-    option('d', "default-destination", Kind::Flag, "Not yet"),
+    option('d', "default-destination", Kind::Flag, "The place is what the userdb says in mail_replica"),
     option('r', "rawlog", Kind::Text, "Not yet"),
-    option('N', "all-namespaces", Kind::Flag, "Not yet"),
+    option('N', "all-namespaces", Kind::Flag, "All namespaces that are visible"),
     option('a', "all-mailbox", Kind::Text, "Not yet"),
     option('s', "state", Kind::Text, "Not yet"),
-    option('U', "replicator-notify", Kind::Flag, "Not yet"),
+    option('U', "replicator-notify", Kind::Flag, "Whoever asks is the replicator; there is none to tell"),
     argument("destination", Kind::Command, "The place, as mail_location has it, or a command to run"),
 ];
 

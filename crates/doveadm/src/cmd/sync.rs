@@ -3,7 +3,7 @@
 //! `doveadm dsync-server` there. `sync` takes changes of both sides over; `backup` loses those of the
 //! place, or with `-R` the user's.
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,19 +19,15 @@ use sys::lock::{LockKind, try_lock};
 use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Failure, Outcome, status};
+use crate::mail::through::{Place as Elsewhere, Routes, command_line};
 use crate::mail::{Job, Told, Whose, open_location};
-use crate::sync::side::{Filter, Side};
+use crate::sync::original::Terms;
+use crate::sync::remote::Peer;
+use crate::sync::side::{Filter, Scope, Side};
 use crate::sync::{Choice, Local, Report, Way, remote, run};
 
 /// Options of 2.3 that would change what is done, with their letters.
-const NOT_YET: [(char, &str); 6] = [
-    ('d', "default-destination"),
-    ('r', "rawlog"),
-    ('N', "all-namespaces"),
-    ('a', "all-mailbox"),
-    ('s', "state"),
-    ('U', "replicator-notify"),
-];
+const NOT_YET: [(char, &str); 3] = [('r', "rawlog"), ('a', "all-mailbox"), ('s', "state")];
 
 /// 2.3's timeout for the other end.
 const TIMEOUT_SECS: u32 = 600;
@@ -57,18 +53,26 @@ pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
     let timeout = timeout(args)?;
     let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
-        let served = Local::new(user.clone(), None).and_then(|mut side| {
-            // Not through the library's buffer: whether something comes is asked of the descriptor.
-            let input = std::io::stdin().as_fd().try_clone_to_owned();
-            let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
-            let input = remote::Timed { input: std::fs::File::from(input), timeout };
-            remote::serve(&mut side, input, BufWriter::new(std::io::stdout().lock()))
-        });
+        let served = match &mut job.cx.serving {
+            Some(serving) => match serving.converse(timeout) {
+                Ok((input, output)) => remote::serve(user, input, BufWriter::new(output)),
+                Err(error) => Err(Error::io("write", "client", error)),
+            },
+            None => serve_pipe(user, timeout),
+        };
         if let Err(error) = served {
             job.fail("dsync-server failed", &error);
         }
         Ok(())
     })
+}
+
+fn serve_pipe(user: &Arc<MailUser>, timeout: Duration) -> storage::Result<()> {
+    // Not through the library's buffer: whether something comes is asked of the descriptor.
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
+    let input = remote::Timed { input: std::fs::File::from(input), timeout };
+    remote::serve(user, input, BufWriter::new(std::io::stdout().lock()))
 }
 
 fn refuse(args: &Args, command: &str, options: &[(char, &'static str)]) -> Outcome {
@@ -89,15 +93,20 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
             Some(secs.ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))?)
         }
     };
-    let prefix = match args.list("namespace") {
-        [] => None,
-        [prefix] => Some(prefix.as_str()),
-        _ => return Err(Failure::fatal(format_args!("{command} with several -n isn't supported yet"))),
+    let scope = match (args.flag("all-namespaces"), args.list("namespace")) {
+        (true, _) => Scope::Visible,
+        (false, []) => Scope::Inbox,
+        (false, prefixes) => Scope::Prefixes(prefixes.to_vec()),
     };
-    let place = place(args.list("destination"), command)?;
-    let remote_cmd = cx.config()?.settings().get(key::DSYNC_REMOTE_CMD).to_owned();
-    let reverse = args.flag("reverse");
-    let timeout = timeout(args)?;
+    let place = match args.flag("default-destination") {
+        true if args.list("destination").is_empty() => None,
+        true => return Err(help(command)),
+        false => Some(place(args.list("destination"), command)?),
+    };
+    let settings = cx.config()?.settings();
+    let remote_cmd = settings.get(key::DSYNC_REMOTE_CMD).to_owned();
+    let alt_char = settings.get(key::DSYNC_ALT_CHAR).chars().next().unwrap_or('_');
+    let (reverse, timeout) = (args.flag("reverse"), timeout(args)?);
     whose.each(cx, &mut |job, user| {
         let _lock = match wait.map(|secs| lock(user, secs)).transpose() {
             Ok(lock) => lock,
@@ -107,37 +116,68 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
                 return Ok(());
             }
         };
-        let own = Local::new(user.clone(), prefix);
-        let own = own.map_err(|error| job.fatal(Told(&error), status::USAGE))?;
-        let work = Work { command, way, reverse, choice: &choice, timeout };
+        let place = match &place {
+            Some(place) => place.clone(),
+            None => match replica(job) {
+                Some(location) => self::place(&[location], command)?,
+                None => {
+                    job.log().error("User has no mail_replica in userdb");
+                    job.fail_as(status::NOT_FOUND);
+                    return Ok(());
+                }
+            },
+        };
+        let work = Work { command, way, reverse, choice: &choice, timeout, scope: &scope, alt_char };
         match &place {
-            Place::Location(location) => work.local(job, user, own, location),
-            Place::Command(words) => work.remote(job, own, words),
-            Place::Host(host) => {
+            Place::Location(location) => work.local(job, user, location),
+            Place::Command(words) => work.remote(job, user, words, false),
+            Place::Host { host, prefixed } => {
                 let words = remote_words(&remote_cmd, host, user.username());
                 let words = words.map_err(|why| job.fatal(why, status::TEMPFAIL))?;
-                work.remote(job, own, &words)
+                work.remote(job, user, &words, *prefixed)
             }
+            Place::Server(target) => work.server(job, user, target),
         }
     })
 }
 
+/// Where the userdb or the configuration says that the user's mail is, too.
+fn replica(job: &mut Job<'_>) -> Option<String> {
+    let field = job.userdb_field("mail_replica").map(str::to_owned);
+    let configured = |job: &mut Job<'_>| {
+        let settings = job.cx.config().ok()?.mail_settings();
+        settings.plugin().get("mail_replica").map(str::to_owned)
+    };
+    field.or_else(|| configured(job)).filter(|place| !place.is_empty())
+}
+
 /// Where the other side is.
+#[derive(Clone)]
 enum Place {
     Location(String),
     Command(Vec<String>),
-    /// `host` or `login@host`, for `dsync_remote_cmd`.
-    Host(String),
+    /// `host` or `login@host`, for `dsync_remote_cmd`; the command may want to hear the user's name first.
+    Host {
+        host: String,
+        prefixed: bool,
+    },
+    /// A doveadm server's socket, or host and port.
+    Server(String),
 }
 
 fn place(words: &[String], command: &'static str) -> Outcome<Place> {
     match words {
         [] => Err(help(command)),
         [place] if is_location(place) => Ok(Place::Location(place.clone())),
-        [place] if place.starts_with("tcp:") || place.starts_with("tcps:") => {
-            Err(Failure::fatal(format_args!("{command} over doveadm's TCP protocol isn't supported yet")))
+        [place] if place.starts_with("tcps:") => {
+            Err(Failure::fatal(format_args!("{command} over TLS isn't supported yet")))
         }
-        [host] => Ok(Place::Host(host.clone())),
+        [place] => Ok(match place.split_once(':') {
+            Some(("tcp", target)) => Place::Server(target.to_owned()),
+            Some(("remote", host)) => Place::Host { host: host.to_owned(), prefixed: false },
+            Some(("remoteprefix", host)) => Place::Host { host: host.to_owned(), prefixed: true },
+            _ => Place::Host { host: place.clone(), prefixed: false },
+        }),
         words => {
             let mut words = words.to_vec();
             // As in 2.3 it need not be said.
@@ -258,13 +298,16 @@ struct Work<'a> {
     reverse: bool,
     choice: &'a Choice,
     timeout: Duration,
+    scope: &'a Scope,
+    alt_char: char,
 }
 
 impl Work<'_> {
-    fn local(&self, job: &mut Job<'_>, user: &Arc<MailUser>, mut own: Local, location: &str) -> Outcome {
+    fn local(&self, job: &mut Job<'_>, user: &Arc<MailUser>, location: &str) -> Outcome {
+        let mut own = self.own(job, user)?;
         let home = user.home().map(PathBuf::from);
-        let other =
-            open_location(user, user.username(), home, location).and_then(|other| Local::new(other, None));
+        let other = open_location(user, user.username(), home, location)
+            .and_then(|other| Local::new(other, &Scope::Inbox));
         match other {
             Ok(mut other) => self.run(job, &mut own, &mut other),
             Err(error) => {
@@ -275,21 +318,82 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn remote(&self, job: &mut Job<'_>, mut own: Local, words: &[String]) -> Outcome {
+    fn own(&self, job: &Job<'_>, user: &Arc<MailUser>) -> Outcome<Local> {
+        Local::new(user.clone(), self.scope).map_err(|error| job.fatal(Told(&error), status::USAGE))
+    }
+
+    fn remote(&self, job: &mut Job<'_>, user: &Arc<MailUser>, words: &[String], prefixed: bool) -> Outcome {
         let [program, rest @ ..] = words else { return Ok(()) };
         let spawned = Command::new(program).args(rest).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| {
             let why = base::reason(&error);
             job.fatal(format_args!("execvp({program}) failed: {why}"), status::TEMPFAIL)
         })?;
-        if let (Some(input), Some(output)) = (child.stdout.take(), child.stdin.take()) {
+        if let (Some(input), Some(mut output)) = (child.stdout.take(), child.stdin.take()) {
             let input = remote::Timed { input, timeout: self.timeout };
-            match remote::Remote::new(input, BufWriter::new(output)) {
-                Ok(mut other) => self.run(job, &mut own, &mut other),
-                Err(error) => job.fail(format_args!("{} failed", self.command), &error),
-            }
+            // Whether it is read shows with what comes after it.
+            let _ = if prefixed { writeln!(output, "{}", user.username()) } else { Ok(()) };
+            self.connected(job, user, input, BufWriter::new(output))?;
         }
         ended(job, &mut child);
+        Ok(())
+    }
+
+    /// A doveadm server runs the other end.
+    fn server(&self, job: &mut Job<'_>, user: &Arc<MailUser>, target: &str) -> Outcome {
+        let routes = Routes::of(job.cx, Some(target))?;
+        let name = user.username().to_owned();
+        let words = ["-u".to_owned(), name.clone()];
+        let line = command_line(job.cx, &name, "dsync-server", &words);
+        let place = Elsewhere { target: target.to_owned(), user: name };
+        match routes.converse(&place, &line, self.timeout) {
+            Ok((input, output)) => self.connected(job, user, input, BufWriter::new(output)),
+            Err(why) => {
+                let text = format!("Failed to start remote dsync-server command: {}", why.join(": "));
+                job.log().error(text);
+                job.fail_as(status::TEMPFAIL);
+                Ok(())
+            }
+        }
+    }
+
+    fn connected(
+        &self,
+        job: &mut Job<'_>,
+        user: &Arc<MailUser>,
+        input: impl std::io::Read + 'static,
+        output: impl Write + 'static,
+    ) -> Outcome {
+        let mut own = self.own(job, user)?;
+        let terms = Terms {
+            hostname: mail_user::host_name(),
+            separator: own.separator(),
+            alt_char: self.alt_char,
+            all_namespaces: *self.scope == Scope::Visible,
+            namespaces: match self.scope {
+                Scope::Prefixes(prefixes) => prefixes.clone(),
+                _ => Vec::new(),
+            },
+            filter: self.choice.filter.clone(),
+        };
+        match remote::connect(input, output, self.scope, terms) {
+            Ok((_, Peer::Original)) if !self.reverse || self.way == Way::Both => {
+                let text =
+                    "Dovecot's dsync at the other end can only be read from: use backup -R or sync -1 -R";
+                let error = Error::Unsupported(text.to_owned());
+                job.fail(format_args!("{} failed", self.command), &error);
+            }
+            Ok((mut other, peer)) => {
+                if peer != (Peer::Ours { whole_names: false }) {
+                    let scope = if *self.scope == Scope::Inbox { &Scope::Ours } else { self.scope };
+                    own = Local::new(user.clone(), scope)
+                        .map_err(|error| job.fatal(Told(&error), status::USAGE))?
+                        .with_whole_names();
+                }
+                self.run(job, &mut own, &mut *other);
+            }
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+        }
         Ok(())
     }
 

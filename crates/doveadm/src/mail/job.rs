@@ -19,6 +19,8 @@ pub(crate) struct Job<'a> {
     /// The table, for commands that have one.
     pub(crate) table: Option<Printer>,
     log: Logger,
+    /// What the userdb says of the user.
+    userdb: Vec<(String, String)>,
     /// 2.3's exit code: of the first error, but a temporary one wins.
     failed: i32,
 }
@@ -26,7 +28,7 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     pub(super) fn new(cx: &'a mut Context, table: Option<Printer>) -> Self {
         let log = Logger::new("doveadm: ");
-        Self { cx, table, log, failed: 0 }
+        Self { cx, table, log, userdb: Vec::new(), failed: 0 }
     }
 
     /// From now on lines are about this user.
@@ -41,6 +43,16 @@ impl<'a> Job<'a> {
     /// The user has been found: a server's lines do not name the client any more.
     pub(super) fn found(&mut self, user: &str) {
         self.log = self.log.with_prefix(format!("doveadm({user}): "));
+    }
+
+    /// What the userdb says of the user whose turn it is.
+    pub(super) fn set_userdb(&mut self, fields: &[(String, String)]) {
+        self.userdb = fields.to_vec();
+    }
+
+    /// The value of a field that the userdb has for the user.
+    pub(crate) fn userdb_field(&self, name: &str) -> Option<&str> {
+        self.userdb.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The users are through.

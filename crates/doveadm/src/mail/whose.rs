@@ -299,6 +299,7 @@ impl Run<'_, '_> {
 
 fn work_as(job: &mut Job<'_>, user: User, work: &mut Work<'_>) -> Outcome {
     let log = job.log().clone();
+    job.set_userdb(&user.fields);
     match Opened::of(job.cx, user, &log)? {
         Ok(opened) => work(job, &opened.user),
         Err(why) => {

@@ -6,21 +6,28 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
 use index::mailbox_log::name_hash;
+use mail_user::input::NamespaceList;
 use mail_user::{ListOptions, MailUser, Namespace, Node as Listed};
 use storage::api::{PathKind, SaveMeta};
+use storage::attributes::Scope as AttributeScope;
 use storage::{
     Error, FlagChange, FlagMode, Flags, Mailbox, MailboxUpdate, OpenMode, Result, SaveBatch, SyncMode, View,
     Wanted,
 };
 
 use super::history::History;
-use super::side::{Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Side, Tree};
+use super::side::{
+    Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Scope, Side, Tree,
+};
 use crate::limits::COPY_BYTES;
 
 /// See the module.
 pub(crate) struct Local {
     user: Arc<MailUser>,
-    namespace: Namespace,
+    /// Never empty.
+    namespaces: Vec<Namespace>,
+    /// Names have the prefixes of their namespaces.
+    whole: bool,
     open: Option<Open>,
 }
 
@@ -31,17 +38,47 @@ struct Open {
 }
 
 impl Local {
-    /// The namespace with this prefix, or the one with INBOX.
-    pub(crate) fn new(user: Arc<MailUser>, prefix: Option<&str>) -> Result<Self> {
-        let fits = |namespace: &&Namespace| match prefix {
-            Some(prefix) => namespace.prefix() == prefix,
-            None => namespace.settings().inbox,
+    /// The mailboxes of `scope`.
+    pub(crate) fn new(user: Arc<MailUser>, scope: &Scope) -> Result<Self> {
+        let all = user.namespaces();
+        let own = all.iter().filter(|namespace| namespace.settings().alias_for.is_none());
+        let (namespaces, whole) = match scope {
+            Scope::Inbox => {
+                (own.filter(|namespace| namespace.settings().inbox).take(1).cloned().collect(), false)
+            }
+            Scope::Ours => {
+                (own.filter(|namespace| namespace.settings().location.is_empty()).cloned().collect(), true)
+            }
+            Scope::Visible => (own.filter(|namespace| is_visible(namespace)).cloned().collect(), true),
+            Scope::Prefixes(prefixes) => {
+                let find = |prefix: &String| {
+                    let found = all.iter().find(|namespace| namespace.prefix() == prefix).cloned();
+                    found.ok_or_else(|| Error::BadRequest(format!("Namespace not found: '{prefix}'")))
+                };
+                (prefixes.iter().map(find).collect::<Result<Vec<_>>>()?, prefixes.len() > 1)
+            }
         };
-        let namespace = user.namespaces().iter().find(fits).cloned();
-        let namespace = namespace.ok_or_else(|| {
-            Error::BadRequest(format!("Namespace not found: '{}'", prefix.unwrap_or("INBOX")))
-        })?;
-        Ok(Self { user, namespace, open: None })
+        if namespaces.is_empty() {
+            return Err(Error::BadRequest("There is no namespace to synchronize".to_owned()));
+        }
+        Ok(Self { user, namespaces, whole, open: None })
+    }
+
+    /// The same with names that have the prefixes of their namespaces.
+    pub(crate) fn with_whole_names(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// The separator of names.
+    pub(crate) fn separator(&self) -> char {
+        self.namespaces.first().map_or('/', Namespace::separator)
+    }
+
+    fn prefix(&self) -> &str {
+        match self.namespaces.first() {
+            Some(namespace) if !self.whole => namespace.prefix(),
+            _ => "",
+        }
     }
 
     fn list(&self, options: &ListOptions) -> Result<Vec<(Levels, Listed, Vec<String>)>> {
@@ -56,20 +93,26 @@ impl Local {
     /// `None` for a name of another namespace.
     fn levels(&self, name: &str) -> Option<Levels> {
         let owner = self.user.namespace_of(name)?;
-        if owner.prefix() != self.namespace.prefix() {
+        if !self.namespaces.iter().any(|namespace| namespace.prefix() == owner.prefix()) {
             return None;
         }
-        let rest = if name == "INBOX" { name } else { name.strip_prefix(self.namespace.prefix())? };
-        Some(rest.split(self.namespace.separator()).map(str::to_owned).collect())
+        let rest = if name == "INBOX" { name } else { name.strip_prefix(self.prefix())? };
+        Some(rest.split(owner.separator()).map(str::to_owned).collect())
     }
 
     fn name(&self, levels: &Levels) -> Result<String> {
-        name_of(levels, self.namespace.prefix(), self.namespace.separator())
+        name_of(levels, self.prefix(), self.separator())
     }
 
     fn open_now(&mut self) -> Result<&mut Open> {
         self.open.as_mut().ok_or_else(|| Error::BadRequest("No mailbox is open".to_owned()))
     }
+}
+
+/// As the original decides with `-N`.
+fn is_visible(namespace: &Namespace) -> bool {
+    let settings = namespace.settings();
+    !settings.hidden || settings.list != NamespaceList::No
 }
 
 /// A name on a side with this prefix and separator.
@@ -85,7 +128,7 @@ pub(super) fn name_of(levels: &Levels, prefix: &str, separator: char) -> Result<
 
 /// A message's GUID as 128 bits: formats that have longer ones are converted to those that do not by
 /// 2.3's rule, which this is.
-fn short_guid(text: &str) -> Guid {
+pub(super) fn short_guid(text: &str) -> Guid {
     text.parse().unwrap_or_else(|_| name_hash(text))
 }
 
@@ -95,31 +138,42 @@ impl Side for Local {
         // Opening INBOX makes it.
         let exists = self.user.path("INBOX", PathKind::Mailbox).is_some_and(|path| path.exists());
         let existing = ListOptions { existing_only: true, ..ListOptions::default() };
-        let mut mailboxes = Vec::new();
+        let (mut mailboxes, mut nodes) = (Vec::new(), Vec::new());
         for (levels, node, special_use) in self.list(&existing)? {
-            if node == Listed::Selectable {
-                let guid = self.user.open_mailbox(&self.name(&levels)?, OpenMode::Append)?.guid()?;
-                mailboxes.push(Node { levels, guid, special_use });
+            match node {
+                Listed::Selectable => {
+                    let guid = self.user.open_mailbox(&self.name(&levels)?, OpenMode::Append)?.guid()?;
+                    mailboxes.push(Node { levels, guid, special_use });
+                }
+                Listed::NoSelect => nodes.push(levels),
+                Listed::NonExistent => {}
             }
         }
         let subscribed = ListOptions { select_subscribed: true, ..ListOptions::default() };
         let subscriptions = self.list(&subscribed)?.into_iter().map(|(levels, ..)| levels).collect();
-        let log = match self.namespace.storage().mailbox_log() {
-            Some(log) => log.records()?,
-            None => Vec::new(),
-        };
+        let mut log = Vec::new();
+        for namespace in &self.namespaces {
+            if let Some(own) = namespace.storage().mailbox_log() {
+                log.extend(own.records()?);
+            }
+        }
         Ok(Tree {
-            prefix: self.namespace.prefix().to_owned(),
-            separator: self.namespace.separator(),
+            prefix: self.prefix().to_owned(),
+            separator: self.separator(),
             exists,
             mailboxes,
+            nodes,
             subscriptions,
             log: log.into_iter().map(|record| (record.action.encode(), record.guid, record.time)).collect(),
         })
     }
 
-    fn create(&mut self, levels: &Levels) -> Result<()> {
-        match self.user.create(&self.name(levels)?) {
+    fn create(&mut self, levels: &Levels, node: bool) -> Result<()> {
+        let mut name = self.name(levels)?;
+        if node {
+            name.push(self.separator());
+        }
+        match self.user.create(&name) {
             Err(Error::Exists(_)) => Ok(()),
             made => made,
         }
@@ -170,7 +224,8 @@ impl Side for Local {
                 changed,
                 skip: false,
             };
-            message.skip = !filter.is_none() && !fits(filter, &message, &facts);
+            let received = facts.internal_date.map(seconds);
+            message.skip = !filter.is_none() && !filter.fits(&message, received, facts.size_virtual);
             messages.push(message);
         }
         let opened = Opened {
@@ -213,6 +268,26 @@ impl Side for Local {
         open.mailbox.update(&update)?;
         open.view = open.mailbox.sync(SyncMode::Full)?;
         Ok(())
+    }
+
+    fn attributes(&mut self, levels: &Levels) -> Result<Option<Vec<Attribute>>> {
+        if self.user.settings().mail.attribute_dict.is_empty() {
+            return Ok(None);
+        }
+        let name = self.name(levels)?;
+        let mut all = Vec::new();
+        for scope in [AttributeScope::Private, AttributeScope::Shared] {
+            let shared = scope == AttributeScope::Shared;
+            let own = self.user.attributes(&name, scope)?.into_iter();
+            all.extend(own.map(|(name, value)| Attribute { shared, name, value }));
+        }
+        Ok(Some(all))
+    }
+
+    fn set_attribute(&mut self, levels: &Levels, attribute: &Attribute, set: bool) -> Result<()> {
+        let scope = if attribute.shared { AttributeScope::Shared } else { AttributeScope::Private };
+        let value = set.then_some(attribute.value.as_str());
+        self.user.set_attribute(&self.name(levels)?, scope, &attribute.name, value)
     }
 
     fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
@@ -261,7 +336,7 @@ impl Side for Local {
 
     fn purge(&mut self) -> Result<()> {
         self.open = None;
-        self.namespace.storage().purge()
+        self.namespaces.iter().try_for_each(|namespace| namespace.storage().purge())
     }
 }
 
@@ -322,26 +397,6 @@ fn keywords(view: &View, record: &storage::Record) -> Vec<String> {
     names.sort();
     names
 }
-
-fn fits(filter: &Filter, message: &Message, facts: &storage::Facts) -> bool {
-    let received = facts.internal_date.map(seconds);
-    let has = |wanted: &str| match FLAG_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)) {
-        Some((_, flag)) => message.flags & flag.0 != 0,
-        None => message.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(wanted)),
-    };
-    filter.since.is_none_or(|since| received.is_none_or(|time| time >= since))
-        && filter.until.is_none_or(|until| received.is_none_or(|time| time < until))
-        && filter.size_max.is_none_or(|max| facts.size_virtual.is_none_or(|size| size <= max))
-        && filter.flag.as_ref().is_none_or(|(without, flag)| has(flag) != *without)
-}
-
-const FLAG_NAMES: [(&str, Flags); 5] = [
-    ("\\Answered", Flags::ANSWERED),
-    ("\\Flagged", Flags::FLAGGED),
-    ("\\Deleted", Flags::DELETED),
-    ("\\Seen", Flags::SEEN),
-    ("\\Draft", Flags::DRAFT),
-];
 
 fn set(uids: &[u32]) -> UidSet {
     uids.iter().filter_map(|&uid| Uid::new(uid)).collect()

@@ -2,8 +2,10 @@
 //! on this host, or one of them at the other end of a pipe ([`remote`]); what is to be done is thought out
 //! without touching mail ([`tree`], [`plan`]) and then done here.
 
+mod attributes;
 mod history;
 mod local;
+pub(crate) mod original;
 mod plan;
 pub(crate) mod remote;
 pub(crate) mod side;
@@ -84,17 +86,21 @@ pub(crate) fn run(
         trees = (here.tree()?, there.tree()?);
     }
     apply(here, there, &tree::creations(&trees.0, &trees.1, way, &wanted), report);
+    let wants_name = |levels: &Levels| choice.guid.is_none() && choice.wants_name(levels);
+    apply(here, there, &tree::nodes(&trees.0, &trees.1, way, &wants_name), report);
     for levels in names(&trees, way, choice) {
-        if let Err(error) = mailbox(here, there, &levels, way, choice, report) {
+        let done = mailbox(here, there, &levels, way, choice, report)
+            .and_then(|()| attributes::synchronize(here, there, &levels, way));
+        if let Err(error) = done {
             report.fail(format!("Mailbox {} sync failed", levels.join("/")), &error);
         }
     }
-    let wants_name = |levels: &Levels| choice.guid.is_none() && choice.wants_name(levels);
     apply(here, there, &tree::subscriptions(&trees.0, &trees.1, way, &wants_name), report);
     if choice.purge {
         there.purge()?;
     }
-    Ok(())
+    here.finish()?;
+    there.finish()
 }
 
 /// All mailboxes, parents first.
@@ -122,9 +128,12 @@ fn apply<'a>(
                 Step::Delete(levels) => {
                     (format!("Mailbox {} sync: mailbox_delete failed", levels.join("/")), side.delete(levels))
                 }
-                Step::Create(levels) => {
-                    (format!("Mailbox {} sync: mailbox_create failed", levels.join("/")), side.create(levels))
-                }
+                Step::Create(levels) => (
+                    format!("Mailbox {} sync: mailbox_create failed", levels.join("/")),
+                    side.create(levels, false),
+                ),
+                // A layout may have no such names.
+                Step::CreateNode(levels) => (String::new(), side.create(levels, true).or_else(is_impossible)),
                 Step::Rename(from, to) => {
                     let what =
                         format!("Mailbox {} sync: mailbox_rename to {} failed", from.join("/"), to.join("/"));
@@ -161,7 +170,7 @@ fn mailbox(
             return Err(Error::InUse(why.to_owned()));
         }
         there.delete(levels)?;
-        there.create(levels)?;
+        there.create(levels, false)?;
         other = there.open(levels, &choice.filter)?;
         planned = plan(&own, &other, way);
     }
@@ -173,6 +182,8 @@ fn mailbox(
     }
     prepare(here, &for_here, own.uid_next)?;
     prepare(there, &for_there, other.uid_next)?;
+    there.want(&wanted(&for_here))?;
+    here.want(&wanted(&for_there))?;
     let arrived = arrive(here, there, &for_here)? && arrive(there, here, &for_there)?;
     if !arrived {
         // Nothing is lost: the next time it gets UIDs that are free.
@@ -182,6 +193,22 @@ fn mailbox(
     finish(here, &for_here)?;
     finish(there, &for_there)?;
     level(here, there, levels, way)
+}
+
+fn is_impossible(error: Error) -> Result<()> {
+    match error.kind() {
+        storage::ErrorKind::NotPossible | storage::ErrorKind::Params => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// What the other side is to send.
+fn wanted(work: &Work) -> Vec<u32> {
+    let others = work.arrive.iter().filter_map(|arrival| match arrival.from {
+        Source::Other(uid) => Some(uid),
+        Source::Own(_) => None,
+    });
+    others.collect()
 }
 
 /// What comes before messages are saved.

@@ -4,16 +4,22 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mail_user::MailUser;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use storage::{Error, ErrorKind, Result};
 
-use super::side::{Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Side, Tree};
+use super::local::Local;
+use super::original::{Original, Terms};
+use super::side::{
+    Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Scope, Side, Tree,
+};
 
 /// What both ends say first. The number goes up when frames change.
-const GREETING: &str = "VERSION\tculver-dsync\t1\t0\n";
+const GREETING: &str = "VERSION\tculver-dsync\t2\t0\n";
 /// What the original says in its place.
 const ORIGINAL: &[u8] = b"VERSION\tdsync\t";
 /// Longest line that is read as a greeting, in bytes.
@@ -26,7 +32,9 @@ const PAGE: usize = 200;
 #[derive(Debug, Serialize, Deserialize)]
 enum Ask {
     Tree,
-    Create(Levels),
+    /// First, unless it is [`Scope::Inbox`].
+    Scope(Scope),
+    Create(Levels, bool),
     Delete(Levels),
     Rename(Levels, Levels),
     Subscribe(Levels, bool),
@@ -42,6 +50,8 @@ enum Ask {
     Copy(u32, u32),
     Commit,
     Purge,
+    Attributes(Levels),
+    SetAttribute(Levels, Attribute, bool),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +61,8 @@ enum Answer {
     /// Without its lists, which come in pages up to [`Answer::Done`].
     Tree(Tree),
     Nodes(Vec<Node>),
+    Names(Vec<Levels>),
+    Attributes(Option<Vec<Attribute>>),
     Subscriptions(Vec<Levels>),
     Opened(Opened),
     Messages(Vec<Message>),
@@ -110,37 +122,81 @@ impl<R: Read, W: Write> Line<R, W> {
         }
     }
 
-    /// Says who we are and hears who the other is.
     fn greet(&mut self) -> Result<()> {
         self.output
             .write_all(GREETING.as_bytes())
             .and_then(|()| self.output.flush())
-            .map_err(|error| Error::io("write", "dsync", error))?;
-        let mut heard = Vec::new();
-        while !heard.ends_with(b"\n") && heard.len() < GREETING_BYTES_MAX {
-            let mut byte = [0];
-            match self.input.read(&mut byte) {
-                Ok(0) => break,
-                Ok(_) => heard.extend_from_slice(&byte),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read", "dsync", error)),
-            }
-        }
-        match heard.as_slice() {
-            heard if heard == GREETING.as_bytes() => Ok(()),
-            b"" => Err(broken("The remote command ended without a greeting")),
-            heard if heard.starts_with(ORIGINAL) => Err(Error::Unsupported(
-                "The other side is Dovecot's dsync, whose protocol isn't supported yet".to_owned(),
-            )),
-            heard => {
-                let shown = String::from_utf8_lossy(heard);
-                Err(broken(format!(
-                    "The other side isn't a dsync-server of this version: {}",
-                    shown.trim_end()
-                )))
-            }
+            .map_err(|error| Error::io("write", "dsync", error))
+    }
+}
+
+/// The other side's greeting, byte by byte: what follows is for somebody else.
+fn hear_greeting(input: &mut impl Read) -> Result<Vec<u8>> {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\n") && heard.len() < GREETING_BYTES_MAX {
+        let mut byte = [0];
+        match input.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => heard.extend_from_slice(&byte),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read", "dsync", error)),
         }
     }
+    Ok(heard)
+}
+
+fn check_greeting(heard: &[u8]) -> Result<()> {
+    match heard {
+        heard if heard == GREETING.as_bytes() => Ok(()),
+        b"" => Err(broken("The remote command ended without a greeting")),
+        heard if heard.starts_with(ORIGINAL) => Err(Error::Unsupported(
+            "The other side is Dovecot's dsync, which can only be read from: use backup -R or sync -1 -R there"
+                .to_owned(),
+        )),
+        heard => {
+            let shown = String::from_utf8_lossy(heard);
+            let text = format!("The other side isn't a dsync-server of this version: {}", shown.trim_end());
+            Err(broken(text))
+        }
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// One of ours; names have the prefixes of their namespaces or not.
+    Ours { whole_names: bool },
+    /// Dovecot's own, where names always have them.
+    Original,
+}
+
+/// Greets the server at the other end.
+pub(crate) fn connect(
+    mut input: impl Read + 'static,
+    output: impl Write + 'static,
+    scope: &Scope,
+    terms: Terms,
+) -> Result<(Box<dyn Side>, Peer)> {
+    let heard = hear_greeting(&mut input)?;
+    if heard.starts_with(ORIGINAL) {
+        let greeting = String::from_utf8_lossy(&heard);
+        let original = Original::new(input, output, greeting.trim_end(), terms)?;
+        return Ok((Box::new(original), Peer::Original));
+    }
+    check_greeting(&heard)?;
+    let mut line = Line::new(input, output);
+    line.greet()?;
+    let mut remote = Remote { line };
+    // Of one namespace names have no prefix, and the other side takes the one with INBOX.
+    let whole = match scope {
+        Scope::Inbox => false,
+        Scope::Prefixes(prefixes) => prefixes.len() > 1,
+        Scope::Ours | Scope::Visible => true,
+    };
+    if whole {
+        remote.done(&Ask::Scope(scope.clone()))?;
+    }
+    Ok((Box::new(remote), Peer::Ours { whole_names: whole }))
 }
 
 /// Input that may be silent only for so long.
@@ -162,7 +218,7 @@ impl<R: Read + AsFd> Read for Timed<R> {
     }
 }
 
-fn broken(why: impl std::fmt::Display) -> Error {
+pub(super) fn broken(why: impl std::fmt::Display) -> Error {
     Error::Temporary {
         op: "dsync",
         path: "remote".into(),
@@ -176,13 +232,6 @@ pub(crate) struct Remote<R, W> {
 }
 
 impl<R: Read, W: Write> Remote<R, W> {
-    /// Greets the server at the other end.
-    pub(crate) fn new(input: R, output: W) -> Result<Self> {
-        let mut line = Line::new(input, output);
-        line.greet()?;
-        Ok(Self { line })
-    }
-
     fn answer(&mut self) -> Result<Answer> {
         self.line.flush()?;
         match self.line.next()? {
@@ -219,6 +268,7 @@ impl<R: Read, W: Write> Side for Remote<R, W> {
         loop {
             match self.answer()? {
                 Answer::Nodes(nodes) => tree.mailboxes.extend(nodes),
+                Answer::Names(nodes) => tree.nodes.extend(nodes),
                 Answer::Subscriptions(names) => tree.subscriptions.extend(names),
                 Answer::Done => return Ok(tree),
                 other => return Err(unexpected(&other)),
@@ -226,8 +276,8 @@ impl<R: Read, W: Write> Side for Remote<R, W> {
         }
     }
 
-    fn create(&mut self, levels: &Levels) -> Result<()> {
-        self.done(&Ask::Create(levels.clone()))
+    fn create(&mut self, levels: &Levels, node: bool) -> Result<()> {
+        self.done(&Ask::Create(levels.clone(), node))
     }
 
     fn delete(&mut self, levels: &Levels) -> Result<()> {
@@ -272,6 +322,17 @@ impl<R: Read, W: Write> Side for Remote<R, W> {
 
     fn identify(&mut self, identity: &Identity) -> Result<()> {
         self.done(&Ask::Identify(*identity))
+    }
+
+    fn attributes(&mut self, levels: &Levels) -> Result<Option<Vec<Attribute>>> {
+        match self.ask(&Ask::Attributes(levels.clone()))? {
+            Answer::Attributes(attributes) => Ok(attributes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn set_attribute(&mut self, levels: &Levels, attribute: &Attribute, set: bool) -> Result<()> {
+        self.done(&Ask::SetAttribute(levels.clone(), attribute.clone(), set))
     }
 
     fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
@@ -377,12 +438,20 @@ impl<R: Read, W: Write> Drop for Pieces<'_, R, W> {
     }
 }
 
-/// Answers what the other end asks of `side`, until it hangs up.
-pub(crate) fn serve(side: &mut dyn Side, input: impl Read, output: impl Write) -> Result<()> {
+/// Answers what the other end asks of the user's mail, until it hangs up.
+pub(crate) fn serve(user: &Arc<MailUser>, input: impl Read, output: impl Write) -> Result<()> {
+    let mut side = Local::new(user.clone(), &Scope::Inbox)?;
     let mut server = Server { line: Line::new(input, output), trouble: None };
     server.line.greet()?;
+    check_greeting(&hear_greeting(&mut server.line.input)?)?;
     while let Some(ask) = server.line.next()? {
-        let done = server.answer(side, ask);
+        let done = match ask {
+            Ask::Scope(scope) => Local::new(user.clone(), &scope).and_then(|new| {
+                side = new;
+                server.line.send(&Answer::Done)
+            }),
+            ask => server.answer(&mut side, ask),
+        };
         if let Err(error) = done {
             server.line.send(&failed(&error))?;
         }
@@ -420,7 +489,12 @@ impl<R: Read, W: Write> Server<R, W> {
                 };
                 return self.line.send(&Answer::Uids(uids));
             }
-            Ask::Create(levels) => side.create(&levels)?,
+            Ask::Create(levels, node) => side.create(&levels, node)?,
+            Ask::Attributes(levels) => {
+                let attributes = side.attributes(&levels)?;
+                return self.line.send(&Answer::Attributes(attributes));
+            }
+            Ask::SetAttribute(levels, attribute, set) => side.set_attribute(&levels, &attribute, set)?,
             Ask::Delete(levels) => side.delete(&levels)?,
             Ask::Rename(from, to) => side.rename(&from, &to)?,
             Ask::Subscribe(levels, subscribed) => side.subscribe(&levels, subscribed)?,
@@ -428,7 +502,7 @@ impl<R: Read, W: Write> Server<R, W> {
             Ask::Flag(changes) => side.flag(&changes)?,
             Ask::Identify(identity) => side.identify(&identity)?,
             Ask::Purge => side.purge()?,
-            Ask::Piece(_) | Ask::PiecesEnd => return Err(broken("A piece of no message")),
+            Ask::Piece(_) | Ask::PiecesEnd | Ask::Scope(_) => return Err(broken("A piece of no message")),
         }
         self.line.send(&Answer::Done)
     }
@@ -436,8 +510,10 @@ impl<R: Read, W: Write> Server<R, W> {
     fn tree(&mut self, mut tree: Tree) -> Result<()> {
         let nodes = std::mem::take(&mut tree.mailboxes);
         let names = std::mem::take(&mut tree.subscriptions);
+        let bare = std::mem::take(&mut tree.nodes);
         self.line.send(&Answer::Tree(tree))?;
         nodes.chunks(PAGE).try_for_each(|page| self.line.send(&Answer::Nodes(page.to_vec())))?;
+        bare.chunks(PAGE).try_for_each(|page| self.line.send(&Answer::Names(page.to_vec())))?;
         names.chunks(PAGE).try_for_each(|page| self.line.send(&Answer::Subscriptions(page.to_vec())))?;
         self.line.send(&Answer::Done)
     }

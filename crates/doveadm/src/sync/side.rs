@@ -4,11 +4,25 @@ use std::io::Read;
 
 use base::Guid;
 use serde::{Deserialize, Serialize};
-use storage::Result;
+use storage::{Flags, Result};
 
 /// A name's levels, without the namespace's prefix: the two sides may have other prefixes and
 /// separators.
 pub(crate) type Levels = Vec<String>;
+
+/// Which mailboxes of a user take part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scope {
+    /// Those of the namespace with INBOX, without its prefix.
+    #[default]
+    Inbox,
+    /// Those of all namespaces without a location of their own: what the original takes if nothing is said.
+    Ours,
+    /// Those of all namespaces that are visible: `-N`.
+    Visible,
+    /// Those of the namespaces with these prefixes: `-n`. Of one alone names have no prefix.
+    Prefixes(Vec<String>),
+}
 
 /// The mailboxes of one side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,6 +35,8 @@ pub(crate) struct Tree {
     pub(crate) exists: bool,
     /// What can be opened, parents first.
     pub(crate) mailboxes: Vec<Node>,
+    /// Names that hold mailboxes and cannot be opened (`\\Noselect`), as far as they are there on disk.
+    pub(crate) nodes: Vec<Levels>,
     /// What is subscribed to.
     pub(crate) subscriptions: Vec<Levels>,
     /// What was done to mailboxes: number of the action, GUID, and seconds since 1970.
@@ -52,6 +68,19 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether a message goes over; what is not known is no reason against it.
+    pub(crate) fn fits(&self, message: &Message, received: Option<i64>, size: Option<u64>) -> bool {
+        let system = |wanted: &str| Flags::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(wanted));
+        let has = |wanted: &str| match system(wanted) {
+            Some((flag, _)) => message.flags & flag.0 != 0,
+            None => message.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(wanted)),
+        };
+        self.since.is_none_or(|since| received.is_none_or(|time| time >= since))
+            && self.until.is_none_or(|until| received.is_none_or(|time| time < until))
+            && self.size_max.is_none_or(|max| size.is_none_or(|size| size <= max))
+            && self.flag.as_ref().is_none_or(|(without, flag)| has(flag) != *without)
     }
 }
 
@@ -109,6 +138,15 @@ pub(crate) struct Identity {
     pub(crate) highest_modseq: u64,
 }
 
+/// An attribute of a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Attribute {
+    /// `/shared`, or else `/private`.
+    pub(crate) shared: bool,
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
 /// What goes with a message's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
@@ -129,7 +167,8 @@ pub(crate) trait Side {
     /// Looks at everything anew.
     fn tree(&mut self) -> Result<Tree>;
 
-    fn create(&mut self, levels: &Levels) -> Result<()>;
+    /// Makes a mailbox, or with `node` a name that only holds others.
+    fn create(&mut self, levels: &Levels, node: bool) -> Result<()>;
     fn delete(&mut self, levels: &Levels) -> Result<()>;
     fn rename(&mut self, from: &Levels, to: &Levels) -> Result<()>;
     fn subscribe(&mut self, levels: &Levels, subscribed: bool) -> Result<()>;
@@ -139,6 +178,15 @@ pub(crate) trait Side {
     fn flag(&mut self, changes: &[Flagged]) -> Result<()>;
     fn identify(&mut self, identity: &Identity) -> Result<()>;
 
+    /// The attributes of a mailbox; `None` where there is no dictionary for them.
+    fn attributes(&mut self, levels: &Levels) -> Result<Option<Vec<Attribute>>>;
+    /// Sets an attribute, or takes it away.
+    fn set_attribute(&mut self, levels: &Levels, attribute: &Attribute, set: bool) -> Result<()>;
+
+    /// Announces all messages that will be asked for, in the order of UIDs.
+    fn want(&mut self, _uids: &[u32]) -> Result<()> {
+        Ok(())
+    }
     /// A message and its bytes; `None` if it has gone meanwhile.
     fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>>;
     /// Begins to save a message. What is saved can be seen after [`commit`](Self::commit).
@@ -150,4 +198,9 @@ pub(crate) trait Side {
 
     /// Frees the space of what has been expunged.
     fn purge(&mut self) -> Result<()>;
+
+    /// All has been done.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

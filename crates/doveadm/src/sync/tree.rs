@@ -21,6 +21,8 @@ pub(crate) enum Step {
     Delete(Levels),
     Rename(Levels, Levels),
     Create(Levels),
+    /// Makes a name that only holds others.
+    CreateNode(Levels),
     Subscribe(Levels, bool),
 }
 
@@ -122,6 +124,19 @@ pub(crate) fn creations(
         let missing =
             other.mailboxes.iter().filter(|node| wanted(node) && own.with_name(&node.levels).is_none());
         missing.map(|node| Step::Create(node.levels.clone())).collect()
+    };
+
+    [if way == Way::Both { lacks(here, there) } else { Vec::new() }, lacks(there, here)]
+}
+
+/// Names that hold others, or nothing, and that a side lacks. What leads to a mailbox comes with that.
+pub(crate) fn nodes(here: &Tree, there: &Tree, way: Way, wanted: &dyn Fn(&Levels) -> bool) -> [Vec<Step>; 2] {
+    let lacks = |own: &Tree, other: &Tree| -> Vec<Step> {
+        let leads = |levels: &Levels| other.mailboxes.iter().any(|node| node.levels.starts_with(levels));
+        let is_there = |levels: &Levels| own.nodes.contains(levels) || own.with_name(levels).is_some();
+        let missing =
+            other.nodes.iter().filter(|levels| wanted(levels) && !leads(levels) && !is_there(levels));
+        missing.map(|levels| Step::CreateNode(levels.clone())).collect()
     };
     [if way == Way::Both { lacks(here, there) } else { Vec::new() }, lacks(there, here)]
 }

@@ -1,12 +1,14 @@
 //! A connection to a doveadm server, from its greeting to the answers of its commands.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use base::log::Level;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use sasl::encoding::base64;
 
 use crate::limits::{CONNECT_TIMEOUT, SERVER_LINE_MAX, VALUE_BYTES_MAX};
@@ -52,9 +54,11 @@ pub(super) struct Credentials {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(super) struct Connection {
     packets: Channel,
     output: File,
+    /// What came behind the last reply.
+    rest: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -120,7 +124,7 @@ impl Connection {
             0 => Channel::Plain(input),
             _ => Channel::Packets(Packets::new(input)),
         };
-        Ok(Self { packets, output })
+        Ok(Self { packets, output, rest: Vec::new() })
     }
 
     /// Runs a command, given as a whole line, and returns its exit status.
@@ -148,17 +152,25 @@ impl Connection {
             let bytes = buffer.get(..count).unwrap_or_default();
             if channel != OUTPUT {
                 log.take(bytes, ear);
-            } else if let Some(status) =
-                reply.take(bytes, ear).map_err(|text| Trouble::Lost(vec![text], "EOF".to_owned()))?
-            {
+                continue;
+            }
+            let broken = |text| Trouble::Lost(vec![text], "EOF".to_owned());
+            let (status, used) = reply.take(bytes, ear).map_err(broken)?;
+            if let Some(status) = status {
+                self.rest = bytes.get(used..).unwrap_or_default().to_vec();
                 return Ok(status);
             }
         }
     }
 
     /// What is left of it after a command that answers with a conversation of its own.
-    pub(crate) fn into_stream(self) -> (Stream, File) {
-        (Stream { packets: self.packets, log: LogLines::default() }, self.output)
+    /// It may be silent for so long.
+    pub(super) fn into_stream(self, timeout: Duration) -> io::Result<(Stream, File)> {
+        set_socket_timeout(&self.output, Timeout::Recv, Some(timeout))?;
+        Ok((
+            Stream { rest: Cursor::new(self.rest), packets: self.packets, log: LogLines::default() },
+            self.output,
+        ))
     }
 }
 
@@ -174,6 +186,7 @@ impl Channel {
 /// What the server prints, as bytes. Log lines between are logged.
 #[derive(Debug)]
 pub(crate) struct Stream {
+    rest: Cursor<Vec<u8>>,
     packets: Channel,
     log: LogLines,
 }
@@ -181,6 +194,10 @@ pub(crate) struct Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let log = base::Logger::new("");
+        let count = self.rest.read(buffer)?;
+        if count != 0 {
+            return Ok(count);
+        }
         loop {
             match self.packets.next(buffer)? {
                 None => return Ok(0),
@@ -238,7 +255,7 @@ fn connect(target: &str, port: u16) -> Result<OwnedFd, String> {
 }
 
 /// `host`, `host:port`, `[address]:port` or an address of many colons.
-pub(crate) fn host_and_port(target: &str, default: u16) -> Option<(&str, u16)> {
+fn host_and_port(target: &str, default: u16) -> Option<(&str, u16)> {
     let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
     if let Some((host, rest)) = target.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return match rest.strip_prefix(':') {
@@ -263,11 +280,11 @@ struct Reply {
 }
 
 impl Reply {
-    /// The exit status, if the reply is whole.
-    fn take(&mut self, bytes: &[u8], ear: &mut Ear<'_>) -> Result<Option<i32>, String> {
-        for &byte in bytes {
+    /// The exit status, if the reply is whole, and how many of the bytes belong to it.
+    fn take(&mut self, bytes: &[u8], ear: &mut Ear<'_>) -> Result<(Option<i32>, usize), String> {
+        for (at, &byte) in bytes.iter().enumerate() {
             match (&mut self.ending, byte) {
-                (Some(line), b'\n') => return status(line).map(Some),
+                (Some(line), b'\n') => return Ok((Some(status(line)?), at + 1)),
                 (Some(line), byte) => line.push(byte),
                 (None, b'\n') if self.value.is_empty() && !self.streaming => self.ending = Some(Vec::new()),
                 (None, b'\n') => return Err("doveadm server sent broken print input".to_owned()),
@@ -283,7 +300,7 @@ impl Reply {
                 }
             }
         }
-        Ok(None)
+        Ok((None, bytes.len()))
     }
 
     fn end_value(&mut self, ear: &mut Ear<'_>) {
@@ -340,7 +357,8 @@ mod tests {
         let mut outcome = Ok(None);
         // A byte at a time, as a network may bring them.
         for byte in reply {
-            outcome = state.take(&[*byte], &mut |heard| all.push(format!("{heard:?}")));
+            let taken = state.take(&[*byte], &mut |heard| all.push(format!("{heard:?}")));
+            outcome = taken.map(|(status, _)| status);
         }
         (all, outcome)
     }

@@ -11,13 +11,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use service::authmaster::Lookup;
 use service::authmaster::blocking::Client;
 use settings::{Settings, key};
 
-pub(crate) use self::connection::Connection;
-use self::connection::{Credentials, Heard, Trouble};
+pub(crate) use self::connection::Stream;
+use self::connection::{Connection, Credentials, Heard, Trouble};
 use super::job::Job;
 use super::login;
 use crate::context::{Context, Outcome, status};
@@ -119,7 +120,13 @@ impl Routes {
     }
 
     /// Runs a command that answers with a conversation of its own, and gives the connection.
-    pub(crate) fn converse(&self, place: &Place, line: &[u8]) -> Result<Connection, Vec<String>> {
+    /// The other end may be silent for so long.
+    pub(crate) fn converse(
+        &self,
+        place: &Place,
+        line: &[u8],
+        timeout: Duration,
+    ) -> Result<(Stream, File), Vec<String>> {
         let told = |trouble| match trouble {
             Trouble::Fatal(text) => vec![text],
             Trouble::Lost(mut texts, why) => {
@@ -135,7 +142,7 @@ impl Routes {
             }
         });
         match done.map_err(told)? {
-            0 => Ok(connection),
+            0 => connection.into_stream(timeout).map_err(|error| vec![base::reason(&error).to_string()]),
             status::NO_USER => Err(vec!["Unknown user in remote".to_owned()]),
             status => {
                 Err(if logged.is_empty() { vec![format!("Failed with status {status}")] } else { logged })

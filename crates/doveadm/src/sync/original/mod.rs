@@ -1,0 +1,457 @@
+//! Dovecot's own `dsync-server` at the other end, as a side that is only read from: `doveadm backup -R` and
+//! `sync -1 -R`. For it we are a backup's receiver, which names the mailboxes that it wants to have: for each
+//! the other side tells all messages, then we say which we want, then it sends these.
+
+mod line;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, Write};
+
+use base::Guid;
+use storage::{Error, Flags, Result};
+
+use self::line::{
+    ATTRIBUTE, CHANGE, DELETES, FINISH, HANDSHAKE, Line, MAIL, MAILBOX, NODE, REQUEST, STATE, Values,
+};
+use super::local::short_guid;
+use super::remote::broken;
+use super::side::{Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Side, Tree};
+use crate::cmd::save::unnamed_file;
+use crate::limits::DSYNC_MEMORY_BYTES;
+
+/// How names of the other side become names here, and what both agree on.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) hostname: String,
+    /// The separator here, which may be a letter there.
+    pub(crate) separator: char,
+    /// `dsync_alt_char`: takes its place.
+    pub(crate) alt_char: char,
+    /// `-N`
+    pub(crate) all_namespaces: bool,
+    /// `-n`
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) filter: Filter,
+}
+
+/// See the module.
+pub(crate) struct Original<R: Read, W: Write> {
+    line: Line<R, W>,
+    terms: Terms,
+    tree: Option<Tree>,
+    /// GUID and UIDVALIDITY of mailboxes.
+    known: HashMap<Levels, (Guid, u32)>,
+    current: Option<Current>,
+}
+
+/// The mailbox whose turn it is.
+struct Current {
+    levels: Levels,
+    opened: Opened,
+    attributes: Vec<Attribute>,
+    /// As the sender has them, by UID: they may be longer than those that are compared.
+    guids: HashMap<u32, String>,
+    asked: bool,
+    /// All that was asked for has come.
+    ended: bool,
+    /// What came before it was wanted, by UID.
+    early: HashMap<u32, (Meta, Body)>,
+}
+
+impl<R: Read, W: Write> Original<R, W> {
+    /// Behind the other side's greeting.
+    pub(crate) fn new(input: R, output: W, greeting: &str, terms: Terms) -> Result<Self> {
+        let mut line = Line::new(input, output, greeting)?;
+        let alt_char = terms.alt_char.to_string();
+        let since = terms.filter.since.map(|time| time.to_string());
+        let until = terms.filter.until.map(|time| time.to_string());
+        let size = terms.filter.size_max.map(|size| size.to_string());
+        let prefixes = terms.namespaces.join("\n");
+        let mut values = vec![
+            ("hostname", terms.hostname.as_str()),
+            ("sync_type", "f"),
+            ("send_mail_requests", ""),
+            // It is the sender.
+            ("backup_send", ""),
+            ("alt_char", &alt_char),
+            ("hashed_headers", "Date\tMessage-ID\t"),
+        ];
+        if terms.all_namespaces {
+            values.push(("sync_visible_namespaces", ""));
+        }
+        if !terms.namespaces.is_empty() {
+            values.push(("sync_ns_prefix", &prefixes));
+        }
+        // With these it tells times and sizes.
+        for (name, value) in
+            [("sync_since_timestamp", &since), ("sync_until_timestamp", &until), ("sync_max_size", &size)]
+        {
+            values.extend(value.as_deref().map(|value| (name, value)));
+        }
+        line.send(HANDSHAKE, &values)?;
+        Ok(Self { line, terms, tree: None, known: HashMap::new(), current: None })
+    }
+
+    fn read_tree(&mut self) -> Result<Tree> {
+        self.line.expect(HANDSHAKE)?;
+        // We have nothing that it should know.
+        self.line.send_end()?;
+        let mut tree = Tree { separator: '/', ..Tree::default() };
+        while let Some(values) = self.line.next(NODE)? {
+            self.node(&values, &mut tree)?;
+        }
+        self.line.send(DELETES, &[("hierarchy_sep", "/"), ("escape_char", "")])?;
+        self.line.expect(DELETES)?;
+        tree.exists = !tree.mailboxes.is_empty();
+        tree.mailboxes.sort_by(|one, other| one.levels.cmp(&other.levels));
+        tree.nodes.sort();
+        tree.subscriptions.sort();
+        Ok(tree)
+    }
+
+    fn node(&mut self, values: &Values, tree: &mut Tree) -> Result<()> {
+        let name = values.text("name").filter(|name| !name.is_empty()).ok_or_else(|| broken("Empty name"))?;
+        let fix = |level: &str| -> String {
+            let fixed = |c: char| c == self.terms.separator || c.is_control();
+            let level = service::authmaster::unescape(level);
+            level.chars().map(|c| if fixed(c) { self.terms.alt_char } else { c }).collect()
+        };
+        let levels: Levels = name.split('\t').map(fix).collect();
+        if values.has("subscribed") {
+            tree.subscriptions.push(levels.clone());
+        }
+        if values.text("existence") != Some("y") {
+            return Ok(());
+        }
+        let Some(guid) = values.text("mailbox_guid") else {
+            tree.nodes.push(levels);
+            return Ok(());
+        };
+        let guid = guid.parse().map_err(|_| broken("Invalid mailbox_guid"))?;
+        self.known.insert(levels.clone(), (guid, values.number("uid_validity")?.unwrap_or(0)));
+        tree.mailboxes.push(Node { levels, guid, special_use: Vec::new() });
+        Ok(())
+    }
+
+    /// Says which mailbox is wanted next, and hears of all its messages.
+    fn read_mailbox(&mut self, levels: &Levels, filter: &Filter) -> Result<Current> {
+        let unknown = || Error::NotFound(levels.join("/"));
+        let (guid, uid_validity) = *self.known.get(levels).ok_or_else(unknown)?;
+        let (guid_text, validity_text) = (guid.to_string(), uid_validity.to_string());
+        self.line.send(
+            MAILBOX,
+            &[
+                ("mailbox_guid", &guid_text),
+                // With another one, or more messages, it would change its own.
+                ("uid_validity", &validity_text),
+                ("uid_next", "1"),
+                ("messages_count", "0"),
+                ("first_recent_uid", "1"),
+                ("highest_modseq", "0"),
+                ("highest_pvt_modseq", "0"),
+                ("cache_fields", ""),
+                ("have_guids", ""),
+                ("have_save_guids", ""),
+            ],
+        )?;
+        let told = self.line.expect(MAILBOX)?;
+        if told.has("mailbox_lost") || told.has("mailbox_ignore") {
+            return Err(unknown());
+        }
+        let mut attributes = Vec::new();
+        while self.line.minor >= 1
+            && let Some(values) = self.line.next(ATTRIBUTE)?
+        {
+            attributes.extend(self.attribute(&values)?);
+        }
+        let mut opened = Opened {
+            guid,
+            uid_validity: told.wanted("uid_validity")?,
+            uid_next: told.wanted("uid_next")?,
+            highest_modseq: told.wanted("highest_modseq")?,
+            ..Opened::default()
+        };
+        let mut guids = HashMap::new();
+        while let Some(values) = self.line.next(CHANGE)? {
+            let uid = values.wanted("uid")?;
+            let text = values.text("guid").filter(|guid| !guid.is_empty());
+            let guid = text.map(short_guid).unwrap_or_default();
+            guids.extend(text.map(|guid| (uid, guid.to_owned())));
+            match values.text("type") {
+                Some("s") => opened.messages.push(message(&values, uid, guid, filter)?),
+                Some("e") => opened.expunged.push((uid, guid)),
+                // With no state in common there is nothing that we could have.
+                _ => {}
+            }
+        }
+        opened.messages.sort_by_key(|message| message.uid);
+        opened.expunged.sort_unstable();
+        let (levels, early) = (levels.clone(), HashMap::new());
+        Ok(Current { levels, opened, attributes, guids, asked: false, ended: false, early })
+    }
+
+    fn attribute(&mut self, values: &Values) -> Result<Option<Attribute>> {
+        let value = match values.text("value") {
+            _ if values.has("stream") => {
+                let mut bytes = Vec::new();
+                self.line.stream(&mut bytes)?;
+                Some(String::from_utf8_lossy(&bytes).into_owned())
+            }
+            value => value.map(str::to_owned),
+        };
+        let key = values.text("key").map(str::to_owned);
+        let known = key.zip(value).filter(|_| !values.has("deleted"));
+        Ok(known.map(|(name, value)| Attribute { shared: values.text("type") == Some("s"), name, value }))
+    }
+
+    /// The next message that was asked for; `None` after the last.
+    fn next_mail(&mut self) -> Result<Option<(u32, Meta, Body)>> {
+        let Some(values) = self.line.next(MAIL)? else { return Ok(None) };
+        let uid = values.wanted("uid")?;
+        let meta = Meta {
+            uid,
+            received: values.number("received_date")?,
+            guid: values.text("guid").map(str::to_owned),
+            pop3_uidl: values.text("pop3_uidl").map(str::to_owned),
+            pop3_order: values.number("pop3_order")?,
+            ..Meta::default()
+        };
+        let mut body = Body::default();
+        if values.has("stream") {
+            self.line.stream(&mut body)?;
+        }
+        Ok(Some((uid, Meta { size: body.size, ..meta }, body)))
+    }
+
+    /// Comes to an end with the mailbox whose turn it is.
+    fn leave(&mut self) -> Result<()> {
+        let Some(current) = self.current.take() else { return Ok(()) };
+        if !current.asked {
+            self.line.send_end()?;
+        }
+        if !current.ended {
+            while self.next_mail()?.is_some() {}
+        }
+        self.line.expect(STATE)?;
+        let opened = &current.opened;
+        let (guid, validity) = (opened.guid.to_string(), opened.uid_validity.to_string());
+        let last = opened.uid_next.saturating_sub(1).to_string();
+        let (modseq, count) = (opened.highest_modseq.to_string(), opened.messages.len().to_string());
+        self.line.send(
+            STATE,
+            &[
+                ("mailbox_guid", &guid),
+                ("last_uidvalidity", &validity),
+                ("last_common_uid", &last),
+                ("last_common_modseq", &modseq),
+                ("last_common_pvt_modseq", "0"),
+                ("last_messages_count", &count),
+            ],
+        )
+    }
+
+    fn current(&mut self) -> Result<&mut Current> {
+        self.current.as_mut().ok_or_else(|| broken("No mailbox is open"))
+    }
+}
+
+/// A message as the sender tells of it.
+fn message(values: &Values, uid: u32, guid: Guid, filter: &Filter) -> Result<Message> {
+    let flags = values.hex("final_flags")?.unwrap_or(0) & u64::from(Flags::ALL.0);
+    // What begins with a minus was taken away.
+    let keyword = |change: &str| change.strip_prefix(['+', '=', '&']).map(str::to_owned);
+    let changes = values.text("keyword_changes").unwrap_or_default();
+    let changes = changes.split('\t').map(service::authmaster::unescape);
+    let mut keywords: Vec<String> = changes.filter_map(|change| keyword(&change)).collect();
+    keywords.sort();
+    keywords.dedup();
+    let mut message = Message {
+        uid,
+        guid,
+        flags: u8::try_from(flags).unwrap_or(0),
+        keywords,
+        modseq: values.number("modseq")?.unwrap_or(0),
+        ..Message::default()
+    };
+    let received = values.hex("received_timestamp")?.and_then(|time| i64::try_from(time).ok());
+    message.skip = !filter.is_none() && !filter.fits(&message, received, values.hex("virtual_size")?);
+    Ok(message)
+}
+
+/// Nothing can be changed at the other end.
+fn read_only<T>() -> Result<T> {
+    let text = "Dovecot's dsync at the other end can only be read from: use backup -R or sync -1 -R";
+    Err(Error::Unsupported(text.to_owned()))
+}
+
+impl<R: Read, W: Write> Side for Original<R, W> {
+    /// The other side tells it once.
+    fn tree(&mut self) -> Result<Tree> {
+        if self.tree.is_none() {
+            self.tree = Some(self.read_tree()?);
+        }
+        Ok(self.tree.clone().unwrap_or_default())
+    }
+
+    fn create(&mut self, _: &Levels, _: bool) -> Result<()> {
+        read_only()
+    }
+
+    fn delete(&mut self, _: &Levels) -> Result<()> {
+        read_only()
+    }
+
+    fn rename(&mut self, _: &Levels, _: &Levels) -> Result<()> {
+        read_only()
+    }
+
+    fn subscribe(&mut self, _: &Levels, _: bool) -> Result<()> {
+        read_only()
+    }
+
+    fn open(&mut self, levels: &Levels, filter: &Filter) -> Result<Opened> {
+        if let Some(current) = &self.current
+            && current.levels == *levels
+        {
+            return Ok(current.opened.clone());
+        }
+        self.leave()?;
+        let current = self.read_mailbox(levels, filter)?;
+        let opened = current.opened.clone();
+        self.current = Some(current);
+        Ok(opened)
+    }
+
+    fn expunge(&mut self, _: &[u32]) -> Result<()> {
+        read_only()
+    }
+
+    fn flag(&mut self, _: &[Flagged]) -> Result<()> {
+        read_only()
+    }
+
+    fn identify(&mut self, _: &Identity) -> Result<()> {
+        read_only()
+    }
+
+    fn attributes(&mut self, levels: &Levels) -> Result<Option<Vec<Attribute>>> {
+        let current = self.current.as_ref().filter(|current| current.levels == *levels);
+        Ok(current.map(|current| current.attributes.clone()))
+    }
+
+    fn set_attribute(&mut self, _: &Levels, _: &Attribute, _: bool) -> Result<()> {
+        read_only()
+    }
+
+    fn want(&mut self, uids: &[u32]) -> Result<()> {
+        if std::mem::replace(&mut self.current()?.asked, true) {
+            return Err(broken("Messages can be asked for once only"));
+        }
+        for uid in uids {
+            self.line.send(REQUEST, &[("uid", &uid.to_string())])?;
+        }
+        self.line.send_end()?;
+        self.line.flush()
+    }
+
+    fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
+        loop {
+            if let Some((meta, body)) = self.current()?.early.remove(&uid) {
+                let meta = self.current()?.with_flags(meta);
+                let body = body.reader().map_err(|error| Error::io("lseek", "dsync", error))?;
+                return Ok(Some((meta, body)));
+            }
+            if self.current()?.ended {
+                return Ok(None);
+            }
+            match self.next_mail()? {
+                Some((uid, meta, body)) => drop(self.current()?.early.insert(uid, (meta, body))),
+                None => self.current()?.ended = true,
+            }
+        }
+    }
+
+    fn save(&mut self, _: &Meta, _: &mut dyn Read) -> Result<()> {
+        read_only()
+    }
+
+    fn copy(&mut self, _: u32, _: u32) -> Result<()> {
+        read_only()
+    }
+
+    fn commit(&mut self) -> Result<Vec<u32>> {
+        read_only()
+    }
+
+    fn purge(&mut self) -> Result<()> {
+        read_only()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.tree()?;
+        self.leave()?;
+        self.line.send_end()?;
+        if self.line.minor < 3 {
+            return self.line.flush();
+        }
+        let ended = self.line.expect(FINISH)?;
+        match ended.text("error") {
+            Some(why) => Err(broken(format!("Remote dsync failed: {why}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Current {
+    /// Flags and GUIDs came with the list of messages.
+    fn with_flags(&self, meta: Meta) -> Meta {
+        let guid = self.guids.get(&meta.uid).cloned().or(meta.guid);
+        let meta = Meta { guid, ..meta };
+        let messages = &self.opened.messages;
+        match messages.binary_search_by_key(&meta.uid, |message| message.uid).map(|at| messages.get(at)) {
+            Ok(Some(message)) => Meta { flags: message.flags, keywords: message.keywords.clone(), ..meta },
+            _ => meta,
+        }
+    }
+}
+
+/// A message's bytes, in a file where they are many.
+#[derive(Default)]
+struct Body {
+    size: u64,
+    memory: Vec<u8>,
+    file: Option<File>,
+}
+
+impl Body {
+    fn reader(self) -> std::io::Result<Box<dyn Read>> {
+        match self.file {
+            None => Ok(Box::new(Cursor::new(self.memory))),
+            Some(mut file) => {
+                file.rewind()?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+impl Write for Body {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.file.is_none() && self.memory.len() + bytes.len() > DSYNC_MEMORY_BYTES {
+            let mut file = unnamed_file()?;
+            file.write_all(&std::mem::take(&mut self.memory))?;
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(bytes)?,
+            None => self.memory.extend_from_slice(bytes),
+        }
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
