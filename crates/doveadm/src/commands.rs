@@ -303,6 +303,11 @@ pub(crate) fn find(words: &[String]) -> Option<(&'static Command, &[String])> {
     })
 }
 
+/// Whether it is one on mail.
+pub(crate) fn is_on_mail(command: &Command) -> bool {
+    MAIL_COMMANDS.iter().any(|one| one.name == command.name)
+}
+
 /// The name of the later command that `words` begin with.
 pub(crate) fn find_later(words: &[String]) -> Option<&'static str> {
     let mut names = LATER.iter().map(|(name, _)| *name).chain(LATER_PLUGINS.iter().copied());

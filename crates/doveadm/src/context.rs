@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use base::Logger;
 
+use crate::cmd::batch::Batched;
 use crate::config::Config;
 use crate::globals::Globals;
 use crate::output::Output;
@@ -62,17 +63,19 @@ pub(crate) struct Context {
     pub(crate) status: i32,
     /// Whom a doveadm server works for; `None` in the program.
     pub(crate) serving: Option<Serving>,
+    /// Whom the commands of a batch work for.
+    pub(crate) batched: Option<Batched>,
     config: Option<Config>,
 }
 
 impl Context {
     pub(crate) fn new(globals: Globals) -> Self {
-        Self { globals, output: Output::new(), status: 0, serving: None, config: None }
+        Self { globals, output: Output::new(), status: 0, serving: None, batched: None, config: None }
     }
 
     /// That of a doveadm server.
     pub(crate) fn serving(globals: Globals, output: Output, serving: Serving, config: Config) -> Self {
-        Self { globals, output, status: 0, serving: Some(serving), config: Some(config) }
+        Self { globals, output, status: 0, serving: Some(serving), batched: None, config: Some(config) }
     }
 
     /// The configuration, read when first asked for.

@@ -2,7 +2,6 @@
 
 /// Name and usage.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    ("batch", "<sep> <cmd1> [<sep> <cmd2> [..]]"),
     ("dict get", "[-u <user>] <dict uri> <key>"),
     ("dict inc", "[-u <user>] <dict uri> <key> <diff>"),
     ("dict iter", "[-u <user>] [-1RV] <dict uri> <prefix>"),

@@ -80,6 +80,16 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         cmd::sync::backup,
     ),
     mail(
+        "batch",
+        "<sep> <cmd1> [<sep> <cmd2> [..]]",
+        "Does several commands on mail for each user",
+        params![
+            argument("separator", Kind::Text, "What stands between the commands"),
+            argument("args", Kind::Command, "The commands with their arguments")
+        ],
+        cmd::batch::batch,
+    ),
+    mail(
         "copy",
         "[-u <user>|-A] [-S <socket_path>] <destination> [user <source user>] <search query>",
         "Copies messages into another mailbox",

@@ -426,3 +426,27 @@ fn a_place_that_is_not_there_is_no_backup() {
     assert_eq!(status, 75);
     finds(&host, "all", &[1, 2, 3]);
 }
+
+#[test]
+fn a_batch_goes_on_up_to_the_first_failure() {
+    let host = host();
+    check(&host, "batch -u user1 : mailbox create a b : mailbox subscribe b", "", "", 0);
+    check(&host, "batch -u user1 / mailbox list -s", "b\n", "", 0);
+    with_mail(&host);
+    check(&host, "-f flow batch -u user1 : flags add \\Seen uid 1 : fetch uid seen", "uid=1\n", "", 0);
+    let missing = "Can't delete mailbox none: Mailbox doesn't exist: none";
+    fails(&host, "batch -u user1 : mailbox delete none : mailbox delete a", missing, 68);
+    check_lines(&host, "mailbox list -u user1", &["INBOX", "a", "b"]);
+    check(
+        &host,
+        "batch -u user1 : nosuch",
+        "",
+        "Fatal: doveadm batch: 'nosuch' mail command doesn't exist\n",
+        64,
+    );
+    check(&host, "batch -u user1 :", "", "doveadm batch <sep> <cmd1> [<sep> <cmd2> [..]]\n", 64);
+    let users = host.dir().join("these");
+    fs::write(&users, "user1\nuser2\n").expect("a file");
+    let line = format!("batch -F {} : mailbox create c : mailbox list c", users.display());
+    check(&host, &line, "user1 c\nuser2 c\n", "", 0);
+}

@@ -50,7 +50,12 @@ impl Whose {
         let user = args.text("user");
         let is_mask = user.is_some_and(|user| user.contains(['*', '?']));
         let several = args.flag("all-users") || args.flag("user-file");
+        let batched = cx.batched.as_ref();
         let who = match (&cx.serving, args.text("user-file"), user) {
+            _ if let Some(batched) = batched => {
+                let name = batched.user.username().to_owned();
+                if batched.is_one_of_several { Who::OneOfSeveral(name) } else { Who::One(name) }
+            }
             (Some(serving), ..) if is_mask || several => Who::OneOfSeveral(serving.user.clone()),
             (Some(serving), ..) => Who::One(serving.user.clone()),
             (None, Some(file), _) => Who::Listed(file.to_owned()),
@@ -63,7 +68,7 @@ impl Whose {
         };
         Ok(Self {
             who,
-            userdb: user.is_some() || several || cx.serving.is_some(),
+            userdb: user.is_some() || several || cx.serving.is_some() || batched.is_some(),
             socket: args.text("socket-path").map(str::to_owned),
             command: args.command(),
             words: args.for_server(),
@@ -96,11 +101,20 @@ impl Whose {
         self.run(Job::new(cx, Some(table)), work)
     }
 
-    fn is_one(&self) -> bool {
+    /// Whether there is but one user, whose name tables need not have.
+    pub(crate) fn is_one(&self) -> bool {
         matches!(self.who, Who::One(_))
     }
 
     fn run(&self, mut job: Job<'_>, work: &mut Work<'_>) -> Outcome {
+        if let Some(batched) = job.cx.batched.clone() {
+            job.begin(batched.user.username());
+            job.found(batched.user.username());
+            if let (Who::OneOfSeveral(name), Some(table)) = (&self.who, &mut job.table) {
+                table.fix(0, name);
+            }
+            return work(&mut job, &batched.user).and_then(|()| job.finish());
+        }
         let routes = Routes::of(job.cx, self.socket.as_deref())?;
         let mut run = Run {
             whose: self,
