@@ -1,5 +1,5 @@
 //! `doveadm sync` and `backup` with another server: over a doveadm server's socket, and with Dovecot's own
-//! `dsync-server` at the other end, whose mail is taken over.
+//! dsync at the other end, whose mail is taken over.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,7 +73,8 @@ fn state(host: &Host, with_guids: bool) -> BTreeSet<String> {
     }
     for line in run(host, &["-f", "flow", "fetch", "-u", "user1", "mailbox uid flags", "all"]).lines() {
         let (what, flags) = line.split_once(" flags=").unwrap_or((line, ""));
-        let flags: BTreeSet<&str> = flags.split(' ').filter(|flag| *flag != "\\Recent").collect();
+        let flags: BTreeSet<&str> =
+            flags.split(' ').filter(|flag| !matches!(*flag, "" | "\\Recent")).collect();
         state.insert(format!("{what} {flags:?}"));
     }
     for name in run(host, &["mailbox", "list", "-u", "user1", "-s"]).lines() {
@@ -162,14 +163,55 @@ fn through_the_originals_command_and_with_filters() {
     run(&ours, &[&["backup", "-R", "-u", "user1"][..], &command].concat());
     let found = run(&ours, &["-f", "flow", "fetch", "-u", "user1", "uid", "mailbox", "Work", "all"]);
     assert_eq!(found, "uid=1\n");
-    // The other way it is refused before anything happens.
-    let refused = "Dovecot's dsync at the other end can only be read from: use backup -R or sync -1 -R";
-    for words in [&["sync"][..], &["backup"], &["sync", "-1"], &["sync", "-R"]] {
-        let (name, options) = words.split_first().expect("a name");
-        let done = output(&ours, &[&[*name, "-u", "user1"][..], options, &[&address(&real)]].concat());
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!(said, format!("doveadm(user1): Error: {name} failed: {refused}\n"), "{words:?}");
-        assert_eq!(done.status.code(), Some(65), "{words:?}");
+    // Both ways at once is refused before anything happens.
+    let refused = "Changes go one way with Dovecot's dsync at the other end: use backup or sync -1";
+    let done = output(&ours, &["sync", "-u", "user1", &address(&real)]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(said, format!("doveadm(user1): Error: sync failed: {refused}\n"));
+    assert_eq!(done.status.code(), Some(65));
+    assert!(!output(&real, &["sync", "-u", "user1", &address(&ours)]).status.success());
+    ours.wait_log("Error: dsync-server failed: dsync both ways isn't supported with this server");
+}
+
+/// The original is run at its own end, or gets mail from ours: the way back.
+#[test]
+fn mail_goes_and_comes_whoever_runs_the_command() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    for (first, second) in [("maildir", "sdbox"), ("mdbox", "maildir"), ("maildir", "maildir")] {
+        let with_guids = first != "maildir" || second == "maildir";
+        for (from, to, pulls) in [
+            (Under::Dovecot, Under::Ours, false),
+            (Under::Ours, Under::Dovecot, false),
+            (Under::Ours, Under::Dovecot, true),
+        ] {
+            let (from, to) = (host(from, first), host(to, second));
+            let what = format!("{first} of {:?} to {second}, pulls: {pulls}", from.under());
+            with_mail(&from);
+            let places = (address(&from), address(&to));
+            let go = || match pulls {
+                true => run(&to, &["backup", "-R", "-u", "user1", &places.0]),
+                false => run(&from, &["backup", "-u", "user1", &places.1]),
+            };
+            go();
+            same(&to, &from, with_guids, &format!("{what}, at first"));
+            go();
+            same(&to, &from, with_guids, &format!("{what}, again"));
+            run(&from, &["flags", "remove", "-u", "user1", "\\Seen", "mailbox", "Work/Old", "uid", "2"]);
+            run(&from, &["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "3"]);
+            save(&from, "INBOX", "Subject: new\n\nnew\n");
+            run(&from, &["mailbox", "rename", "-u", "user1", "Empty", "Full"]);
+            go();
+            same(&to, &from, with_guids, &format!("{what}, after changes"));
+            if !pulls {
+                save(&to, "INBOX", "Subject: mine\n\nmine\n");
+                save(&from, "Work", "Subject: theirs\n\ntheirs\n");
+                run(&from, &["sync", "-1", "-u", "user1", &places.1]);
+                let subjects = run(&to, &["-f", "flow", "fetch", "-u", "user1", "hdr.subject", "all"]);
+                assert!(subjects.contains("mine") && subjects.contains("theirs"), "{what}: {subjects}");
+            }
+        }
     }
 }
 

@@ -106,8 +106,8 @@ impl Found {
 
 /// Plugins of 2.3 whose work is done here.
 const PLUGINS: [&str; 1] = ["zlib"];
-/// The lines of `plugin {}` that belong to them.
-const PLUGIN_SETTINGS: [&str; 2] = ["zlib_save", "zlib_save_level"];
+/// The lines of `plugin {}` that belong to them, and those of no plugin.
+const PLUGIN_SETTINGS: [&str; 3] = ["zlib_save", "zlib_save_level", "mail_replica"];
 
 /// The words of a list as 2.3 splits it.
 fn spaced(list: &str) -> impl Iterator<Item = &str> {

@@ -21,7 +21,8 @@ use crate::cmd::auth::help;
 use crate::context::{Context, Failure, Outcome, status};
 use crate::mail::through::{Place as Elsewhere, Routes, command_line};
 use crate::mail::{Job, Told, Whose, open_location};
-use crate::sync::original::Terms;
+use crate::sync::original::export::push;
+use crate::sync::original::{Line, Original, Terms};
 use crate::sync::remote::Peer;
 use crate::sync::side::{Filter, Scope, Side};
 use crate::sync::{Choice, Local, Report, Way, remote, run};
@@ -53,13 +54,14 @@ pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
     let timeout = timeout(args)?;
     let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
-        let served = match &mut job.cx.serving {
-            Some(serving) => match serving.converse(timeout) {
-                Ok((input, output)) => remote::serve(user, input, BufWriter::new(output)),
-                Err(error) => Err(Error::io("write", "client", error)),
-            },
-            None => serve_pipe(user, timeout),
+        let conversation = job.cx.serving.as_mut().map(|serving| serving.converse(timeout)).transpose();
+        let mut report = Reporter { job: &mut *job, desync: None };
+        let served = match conversation {
+            Ok(Some((input, output))) => remote::serve(user, input, BufWriter::new(output), &mut report),
+            Ok(None) => serve_pipe(user, timeout, &mut report),
+            Err(error) => Err(Error::io("write", "client", error)),
         };
+        report.end();
         if let Err(error) = served {
             job.fail("dsync-server failed", &error);
         }
@@ -67,12 +69,12 @@ pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
     })
 }
 
-fn serve_pipe(user: &Arc<MailUser>, timeout: Duration) -> storage::Result<()> {
+fn serve_pipe(user: &Arc<MailUser>, timeout: Duration, report: &mut dyn Report) -> storage::Result<()> {
     // Not through the library's buffer: whether something comes is asked of the descriptor.
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
     let input = remote::Timed { input: std::fs::File::from(input), timeout };
-    remote::serve(user, input, BufWriter::new(std::io::stdout().lock()))
+    remote::serve(user, input, BufWriter::new(std::io::stdout().lock()), report)
 }
 
 fn refuse(args: &Args, command: &str, options: &[(char, &'static str)]) -> Outcome {
@@ -364,7 +366,37 @@ impl Work<'_> {
         input: impl std::io::Read + 'static,
         output: impl Write + 'static,
     ) -> Outcome {
-        let mut own = self.own(job, user)?;
+        // Of one namespace names have no prefix, and the other side takes the one with INBOX.
+        let whole_names = match self.scope {
+            Scope::Inbox => false,
+            Scope::Prefixes(prefixes) => prefixes.len() > 1,
+            Scope::Ours | Scope::Visible => true,
+        };
+        match remote::connect(input, output, self.scope, whole_names) {
+            Ok(Peer::Ours(mut other)) => self.run(job, &mut self.own(job, user)?, &mut *other),
+            Ok(Peer::Original(line)) => self.with_the_original(job, user, line)?,
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+        }
+        Ok(())
+    }
+
+    /// Dovecot's dsync at the other end, with which changes go one way.
+    fn with_the_original<R: std::io::Read, W: Write>(
+        &self,
+        job: &mut Job<'_>,
+        user: &Arc<MailUser>,
+        line: Line<R, W>,
+    ) -> Outcome {
+        if self.way == Way::Both {
+            let text = "Changes go one way with Dovecot's dsync at the other end: use backup or sync -1";
+            let error = Error::Unsupported(text.to_owned());
+            job.fail(format_args!("{} failed", self.command), &error);
+            return Ok(());
+        }
+        // Its names have the prefixes of their namespaces.
+        let scope = if *self.scope == Scope::Inbox { &Scope::Ours } else { self.scope };
+        let own = Local::new(user.clone(), scope).map_err(|error| job.fatal(Told(&error), status::USAGE))?;
+        let mut own = own.with_whole_names();
         let terms = Terms {
             hostname: mail_user::host_name(),
             separator: own.separator(),
@@ -376,23 +408,18 @@ impl Work<'_> {
             },
             filter: self.choice.filter.clone(),
         };
-        match remote::connect(input, output, self.scope, terms) {
-            Ok((_, Peer::Original)) if !self.reverse || self.way == Way::Both => {
-                let text =
-                    "Dovecot's dsync at the other end can only be read from: use backup -R or sync -1 -R";
-                let error = Error::Unsupported(text.to_owned());
-                job.fail(format_args!("{} failed", self.command), &error);
+        if self.reverse {
+            match Original::ask(line, terms) {
+                Ok(mut other) => self.run(job, &mut own, &mut other),
+                Err(error) => job.fail(format_args!("{} failed", self.command), &error),
             }
-            Ok((mut other, peer)) => {
-                if peer != (Peer::Ours { whole_names: false }) {
-                    let scope = if *self.scope == Scope::Inbox { &Scope::Ours } else { self.scope };
-                    own = Local::new(user.clone(), scope)
-                        .map_err(|error| job.fatal(Told(&error), status::USAGE))?
-                        .with_whole_names();
-                }
-                self.run(job, &mut own, &mut *other);
-            }
-            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+            return Ok(());
+        }
+        let mut report = Reporter { job: &mut *job, desync: None };
+        let done = push(line, &terms, &mut own, self.way, self.choice, &mut report);
+        report.end();
+        if let Err(error) = done {
+            job.fail(format_args!("{} failed", self.command), &error);
         }
         Ok(())
     }
@@ -414,16 +441,9 @@ impl Work<'_> {
             true => run(other, own, self.way, self.choice, &mut report),
             false => run(own, other, self.way, self.choice, &mut report),
         };
-        let desync = report.desync.take();
+        report.end();
         if let Err(error) = done {
             job.fail(format_args!("{} failed", self.command), &error);
-        }
-        if let Some(why) = desync {
-            let log = job.log();
-            log.warning(format_args!(
-                "Mailbox changes caused a desync. You may want to run dsync again: {why}"
-            ));
-            job.fail_as(DESYNC);
         }
     }
 }
@@ -434,6 +454,16 @@ const DESYNC: i32 = 2;
 struct Reporter<'a, 'b> {
     job: &'a mut Job<'b>,
     desync: Option<String>,
+}
+
+impl Reporter<'_, '_> {
+    fn end(self) {
+        if let Some(why) = self.desync {
+            let text = "Mailbox changes caused a desync. You may want to run dsync again";
+            self.job.log().warning(format_args!("{text}: {why}"));
+            self.job.fail_as(DESYNC);
+        }
+    }
 }
 
 impl Report for Reporter<'_, '_> {

@@ -11,8 +11,8 @@ use mail_user::{ListOptions, MailUser, Namespace, Node as Listed};
 use storage::api::{PathKind, SaveMeta};
 use storage::attributes::Scope as AttributeScope;
 use storage::{
-    Error, FlagChange, FlagMode, Flags, Mailbox, MailboxUpdate, OpenMode, Result, SaveBatch, SyncMode, View,
-    Wanted,
+    Error, FlagChange, FlagMode, Flags, Mailbox, MailboxUpdate, OpenMode, Result, SaveBatch, StatusItems,
+    SyncMode, View, Wanted,
 };
 
 use super::history::History;
@@ -67,6 +67,13 @@ impl Local {
     /// The same with names that have the prefixes of their namespaces.
     pub(crate) fn with_whole_names(self) -> Self {
         Self { whole: true, ..self }
+    }
+
+    /// UIDVALIDITY and UIDNEXT of a mailbox.
+    pub(crate) fn numbers(&self, levels: &Levels) -> Result<(u32, u32)> {
+        let items = StatusItems::UID_VALIDITY | StatusItems::UID_NEXT;
+        let status = self.user.status(&self.name(levels)?, items)?;
+        Ok((status.uid_validity.get(), status.uid_next.get()))
     }
 
     /// The separator of names.
@@ -203,7 +210,8 @@ impl Side for Local {
         let mut history = dir.map(|dir| History::read(&dir, &uids)).unwrap_or_default();
         let mut messages = Vec::with_capacity(uids.len());
         let mut wanted = Wanted::GUID;
-        if filter.since.is_some() || filter.until.is_some() {
+        let by_time = filter.since.is_some() || filter.until.is_some();
+        if by_time {
             wanted |= Wanted::INTERNAL_DATE;
         }
         if filter.size_max.is_some() {
@@ -218,14 +226,20 @@ impl Side for Local {
             let mut message = Message {
                 uid: record.uid.get(),
                 guid: facts.guid.as_deref().map(short_guid).unwrap_or_default(),
+                long_guid: facts
+                    .guid
+                    .as_deref()
+                    .filter(|guid| guid.parse::<Guid>().is_err())
+                    .map(str::to_owned),
                 flags: record.flags.0 & Flags::ALL.0,
                 keywords: keywords(&view, record),
                 modseq: modseq.max(record.modseq.0),
                 changed,
+                received: facts.internal_date.filter(|_| by_time).map(seconds),
+                size: facts.size_virtual.filter(|_| filter.size_max.is_some()),
                 skip: false,
             };
-            let received = facts.internal_date.map(seconds);
-            message.skip = !filter.is_none() && !filter.fits(&message, received, facts.size_virtual);
+            message.skip = !filter.is_none() && !filter.fits(&message, message.received, message.size);
             messages.push(message);
         }
         let opened = Opened {

@@ -11,6 +11,8 @@ pub(crate) mod remote;
 pub(crate) mod side;
 mod tree;
 
+use std::collections::VecDeque;
+
 use base::Guid;
 use mail_user::Pattern;
 use storage::{Error, Result};
@@ -88,7 +90,8 @@ pub(crate) fn run(
     apply(here, there, &tree::creations(&trees.0, &trees.1, way, &wanted), report);
     let wants_name = |levels: &Levels| choice.guid.is_none() && choice.wants_name(levels);
     apply(here, there, &tree::nodes(&trees.0, &trees.1, way, &wants_name), report);
-    for levels in names(&trees, way, choice) {
+    let mut due: VecDeque<Levels> = names(&trees, way, choice).into();
+    while let Some(levels) = here.turn(&mut due)? {
         let done = mailbox(here, there, &levels, way, choice, report)
             .and_then(|()| attributes::synchronize(here, there, &levels, way));
         if let Err(error) = done {

@@ -1,6 +1,7 @@
-//! A side at the other end of a pipe: `doveadm sync ssh host doveadm dsync-server`. One end asks, the other
-//! answers; each message is a frame of `ipc`. It is our own protocol: the first line tells, and the
-//! original's `dsync-server` is refused with what is the matter.
+//! A side at the other end of a pipe: `doveadm sync ssh host doveadm dsync-server`. The server begins as the
+//! original does, and says that it is one of ours; a client of ours then asks for our own protocol, in which
+//! one end asks and the other answers, each message a frame of `ipc`. A client of the original just goes on
+//! ([`original`]).
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -12,16 +13,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use storage::{Error, ErrorKind, Result};
 
+use super::Report;
 use super::local::Local;
-use super::original::{Original, Terms};
+use super::original::{self, Line as Line3, VERSION, greeting};
 use super::side::{
     Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Scope, Side, Tree,
 };
 
-/// What both ends say first. The number goes up when frames change.
+/// What the client says to have our own protocol. The number goes up when frames change.
 const GREETING: &str = "VERSION\tculver-dsync\t2\t0\n";
-/// What the original says in its place.
-const ORIGINAL: &[u8] = b"VERSION\tdsync\t";
 /// Longest line that is read as a greeting, in bytes.
 const GREETING_BYTES_MAX: usize = 128;
 /// Bytes of a message in one frame.
@@ -149,10 +149,6 @@ fn check_greeting(heard: &[u8]) -> Result<()> {
     match heard {
         heard if heard == GREETING.as_bytes() => Ok(()),
         b"" => Err(broken("The remote command ended without a greeting")),
-        heard if heard.starts_with(ORIGINAL) => Err(Error::Unsupported(
-            "The other side is Dovecot's dsync, which can only be read from: use backup -R or sync -1 -R there"
-                .to_owned(),
-        )),
         heard => {
             let shown = String::from_utf8_lossy(heard);
             let text = format!("The other side isn't a dsync-server of this version: {}", shown.trim_end());
@@ -162,41 +158,41 @@ fn check_greeting(heard: &[u8]) -> Result<()> {
 }
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    /// One of ours; names have the prefixes of their namespaces or not.
-    Ours { whole_names: bool },
-    /// Dovecot's own, where names always have them.
-    Original,
+pub(crate) enum Peer<R: Read, W: Write> {
+    /// One of ours.
+    Ours(Box<dyn Side>),
+    /// Dovecot's own.
+    Original(Line3<R, W>),
 }
 
-/// Greets the server at the other end.
-pub(crate) fn connect(
-    mut input: impl Read + 'static,
-    output: impl Write + 'static,
+/// Greets the server at the other end. If `whole_names`, names have the prefixes of their namespaces, which
+/// are those of `scope`.
+pub(crate) fn connect<R: Read + 'static, W: Write + 'static>(
+    mut input: R,
+    output: W,
     scope: &Scope,
-    terms: Terms,
-) -> Result<(Box<dyn Side>, Peer)> {
+    whole_names: bool,
+) -> Result<Peer<R, W>> {
     let heard = hear_greeting(&mut input)?;
-    if heard.starts_with(ORIGINAL) {
-        let greeting = String::from_utf8_lossy(&heard);
-        let original = Original::new(input, output, greeting.trim_end(), terms)?;
-        return Ok((Box::new(original), Peer::Original));
+    if heard.is_empty() {
+        return Err(broken("The remote command ended without a greeting"));
     }
-    check_greeting(&heard)?;
+    let heard = String::from_utf8_lossy(&heard);
+    if !heard.starts_with(VERSION) {
+        return check_greeting(heard.as_bytes()).and(Err(broken("The other side speaks an older protocol")));
+    }
+    let line = Line3::new(input, output, heard.trim_end())?;
+    if !line.is_ours() {
+        return Ok(Peer::Original(line));
+    }
+    let (input, output) = line.into_parts();
     let mut line = Line::new(input, output);
     line.greet()?;
     let mut remote = Remote { line };
-    // Of one namespace names have no prefix, and the other side takes the one with INBOX.
-    let whole = match scope {
-        Scope::Inbox => false,
-        Scope::Prefixes(prefixes) => prefixes.len() > 1,
-        Scope::Ours | Scope::Visible => true,
-    };
-    if whole {
+    if whole_names {
         remote.done(&Ask::Scope(scope.clone()))?;
     }
-    Ok((Box::new(remote), Peer::Ours { whole_names: whole }))
+    Ok(Peer::Ours(Box::new(remote)))
 }
 
 /// Input that may be silent only for so long.
@@ -438,12 +434,23 @@ impl<R: Read, W: Write> Drop for Pieces<'_, R, W> {
     }
 }
 
-/// Answers what the other end asks of the user's mail, until it hangs up.
-pub(crate) fn serve(user: &Arc<MailUser>, input: impl Read, output: impl Write) -> Result<()> {
+/// Answers what the other end asks of the user's mail, until it hangs up: one of ours, or Dovecot's own.
+pub(crate) fn serve(
+    user: &Arc<MailUser>,
+    mut input: impl Read,
+    mut output: impl Write,
+    report: &mut dyn Report,
+) -> Result<()> {
+    let said = output.write_all(greeting(true).as_bytes()).and_then(|()| output.flush());
+    said.map_err(|error| Error::io("write", "dsync", error))?;
+    let heard = hear_greeting(&mut input)?;
+    if heard.starts_with(VERSION.as_bytes()) {
+        let first = String::from_utf8_lossy(&heard).trim_end().to_owned();
+        return original::serve::serve(user, Line3::new(input, output, &first)?, report);
+    }
+    check_greeting(&heard)?;
     let mut side = Local::new(user.clone(), &Scope::Inbox)?;
     let mut server = Server { line: Line::new(input, output), trouble: None };
-    server.line.greet()?;
-    check_greeting(&hear_greeting(&mut server.line.input)?)?;
     while let Some(ask) = server.line.next()? {
         let done = match ask {
             Ask::Scope(scope) => Local::new(user.clone(), &scope).and_then(|new| {

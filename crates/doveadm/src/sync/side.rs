@@ -1,5 +1,6 @@
 //! What synchronization sees of a user's mail on either side: here or at the other end of a pipe.
 
+use std::collections::VecDeque;
 use std::io::Read;
 
 use base::Guid;
@@ -103,6 +104,8 @@ pub(crate) struct Message {
     pub(crate) uid: u32,
     /// Zeros where the format has none.
     pub(crate) guid: Guid,
+    /// The GUID as the format has it, where it is longer.
+    pub(crate) long_guid: Option<String>,
     pub(crate) flags: u8,
     /// In the order of the alphabet.
     pub(crate) keywords: Vec<String>,
@@ -110,6 +113,10 @@ pub(crate) struct Message {
     pub(crate) modseq: u64,
     /// What the index still knows of changes.
     pub(crate) changed: Changed,
+    /// Seconds since 1970, if a filter asks for it.
+    pub(crate) received: Option<i64>,
+    /// With CRLF, if a filter asks for it.
+    pub(crate) size: Option<u64>,
     /// The filter leaves it out.
     pub(crate) skip: bool,
 }
@@ -198,6 +205,11 @@ pub(crate) trait Side {
 
     /// Frees the space of what has been expunged.
     fn purge(&mut self) -> Result<()>;
+
+    /// The mailbox that is due next, in the order of the side that changes come from; `None` after the last.
+    fn turn(&mut self, due: &mut VecDeque<Levels>) -> Result<Option<Levels>> {
+        Ok(due.pop_front())
+    }
 
     /// All has been done.
     fn finish(&mut self) -> Result<()> {

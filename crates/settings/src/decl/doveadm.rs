@@ -24,7 +24,7 @@ settings! { Root from super::lmtp::END;
     /// Directory for transcripts of the HTTP API.
     DOVEADM_HTTP_RAWLOG_DIR: Str = "", DOVEADM, NO_EFFECT_YET;
     /// Replacement for characters that a name may not have.
-    DSYNC_ALT_CHAR: Str = "_", DOVEADM, NO_EFFECT_YET;
+    DSYNC_ALT_CHAR: Str = "_", DOVEADM;
     /// Command that starts the other side.
     DSYNC_REMOTE_CMD: Str = "ssh -l%{login} %{host} doveadm dsync-server -u%u -U", DOVEADM;
     /// Features to use.

@@ -11,8 +11,12 @@ use super::super::remote::broken;
 use crate::limits::DSYNC_LINE_MAX;
 use crate::wire::dot;
 
-/// What we say first.
-const VERSION: &str = "VERSION\tdsync\t3\t5\n";
+/// What the original says first, up to its minor version; and so do we.
+pub(crate) const VERSION: &str = "VERSION\tdsync\t3\t";
+const MINOR: u32 = 5;
+
+/// Among what values mean a server of ours says that it is one; the original passes over it.
+const OURS: char = '~';
 
 /// A value that is not there.
 const NONE: char = '\u{2}';
@@ -102,7 +106,7 @@ impl Values {
 }
 
 /// Both ways of the connection.
-pub(super) struct Line<R: Read, W: Write> {
+pub(crate) struct Line<R: Read, W: Write> {
     input: BufReader<R>,
     output: W,
     /// The names of the other side's values.
@@ -112,20 +116,11 @@ pub(super) struct Line<R: Read, W: Write> {
 }
 
 impl<R: Read, W: Write> Line<R, W> {
-    /// The other side's greeting, without its end, has been heard. Exchanges what values mean.
-    pub(super) fn new(input: R, mut output: W, greeting: &str) -> Result<Self> {
-        let minor = greeting.strip_prefix("VERSION\tdsync\t3\t").and_then(|minor| minor.parse().ok());
+    /// Behind the other side's first line, without its end: hears what its values mean.
+    pub(crate) fn new(input: R, output: W, first: &str) -> Result<Self> {
+        let minor = first.strip_prefix(VERSION).and_then(|minor| minor.parse().ok());
         let minor = minor.ok_or_else(|| broken("Remote dsync doesn't use compatible protocol"))?;
-        let mut said = VERSION.to_owned();
-        for (letter, names) in FIELDS {
-            said.push(letter);
-            said.push_str(&names.replace(' ', "\t"));
-            said.push('\n');
-        }
-        said.push_str(".\n");
-        output.write_all(said.as_bytes()).map_err(write_error)?;
         let mut line = Self { input: BufReader::new(input), output, names: HashMap::new(), minor };
-        line.flush()?;
         loop {
             let text = line.read_line()?;
             if text == "." {
@@ -136,6 +131,22 @@ impl<R: Read, W: Write> Line<R, W> {
                 line.names.insert(letter, letters.as_str().split('\t').map(unescape).collect());
             }
         }
+    }
+
+    /// Says what our values mean, where that has not been said.
+    pub(crate) fn greet(&mut self) -> Result<()> {
+        self.output.write_all(greeting(false).as_bytes()).map_err(write_error)?;
+        self.flush()
+    }
+
+    /// Whether the other side is a server of ours, which speaks another protocol if it is asked to.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.names.contains_key(&OURS)
+    }
+
+    /// Both ways, for that protocol.
+    pub(crate) fn into_parts(self) -> (BufReader<R>, W) {
+        (self.input, self.output)
     }
 
     pub(super) fn send(&mut self, letter: char, values: &[(&str, &str)]) -> Result<()> {
@@ -158,6 +169,17 @@ impl<R: Read, W: Write> Line<R, W> {
         }
         text.push('\n');
         self.output.write_all(text.as_bytes()).map_err(write_error)
+    }
+
+    pub(super) fn send_all(&mut self, letter: char, values: &[(&str, String)]) -> Result<()> {
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.send(letter, &values)
+    }
+
+    /// Ends the connection in an orderly way before it is due.
+    pub(super) fn give_up(&mut self) -> Result<()> {
+        self.output.write_all(&[DONE as u8, b'\n']).map_err(write_error)?;
+        self.flush()
     }
 
     /// Ends a list.
@@ -196,6 +218,29 @@ impl<R: Read, W: Write> Line<R, W> {
         dot::read(&mut self.input, output).map_err(|error| Error::io("read", "dsync", error))
     }
 
+    /// Sends bytes behind a line that said so. A dot at the beginning of a line gets another before it.
+    pub(super) fn send_stream(&mut self, mut input: impl Read) -> Result<()> {
+        let mut buffer = vec![0; crate::limits::COPY_BYTES];
+        let mut at_start = true;
+        loop {
+            let count = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", "mail", error)),
+            };
+            let bytes = buffer.get(..count).unwrap_or_default();
+            for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+                if at_start && line.starts_with(b".") {
+                    self.output.write_all(b".").map_err(write_error)?;
+                }
+                self.output.write_all(line).map_err(write_error)?;
+                at_start = line.ends_with(b"\n");
+            }
+        }
+        self.output.write_all(b"\r\n.\r\n").map_err(write_error)
+    }
+
     fn values(&self, letter: char, text: &str) -> Result<Values> {
         let names = self.names.get(&letter);
         let names =
@@ -225,6 +270,22 @@ impl<R: Read, W: Write> Line<R, W> {
     }
 }
 
+/// Version and what values mean; `server` says also that it is one of ours.
+pub(crate) fn greeting(server: bool) -> String {
+    let mut said = format!("{VERSION}{MINOR}\n");
+    for (letter, names) in FIELDS {
+        said.push(letter);
+        said.push_str(&names.replace(' ', "\t"));
+        said.push('\n');
+    }
+    if server {
+        said.push(OURS);
+        said.push_str("culver\n");
+    }
+    said.push_str(".\n");
+    said
+}
+
 fn write_error(error: io::Error) -> Error {
     Error::io("write", "dsync", error)
 }
@@ -238,6 +299,7 @@ mod tests {
         let heard = "Nexistence\tname\tmailbox_guid\n.\nNy\tA\u{1}1tB\t\u{2}\nNy\t\u{2}\u{2}x\n.\nX\n";
         let mut said = Vec::new();
         let mut line = Line::new(heard.as_bytes(), &mut said, "VERSION\tdsync\t3\t4").unwrap();
+        line.greet().unwrap();
         assert_eq!(line.minor, 4);
         let values = line.expect(NODE).unwrap();
         assert_eq!((values.text("name"), values.text("existence")), (Some("A\u{1}tB"), Some("y")));
@@ -246,9 +308,10 @@ mod tests {
         assert!(line.next(NODE).unwrap().is_none());
         assert!(line.next(NODE).is_err());
         line.send(REQUEST, &[("uid", "7")]).unwrap();
+        line.send_stream(&b".a\n..\nb."[..]).unwrap();
         let said = String::from_utf8(said).unwrap();
         assert!(said.starts_with("VERSION\tdsync\t3\t5\nHhostname\tsync_ns_prefix\t"), "{said}");
-        assert!(said.ends_with("\n.\nR\u{2}\t7\n"), "{said}");
+        assert!(said.ends_with("\n.\nR\u{2}\t7\n..a\n...\nb.\r\n.\r\n"), "{said}");
     }
 
     #[test]

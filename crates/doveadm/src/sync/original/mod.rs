@@ -1,22 +1,25 @@
-//! Dovecot's own `dsync-server` at the other end, as a side that is only read from: `doveadm backup -R` and
-//! `sync -1 -R`. For it we are a backup's receiver, which names the mailboxes that it wants to have: for each
-//! the other side tells all messages, then we say which we want, then it sends these.
+//! Dovecot's own dsync at the other end. What goes one way only can be done with it: this is a side that is
+//! read from (we run `backup -R` or `sync -1 -R`, or it runs `backup` or `sync -1`), [`export`] gives mail to
+//! it (the other way round), [`serve`] is our `dsync-server`. Whoever runs the command names a mailbox; its
+//! source then tells all messages, the other says which it wants, and these are sent.
 
+pub(crate) mod export;
 mod line;
+pub(crate) mod serve;
+mod trees;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, Write};
 
 use base::Guid;
 use storage::{Error, Flags, Result};
 
-use self::line::{
-    ATTRIBUTE, CHANGE, DELETES, FINISH, HANDSHAKE, Line, MAIL, MAILBOX, NODE, REQUEST, STATE, Values,
-};
+use self::line::{ATTRIBUTE, CHANGE, HANDSHAKE, MAIL, MAILBOX, REQUEST, STATE, Values};
+pub(crate) use self::line::{Line, VERSION, greeting};
 use super::local::short_guid;
 use super::remote::broken;
-use super::side::{Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Node, Opened, Side, Tree};
+use super::side::{Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Opened, Side, Tree};
 use crate::cmd::save::unnamed_file;
 use crate::limits::DSYNC_MEMORY_BYTES;
 
@@ -35,13 +38,45 @@ pub(crate) struct Terms {
     pub(crate) filter: Filter,
 }
 
+impl Terms {
+    /// What a handshake says of them.
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let filter = &self.filter;
+        let mut values = vec![
+            ("hostname", self.hostname.clone()),
+            ("sync_type", "f".to_owned()),
+            ("send_mail_requests", String::new()),
+            ("alt_char", self.alt_char.to_string()),
+            ("hashed_headers", "Date\tMessage-ID\t".to_owned()),
+        ];
+        if self.all_namespaces {
+            values.push(("sync_visible_namespaces", String::new()));
+        }
+        if !self.namespaces.is_empty() {
+            values.push(("sync_ns_prefix", self.namespaces.join("\n")));
+        }
+        // With these the source tells times and sizes.
+        values.extend(filter.since.map(|time| ("sync_since_timestamp", time.to_string())));
+        values.extend(filter.until.map(|time| ("sync_until_timestamp", time.to_string())));
+        values.extend(filter.size_max.map(|size| ("sync_max_size", size.to_string())));
+        values
+    }
+}
+
+/// Who names the mailboxes.
+enum Turns {
+    /// We do.
+    Ours,
+    /// The other side does; this one is open next.
+    Theirs(Option<(Levels, Values)>),
+}
+
 /// See the module.
 pub(crate) struct Original<R: Read, W: Write> {
     line: Line<R, W>,
-    terms: Terms,
-    tree: Option<Tree>,
-    /// GUID and UIDVALIDITY of mailboxes.
-    known: HashMap<Levels, (Guid, u32)>,
+    turns: Turns,
+    tree: Tree,
+    known: trees::Known,
     current: Option<Current>,
 }
 
@@ -60,102 +95,45 @@ struct Current {
 }
 
 impl<R: Read, W: Write> Original<R, W> {
-    /// Behind the other side's greeting.
-    pub(crate) fn new(input: R, output: W, greeting: &str, terms: Terms) -> Result<Self> {
-        let mut line = Line::new(input, output, greeting)?;
-        let alt_char = terms.alt_char.to_string();
-        let since = terms.filter.since.map(|time| time.to_string());
-        let until = terms.filter.until.map(|time| time.to_string());
-        let size = terms.filter.size_max.map(|size| size.to_string());
-        let prefixes = terms.namespaces.join("\n");
-        let mut values = vec![
-            ("hostname", terms.hostname.as_str()),
-            ("sync_type", "f"),
-            ("send_mail_requests", ""),
-            // It is the sender.
-            ("backup_send", ""),
-            ("alt_char", &alt_char),
-            ("hashed_headers", "Date\tMessage-ID\t"),
-        ];
-        if terms.all_namespaces {
-            values.push(("sync_visible_namespaces", ""));
-        }
-        if !terms.namespaces.is_empty() {
-            values.push(("sync_ns_prefix", &prefixes));
-        }
-        // With these it tells times and sizes.
-        for (name, value) in
-            [("sync_since_timestamp", &since), ("sync_until_timestamp", &until), ("sync_max_size", &size)]
-        {
-            values.extend(value.as_deref().map(|value| (name, value)));
-        }
-        line.send(HANDSHAKE, &values)?;
-        Ok(Self { line, terms, tree: None, known: HashMap::new(), current: None })
+    /// Asks a server for mail.
+    pub(crate) fn ask(mut line: Line<R, W>, terms: Terms) -> Result<Self> {
+        line.greet()?;
+        let mut values = terms.values();
+        // It is the sender.
+        values.push(("backup_send", String::new()));
+        line.send_all(HANDSHAKE, &values)?;
+        line.expect(HANDSHAKE)?;
+        let (tree, known) = trees::exchange(&mut line, None, &terms)?;
+        Ok(Self { line, turns: Turns::Ours, tree, known, current: None })
     }
 
-    fn read_tree(&mut self) -> Result<Tree> {
-        self.line.expect(HANDSHAKE)?;
-        // We have nothing that it should know.
-        self.line.send_end()?;
-        let mut tree = Tree { separator: '/', ..Tree::default() };
-        while let Some(values) = self.line.next(NODE)? {
-            self.node(&values, &mut tree)?;
-        }
-        self.line.send(DELETES, &[("hierarchy_sep", "/"), ("escape_char", "")])?;
-        self.line.expect(DELETES)?;
-        tree.exists = !tree.mailboxes.is_empty();
-        tree.mailboxes.sort_by(|one, other| one.levels.cmp(&other.levels));
-        tree.nodes.sort();
-        tree.subscriptions.sort();
-        Ok(tree)
-    }
-
-    fn node(&mut self, values: &Values, tree: &mut Tree) -> Result<()> {
-        let name = values.text("name").filter(|name| !name.is_empty()).ok_or_else(|| broken("Empty name"))?;
-        let fix = |level: &str| -> String {
-            let fixed = |c: char| c == self.terms.separator || c.is_control();
-            let level = service::authmaster::unescape(level);
-            level.chars().map(|c| if fixed(c) { self.terms.alt_char } else { c }).collect()
-        };
-        let levels: Levels = name.split('\t').map(fix).collect();
-        if values.has("subscribed") {
-            tree.subscriptions.push(levels.clone());
-        }
-        if values.text("existence") != Some("y") {
-            return Ok(());
-        }
-        let Some(guid) = values.text("mailbox_guid") else {
-            tree.nodes.push(levels);
-            return Ok(());
-        };
-        let guid = guid.parse().map_err(|_| broken("Invalid mailbox_guid"))?;
-        self.known.insert(levels.clone(), (guid, values.number("uid_validity")?.unwrap_or(0)));
-        tree.mailboxes.push(Node { levels, guid, special_use: Vec::new() });
-        Ok(())
+    /// Takes the mail that a client sends, whose tree is known.
+    fn hear(line: Line<R, W>, tree: Tree, known: trees::Known) -> Self {
+        Self { line, turns: Turns::Theirs(None), tree, known, current: None }
     }
 
     /// Says which mailbox is wanted next, and hears of all its messages.
     fn read_mailbox(&mut self, levels: &Levels, filter: &Filter) -> Result<Current> {
         let unknown = || Error::NotFound(levels.join("/"));
         let (guid, uid_validity) = *self.known.get(levels).ok_or_else(unknown)?;
-        let (guid_text, validity_text) = (guid.to_string(), uid_validity.to_string());
-        self.line.send(
-            MAILBOX,
-            &[
-                ("mailbox_guid", &guid_text),
-                // With another one, or more messages, it would change its own.
-                ("uid_validity", &validity_text),
-                ("uid_next", "1"),
-                ("messages_count", "0"),
-                ("first_recent_uid", "1"),
-                ("highest_modseq", "0"),
-                ("highest_pvt_modseq", "0"),
-                ("cache_fields", ""),
-                ("have_guids", ""),
-                ("have_save_guids", ""),
-            ],
-        )?;
-        let told = self.line.expect(MAILBOX)?;
+        let told = match &mut self.turns {
+            Turns::Ours => None,
+            Turns::Theirs(next) => match next.take() {
+                Some((named, told)) if named == *levels => Some(told),
+                _ => return Err(unknown()),
+            },
+        };
+        let uid_validity = match &told {
+            Some(told) => told.wanted("uid_validity")?,
+            None => uid_validity,
+        };
+        // An empty one: of it the other side changes nothing to fit it, and tells everything. Without a UIDNEXT
+        // it can't be the same as that of the other side, which would pass it over.
+        trees::send_mailbox(&mut self.line, &Opened { guid, uid_validity, ..Opened::default() })?;
+        let told = match told {
+            Some(told) => told,
+            None => self.line.expect(MAILBOX)?,
+        };
         if told.has("mailbox_lost") || told.has("mailbox_ignore") {
             return Err(unknown());
         }
@@ -234,21 +212,7 @@ impl<R: Read, W: Write> Original<R, W> {
             while self.next_mail()?.is_some() {}
         }
         self.line.expect(STATE)?;
-        let opened = &current.opened;
-        let (guid, validity) = (opened.guid.to_string(), opened.uid_validity.to_string());
-        let last = opened.uid_next.saturating_sub(1).to_string();
-        let (modseq, count) = (opened.highest_modseq.to_string(), opened.messages.len().to_string());
-        self.line.send(
-            STATE,
-            &[
-                ("mailbox_guid", &guid),
-                ("last_uidvalidity", &validity),
-                ("last_common_uid", &last),
-                ("last_common_modseq", &modseq),
-                ("last_common_pvt_modseq", "0"),
-                ("last_messages_count", &count),
-            ],
-        )
+        trees::send_state(&mut self.line, &current.opened)
     }
 
     fn current(&mut self) -> Result<&mut Current> {
@@ -288,10 +252,29 @@ fn read_only<T>() -> Result<T> {
 impl<R: Read, W: Write> Side for Original<R, W> {
     /// The other side tells it once.
     fn tree(&mut self) -> Result<Tree> {
-        if self.tree.is_none() {
-            self.tree = Some(self.read_tree()?);
+        Ok(self.tree.clone())
+    }
+
+    fn turn(&mut self, due: &mut VecDeque<Levels>) -> Result<Option<Levels>> {
+        if matches!(self.turns, Turns::Ours) {
+            return Ok(due.pop_front());
         }
-        Ok(self.tree.clone().unwrap_or_default())
+        self.leave()?;
+        while let Some(told) = self.line.next(MAILBOX)? {
+            let guid: Guid = told
+                .text("mailbox_guid")
+                .unwrap_or_default()
+                .parse()
+                .map_err(|_| broken("Invalid mailbox_guid"))?;
+            let named =
+                due.iter().position(|levels| self.known.get(levels).is_some_and(|(known, _)| *known == guid));
+            if let Some(levels) = named.and_then(|at| due.remove(at)) {
+                self.turns = Turns::Theirs(Some((levels.clone(), told)));
+                return Ok(Some(levels));
+            }
+            trees::send_no_mailbox(&mut self.line, guid, "mailbox_ignore")?;
+        }
+        Ok(None)
     }
 
     fn create(&mut self, _: &Levels, _: bool) -> Result<()> {
@@ -389,16 +372,13 @@ impl<R: Read, W: Write> Side for Original<R, W> {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.tree()?;
         self.leave()?;
-        self.line.send_end()?;
-        if self.line.minor < 3 {
-            return self.line.flush();
-        }
-        let ended = self.line.expect(FINISH)?;
-        match ended.text("error") {
-            Some(why) => Err(broken(format!("Remote dsync failed: {why}"))),
-            None => Ok(()),
+        match self.turns {
+            Turns::Ours => {
+                self.line.send_end()?;
+                trees::hear_finish(&mut self.line)
+            }
+            Turns::Theirs(_) => trees::send_finish(&mut self.line, None),
         }
     }
 }

@@ -1,0 +1,171 @@
+//! Gives mail to Dovecot's dsync: `doveadm backup` and `sync -1` to a server of the original, and the mail that
+//! its `backup -R` asks our `dsync-server` for.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+
+use base::Guid;
+use service::authmaster::escape;
+use storage::Result;
+
+use super::line::{ATTRIBUTE, CHANGE, HANDSHAKE, Line, MAIL, MAILBOX, REQUEST, STATE};
+use super::{Terms, trees};
+use crate::sync::local::Local;
+use crate::sync::plan::Way;
+use crate::sync::side::{Filter, Levels, Message, Opened, Side};
+use crate::sync::{Choice, Report};
+
+/// Makes the mail at the other end the same as here (`Mirror`), or adds what is missing there.
+///
+/// # Errors
+/// Without which nothing can be done, and what the other side says.
+pub(crate) fn push<R: Read, W: Write>(
+    mut line: Line<R, W>,
+    terms: &Terms,
+    local: &mut Local,
+    way: Way,
+    choice: &Choice,
+    report: &mut dyn Report,
+) -> Result<()> {
+    line.greet()?;
+    let mut values = terms.values();
+    // It is the receiver.
+    values.push(("backup_recv", String::new()));
+    if way != Way::Mirror {
+        values.push(("no_backup_overwrite", String::new()));
+    }
+    if choice.purge {
+        values.push(("purge_remote", String::new()));
+    }
+    let excluded = choice.exclude.iter().map(|mask| escape(mask)).collect::<Vec<_>>().join("\t");
+    if !excluded.is_empty() {
+        values.push(("exclude_mailboxes", excluded));
+    }
+    line.send_all(HANDSHAKE, &values)?;
+    line.expect(HANDSHAKE)?;
+    let mut tree = local.tree()?;
+    tree.mailboxes.retain(|node| choice.wants(node));
+    trees::exchange(&mut line, Some((&tree, local)), terms)?;
+    for node in &tree.mailboxes {
+        let opened = local.open(&node.levels, &choice.filter)?;
+        trees::send_mailbox(&mut line, &opened)?;
+        let told = line.expect(MAILBOX)?;
+        if told.has("mailbox_lost") {
+            report.desync(format!("Remote lost mailbox GUID {} (maybe it was just deleted?)", node.guid));
+        } else if !told.has("mailbox_ignore") {
+            mailbox(&mut line, local, &node.levels, &opened, &choice.filter)?;
+        }
+    }
+    line.send_end()?;
+    trees::hear_finish(&mut line)
+}
+
+/// Answers for one mailbox after the other that the client names.
+pub(super) fn answer<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    local: &mut Local,
+    by_guid: &HashMap<Guid, Levels>,
+    filter: &Filter,
+    only_changed: bool,
+) -> Result<()> {
+    while let Some(told) = line.next(MAILBOX)? {
+        let guid: Guid = told.text("mailbox_guid").unwrap_or_default().parse().unwrap_or_default();
+        let opened =
+            by_guid.get(&guid).map(|levels| local.open(levels, filter).map(|opened| (levels, opened)));
+        match opened.transpose()? {
+            Some((levels, opened)) => {
+                trees::send_mailbox(line, &opened)?;
+                // Where all numbers are the same both go on at once.
+                if !only_changed || !trees::is_same(&told, &opened)? {
+                    mailbox(line, local, levels, &opened, filter)?;
+                }
+            }
+            None => trees::send_no_mailbox(line, guid, "mailbox_lost")?,
+        }
+    }
+    trees::send_finish(line, None)
+}
+
+/// What follows once both have named a mailbox.
+fn mailbox<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    local: &mut Local,
+    levels: &Levels,
+    opened: &Opened,
+    filter: &Filter,
+) -> Result<()> {
+    if line.minor >= 1 {
+        // An empty name would damage the other side's index.
+        let attributes = local.attributes(levels)?.unwrap_or_default();
+        for attribute in attributes.into_iter().filter(|attribute| !attribute.name.is_empty()) {
+            let scope = if attribute.shared { "s" } else { "p" };
+            line.send(ATTRIBUTE, &[("type", scope), ("key", &attribute.name), ("value", &attribute.value)])?;
+        }
+        line.send_end()?;
+    }
+    // Expunges need not be told: the other side has nothing in common with us, and looks for what is missing.
+    let mut by_guid: HashMap<String, u32> = HashMap::new();
+    for message in &opened.messages {
+        let guid = message.long_guid.clone().unwrap_or_else(|| message.guid.to_string());
+        change(line, message, &guid, filter)?;
+        by_guid.insert(guid, message.uid);
+    }
+    line.send_end()?;
+    let mut wanted = Vec::new();
+    while let Some(values) = line.next(REQUEST)? {
+        let by_uid = values.number("uid")?;
+        wanted.extend(values.text("guid").and_then(|guid| by_guid.get(guid).copied()).or(by_uid));
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    for uid in wanted {
+        mail(line, local, uid)?;
+    }
+    line.send_end()?;
+    trees::send_state(line, opened)?;
+    line.expect(STATE).map(drop)
+}
+
+fn change<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    message: &Message,
+    guid: &str,
+    filter: &Filter,
+) -> Result<()> {
+    let (uid, modseq) = (message.uid.to_string(), message.modseq.to_string());
+    let flags = format!("{:x}", message.flags);
+    let keywords = message.keywords.iter().map(|keyword| escape(&format!("={keyword}")).into_owned());
+    let keywords = keywords.collect::<Vec<_>>().join("\t");
+    let received = message.received.map(|time| format!("{:x}", time.max(0)));
+    let size = message.size.map(|size| format!("{size:x}"));
+    let mut values = vec![("type", "s"), ("uid", uid.as_str()), ("guid", guid), ("modseq", &modseq)];
+    if message.flags != 0 {
+        values.push(("final_flags", &flags));
+    }
+    if !keywords.is_empty() {
+        values.push(("keyword_changes", &keywords));
+    }
+    if filter.since.is_some() || filter.until.is_some() {
+        values.extend(received.as_deref().map(|time| ("received_timestamp", time)));
+    }
+    values.extend(size.as_deref().map(|size| ("virtual_size", size)));
+    line.send(CHANGE, &values)
+}
+
+fn mail<R: Read, W: Write>(line: &mut Line<R, W>, local: &mut Local, uid: u32) -> Result<()> {
+    // What has gone meanwhile does not come.
+    let Some((meta, body)) = local.message(uid)? else { return Ok(()) };
+    let uid = uid.to_string();
+    let received = meta.received.map(|time| time.to_string());
+    let order = meta.pop3_order.map(|order| order.to_string());
+    let mut values = vec![("uid", uid.as_str()), ("stream", "")];
+    let texts = [
+        ("guid", meta.guid.as_deref()),
+        ("received_date", received.as_deref()),
+        ("pop3_uidl", meta.pop3_uidl.as_deref()),
+        ("pop3_order", order.as_deref()),
+    ];
+    values.extend(texts.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    line.send(MAIL, &values)?;
+    line.send_stream(body)
+}
