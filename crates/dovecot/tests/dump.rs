@@ -13,7 +13,7 @@ fn host(under: Under, format: &str) -> Host {
     Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).config(&config).start()
 }
 
-const MESSAGE: &str = "From: a@example.com\r\nSubject: parts\r\nDate: Tue, 3 Feb 2026 10:00:00 +0530\r\n\
+const MESSAGE: &str = "From: a@example.com\r\nSubject: parts\r\nMessage-ID: <1@x>\r\nReferences: <2@x> <3@x>\r\nDate: Tue, 3 Feb 2026 10:00:00 +0530\r\n\
     MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ninner\r\n--b\r\n\r\ntext\r\n--b--\r\n";
 
@@ -41,6 +41,7 @@ fn live(host: &Host) {
         "STORE 3 -FLAGS ($bar)",
         "FETCH 1:* (ENVELOPE BODY BODYSTRUCTURE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT X-NONE)])",
         "EXPUNGE",
+        "THREAD REFERENCES US-ASCII ALL",
         "STATUS Sent (MESSAGES UNSEEN)",
         "LOGOUT",
     ];
@@ -59,6 +60,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
         }
         let is_index = |name: &str| path.is_dir() && path.join(name).exists();
         if name.ends_with(".index")
+            || name.ends_with(".thread")
             || name.ends_with(".log")
             || name.starts_with("u.")
             || name.starts_with("m.")

@@ -196,10 +196,12 @@ impl Run<'_, '_> {
     /// A server goes on to other users afterwards.
     fn served(&mut self, job: &mut Job<'_>, name: &str) -> Outcome {
         match login::look_up(job.cx, name, true)? {
-            Ok(Some(user)) => match self.act_as(job, user)? {
-                true => Ok(()),
-                false => Ok(job.fail_as(status::TEMPFAIL)),
-            },
+            Ok(Some(user)) => {
+                if !self.act_as(job, user)? {
+                    job.fail_as(status::TEMPFAIL);
+                }
+                Ok(())
+            }
             Ok(None) => {
                 job.log().error("User doesn't exist");
                 job.fail_as(status::NO_USER);

@@ -11,8 +11,8 @@ settings! { Root from super::lmtp::END;
     DOVEADM_WORKER_COUNT: u64 = "0", DOVEADM;
     /// Port for host names in `doveadm_socket_path`.
     DOVEADM_PORT: Port = "0", DOVEADM;
-    /// TLS to doveadm servers.
-    DOVEADM_SSL: Enum = "no:ssl:starttls", DOVEADM, NO_EFFECT_YET;
+    /// TLS to doveadm servers, which are refused where it is on.
+    DOVEADM_SSL: Enum = "no:ssl:starttls", DOVEADM;
     /// User name between doveadm servers.
     DOVEADM_USERNAME: Str = "doveadm", DOVEADM;
     /// Password between doveadm servers.

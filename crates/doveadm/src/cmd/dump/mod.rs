@@ -6,6 +6,7 @@ mod extension;
 mod index;
 mod log;
 mod mailbox_log;
+mod thread;
 
 use std::fs::File;
 use std::io::Read;
@@ -34,7 +35,11 @@ const TYPES: [Type; 9] = [
     Type { name: "index", test: Some(is_index), print: Some(index::print) },
     Type { name: "log", test: Some(is_log), print: Some(log::print) },
     Type { name: "mailboxlog", test: Some(is_mailbox_log), print: Some(mailbox_log::print) },
-    Type { name: "thread", test: Some(|path| name_of(path).ends_with(".thread")), print: None },
+    Type {
+        name: "thread",
+        test: Some(|path| name_of(path).ends_with(".thread")),
+        print: Some(thread::print),
+    },
     Type { name: "imapzlib", test: Some(is_imap_zlib), print: None },
     Type { name: "dcrypt-file", test: Some(|path| begins_with(path, b"CRYPTED\x03\x07")), print: None },
     Type { name: "dcrypt-key", test: None, print: None },
@@ -158,6 +163,31 @@ mod tests {
         std::fs::write(&path, content).unwrap();
         let found = TYPES.iter().find(|known| known.test.is_some_and(|test| test(&path)));
         assert_eq!(found.map(|known| known.name), expected, "{name}");
+    }
+
+    /// As the original wrote it, and as it shows it.
+    #[test]
+    fn threads_are_shown() {
+        let file = [
+            &b"\x02\x01\x00\x00\x06\xa9\x07\x6b(|\x94\xd4\xec\xc5\xa7\x1e"[..],
+            b"\x80\x80\x80\x9c\x00\x01\xfd\x0a\xbe\x7a\x9d\x74\xb6\x97\x06\x00\x00\x00\x05\x00\x00\x00",
+            b"\x02\x00\x00\x00\x00\x00\x07\x00\x00\x00\x80",
+        ];
+        let doveadm = crate::context::tests::Doveadm::new();
+        let path = doveadm.path().join("dovecot.index.thread");
+        std::fs::write(&path, file.concat()).unwrap();
+        let (out, ended) = doveadm.run(&format!("dump {}", path.display()));
+        assert_eq!(ended, Ok(0));
+        assert_eq!(
+            out,
+            "Detected file type: thread\nversion = 2\nuid validity = 1795664134\nblock at offset 16:\n \
+             - block_size=28\n - uid 1: n=1\n   - message-id: crc32=7abe0afd index=6\n   \
+             - in-reply-to: crc32=97b6749d index=5\n - uid 3: n=0\n   - message-id: crc32=00000000 index=7\n\
+             block at offset 48:\n"
+        );
+        std::fs::write(&path, &file.concat()[..30]).unwrap();
+        let (out, _) = doveadm.run(&format!("dump {}", path.display()));
+        assert!(out.ends_with(" - block_size=28\n   - broken!\n"), "{out}");
     }
 
     #[test]
