@@ -279,3 +279,25 @@ fn a_socket_for_others_is_no_password() {
     let output = pair.output(&socket, "-o doveadm_password=wrong mailbox list -S SERVER -u user1", "");
     assert_eq!(output.status.code(), Some(75), "{output:?}");
 }
+
+/// A passdb may say that a user's mail is at another server.
+#[test]
+fn the_passdb_tells_where_a_user_is() {
+    let server = builder(Under::from_env()).start();
+    let mut client = builder(Under::from_env()).config("doveadm_port = 1\n").prepare();
+    let users = client.dir().join("users");
+    let port = server.address("pop3s").port();
+    let lines = fs::read_to_string(&users).expect("the users");
+    let proxied = format!("user2:{{PLAIN}}pass::::::proxy=y host=127.0.0.1 port={port}\n");
+    let lines: String =
+        lines.lines().filter(|line| !line.starts_with("user2")).map(|line| format!("{line}\n")).collect();
+    fs::write(&users, lines + &proxied).expect("the users");
+    client.start();
+    let run = |host: &Host, line: &str| host.doveadm(&line.split(' ').collect::<Vec<_>>());
+    run(&server, "mailbox create -u user2 there");
+    run(&client, "mailbox create -u user1 here");
+    assert_eq!(run(&client, "mailbox list -u user2 t*"), "there\n");
+    assert_eq!(run(&client, "mailbox list -u user1 h*"), "here\n");
+    let all = run(&client, "mailbox list -A *here");
+    assert_eq!(all.lines().collect::<std::collections::BTreeSet<_>>(), ["user1 here", "user2 there"].into());
+}

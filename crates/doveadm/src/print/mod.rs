@@ -123,6 +123,11 @@ impl Printer {
         }
     }
 
+    /// From now on all values are given.
+    pub(crate) fn unfix(&mut self) {
+        self.fixed.fill(None);
+    }
+
     /// The next value.
     pub(crate) fn value(&mut self, value: &str, output: &mut Output) {
         self.skip_fixed(output);

@@ -237,6 +237,10 @@ impl Through {
     fn first_ends(&mut self, job: &mut Job<'_>) -> Outcome<bool> {
         let Some(Running { place, events }) = self.running.pop_front() else { return Ok(true) };
         job.begin(&place.user);
+        if let Some(table) = &mut job.table {
+            // The server sends the user's name with each row.
+            table.unfix();
+        }
         let target = &place.target;
         for event in events {
             match event {
