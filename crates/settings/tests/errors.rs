@@ -77,10 +77,14 @@ fn a_missing_file_has_no_line() {
 
 #[test]
 fn what_has_no_effect_yet_is_told_once() {
-    let text = "dsync_alt_char = -\nprotocol imap {\n  dsync_alt_char = .\n}\nmdbox_rotate_size = 10M\n";
+    let text =
+        "dsync_hashed_headers = a\nprotocol imap {\n  dsync_hashed_headers = b\n}\nmdbox_rotate_size = 10M\n";
     let warnings = Config::parse_text(text).unwrap().check().unwrap();
     let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["/dovecot.conf:1: dsync_alt_char is known, but has no effect in this version yet"]);
+    assert_eq!(
+        told,
+        ["/dovecot.conf:1: dsync_hashed_headers is known, but has no effect in this version yet"]
+    );
     let text = "mail_location = maildir:~/Maildir:INDEX=/var/index:CONTROL=/c:VOLATILEDIR=/v:ITERINDEX\n";
     assert!(Config::parse_text(text).unwrap().check().unwrap().is_empty());
 }
