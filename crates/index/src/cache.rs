@@ -38,9 +38,10 @@ use std::time::Duration;
 
 use base::Logger;
 
+use crate::dotlock::Dotlock;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
-use crate::settings::FsyncMode;
+use crate::settings::{FsyncMode, LockMethod};
 use layout::{HEADER_BYTES, Header, MAJOR_VERSION, OFFSET_BYTES};
 use pieces::{Pieces, read_at_most};
 
@@ -80,6 +81,12 @@ pub struct CacheSettings {
     /// The longest wait for the file's lock; 2.3 waits 10 seconds, or less if `mail_max_lock_timeout`
     /// says so.
     pub lock_timeout: Duration,
+    /// `lock_method`
+    pub lock_method: LockMethod,
+    /// `dotlock_use_excl`
+    pub dotlock_use_excl: bool,
+    /// The host's name as it stands in lock files.
+    pub hostname: String,
 }
 
 impl Default for CacheSettings {
@@ -98,6 +105,9 @@ impl Default for CacheSettings {
             purge_header_continue_count: 4,
             fsync: FsyncMode::Optimized,
             lock_timeout: Duration::from_secs(10),
+            lock_method: LockMethod::Fcntl,
+            dotlock_use_excl: true,
+            hostname: String::new(),
         }
     }
 }
@@ -163,6 +173,8 @@ struct Due {
 /// A file whose header and list of fields were found in order.
 struct OpenFile {
     file: File,
+    /// The lock, with `lock_method = dotlock`.
+    dotlock: Option<Dotlock>,
     /// Device and inode.
     identity: (u64, u64),
     header: Header,
@@ -264,6 +276,7 @@ impl Cache {
             return Ok(true);
         }
         self.registry.forget_file();
+        self.fs.renew_index_name(&self.place.path);
         let opened = if self.place.readonly {
             self.fs.open(&self.place.path)
         } else {
@@ -313,6 +326,7 @@ impl Cache {
         let identity = (stamp.dev, stamp.ino);
         self.open = Some(OpenFile {
             file,
+            dotlock: None,
             identity,
             header: Header::default(),
             field_list: 0,
@@ -398,6 +412,7 @@ impl Cache {
     /// Whether the file's name leads to another file by now.
     fn is_replaced(&self) -> Result<bool> {
         let Some(open) = &self.open else { return Ok(true) };
+        self.fs.renew_index_name(&self.place.path);
         match self.fs.stamp(&self.place.path) {
             Ok(stamp) => Ok(stamp.map(|stamp| (stamp.dev, stamp.ino)) != Some(open.identity)),
             Err(error) => Err(Error::io("stat", &self.place.path, error)),

@@ -285,6 +285,7 @@ impl<'a> Waiter<'a> {
 
     /// The lock file if nobody has it any more.
     fn left_behind(&mut self) -> Result<Option<(u64, u64)>> {
+        self.fs.renew_lock_name(&self.path);
         match self.owner() {
             Owner::Dead(looked_at) => Ok(Some(looked_at)),
             Owner::Alive | Owner::Unknown => self.stale(),

@@ -115,16 +115,75 @@ impl Stamp {
     }
 }
 
+/// Which files lie on NFS and are changed by several hosts, so that what the kernel remembers of them may
+/// be out of date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Nfs {
+    /// `mail_nfs_index`
+    pub index: bool,
+    /// `mail_nfs_storage`
+    pub mail: bool,
+}
+
 /// The file system, possibly with a hook.
 #[derive(Clone, Default)]
 pub struct Fs {
     hook: Option<Arc<dyn Hook>>,
+    nfs: Nfs,
 }
 
 impl Fs {
     /// With a hook that sees, and may refuse, every change.
     pub fn with_hook(hook: Arc<dyn Hook>) -> Self {
-        Self { hook: Some(hook) }
+        Self { hook: Some(hook), nfs: Nfs::default() }
+    }
+
+    /// The same, for files on NFS.
+    pub fn on_nfs(self, nfs: Nfs) -> Self {
+        Self { nfs, ..self }
+    }
+
+    /// Called before a look at what the name of an index file leads to. On NFS the kernel is made to
+    /// ask the server.
+    pub fn renew_index_name(&self, path: &Path) {
+        if self.nfs.index {
+            self.renew_name(path);
+        }
+    }
+
+    /// The same for files of mail.
+    pub fn renew_mail_name(&self, path: &Path) {
+        if self.nfs.mail {
+            self.renew_name(path);
+        }
+    }
+
+    /// The same for lock files of either.
+    pub(crate) fn renew_lock_name(&self, path: &Path) {
+        if self.nfs.index || self.nfs.mail {
+            self.renew_name(path);
+        }
+    }
+
+    /// Called before an index file that is not locked is read on. On NFS the kernel forgets the bytes it
+    /// has when a lock is taken.
+    pub fn renew_index_bytes(&self, file: &File) {
+        if self.nfs.index
+            && let Ok(true) = sys::lock::try_lock(file, sys::lock::LockKind::Shared)
+        {
+            let _ = sys::lock::unlock(file);
+        }
+    }
+
+    /// A change of the directory's attributes to what they are makes the kernel forget both them and the
+    /// entries, as 2.3 found for Linux. Without the right to do that it forgets them as well.
+    fn renew_name(&self, path: &Path) {
+        let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return };
+        if let Ok(meta) = fs::metadata(dir)
+            && self.ask("chmod", dir, 0).is_ok()
+        {
+            let _ = fs::set_permissions(dir, fs::Permissions::from_mode(meta.mode() & 0o7777));
+        }
     }
 
     /// The stamp of what `path` leads to, or `None` if there is nothing.

@@ -53,6 +53,7 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
             _ => FsyncMode::Optimized,
         },
         mail_nfs_storage: settings.get(key::MAIL_NFS_STORAGE),
+        mail_nfs_index: settings.get(key::MAIL_NFS_INDEX),
         mail_max_lock_timeout: settings.get(key::MAIL_MAX_LOCK_TIMEOUT),
         dotlock_use_excl: settings.get(key::DOTLOCK_USE_EXCL),
         mail_max_keyword_length: usize::try_from(settings.get(key::MAIL_MAX_KEYWORD_LENGTH))

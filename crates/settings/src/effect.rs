@@ -59,15 +59,6 @@ impl Found {
                     self.tell(format!("{word} in {setting}"), source);
                 }
             }
-            if decl.name == "mail_attachment_detection_options" {
-                let automatic = ["add-flags", "add-flags-on-save", "no-flags-on-fetch"];
-                for word in automatic
-                    .into_iter()
-                    .filter(|known| entry.value.text().split(' ').any(|word| word == *known))
-                {
-                    self.tell(format!("{word} in {setting}"), source);
-                }
-            }
             if decl.has(flags::NO_EFFECT_YET) {
                 self.tell(setting, source);
             }

@@ -16,8 +16,10 @@ use crate::compress::Compression;
 pub struct MailSettings {
     /// `mail_fsync`
     pub mail_fsync: FsyncMode,
-    /// `mail_nfs_storage`: flush attribute caches.
+    /// `mail_nfs_storage`: several hosts change the mail over NFS.
     pub mail_nfs_storage: bool,
+    /// `mail_nfs_index`: the same for index files.
+    pub mail_nfs_index: bool,
     /// `mail_max_lock_timeout`; zero means none.
     pub mail_max_lock_timeout: Duration,
     /// `dotlock_use_excl`: create the lock file in place with O_EXCL rather than by link(2).
@@ -64,9 +66,9 @@ pub struct MailSettings {
     pub mbox: MboxSettings,
     /// `mail_attachment_dir` and what belongs to it, if parts are to be stored apart. Only dbox does it.
     pub attachments: Option<attachment::Settings>,
-    /// `mail_attachment_detection_options`. Keywords need an index, so that this has no effect yet.
+    /// `mail_attachment_detection_options`
     pub attachment_detection: Detection,
-    /// `lock_method` is not used by Maildir; kept for the drivers that come.
+    /// The host's name, for names of files and in lock files.
     pub hostname: String,
     /// `mail_attribute_dict`, expanded; see [`crate::attributes`].
     pub attribute_dict: String,
@@ -77,9 +79,23 @@ pub struct MailSettings {
 }
 
 impl MailSettings {
+    /// Which files need care.
+    pub(crate) fn nfs(&self) -> index::fs::Nfs {
+        index::fs::Nfs { index: self.mail_nfs_index, mail: self.mail_nfs_storage }
+    }
+
     /// What of it caches obey.
     pub(crate) fn cache_settings(&self) -> index::cache::CacheSettings {
-        index::cache::CacheSettings { fsync: self.mail_fsync, ..self.mail_cache.clone() }
+        let longest = self.mail_cache.lock_timeout;
+        let limit = self.mail_max_lock_timeout;
+        index::cache::CacheSettings {
+            fsync: self.mail_fsync,
+            lock_method: self.mail_index.lock_method,
+            lock_timeout: if limit.is_zero() { longest } else { longest.min(limit) },
+            dotlock_use_excl: self.dotlock_use_excl,
+            hostname: self.hostname.clone(),
+            ..self.mail_cache.clone()
+        }
     }
 
     /// What of it indexes obey.
@@ -101,6 +117,7 @@ impl Default for MailSettings {
         Self {
             mail_fsync: FsyncMode::Optimized,
             mail_nfs_storage: false,
+            mail_nfs_index: false,
             mail_max_lock_timeout: Duration::ZERO,
             dotlock_use_excl: true,
             mail_max_keyword_length: 50,

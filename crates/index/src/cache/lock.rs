@@ -1,19 +1,25 @@
 //! The file's lock, which excludes Dovecot's processes as well, and what may only be written under it.
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use sys::lock::{LockKind, try_lock, unlock};
 
 use super::layout::ALIGN;
 use super::{Cache, IndexFacts, Trouble};
+use crate::dotlock::{Dotlock, DotlockSettings};
 use crate::error::{Error, Result};
-use crate::settings::FsyncMode;
+use crate::settings::{FsyncMode, LockMethod};
 
 /// How often a file is opened that keeps being replaced while its lock is waited for.
 const REOPENS_MAX: u32 = 10;
 /// The longest pause between two looks at a lock.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// After so long without a change a lock file beside the cache is overridden, as in 2.3.
+const DOTLOCK_STALE: Duration = Duration::from_secs(300);
 
 /// What came of locking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,9 +109,13 @@ impl Cache {
 
     /// Gives the lock back, if the file is still there.
     pub(super) fn unlock(&mut self) {
-        if let Some(open) = &self.open {
+        let Some(open) = &mut self.open else { return };
+        if open.dotlock.take().is_none() {
             // A lock that cannot be given back goes when the file is closed.
-            let _ = unlock(&open.file);
+            let _ = match self.settings.lock_method {
+                LockMethod::Flock => flock(&open.file, FlockOperation::Unlock).map_err(io::Error::from),
+                _ => unlock(&open.file),
+            };
         }
     }
 
@@ -162,11 +172,18 @@ impl Cache {
     /// wait again: a cache is not worth it.
     fn wait_for_lock(&mut self) -> Result<bool> {
         let Some(open) = &self.open else { return Ok(false) };
+        let method = self.settings.lock_method;
         let timeout = if self.last_lock_failed { Duration::ZERO } else { self.settings.lock_timeout };
+        if method == LockMethod::Dotlock {
+            return self.take_dotlock(timeout);
+        }
         let (began, mut pause) = (Instant::now(), Duration::from_micros(200));
         let locked = loop {
-            let locked = try_lock(&open.file, LockKind::Exclusive);
-            if locked.map_err(|error| Error::io("fcntl", &self.place.path, error))? {
+            let (call, locked) = match method {
+                LockMethod::Flock => ("flock", try_flock(&open.file)),
+                _ => ("fcntl", try_lock(&open.file, LockKind::Exclusive)),
+            };
+            if locked.map_err(|error| Error::io(call, &self.place.path, error))? {
                 break true;
             }
             if began.elapsed() >= timeout {
@@ -177,5 +194,36 @@ impl Cache {
         };
         self.last_lock_failed = !locked;
         Ok(locked)
+    }
+
+    /// Makes the lock file beside the cache.
+    fn take_dotlock(&mut self, timeout: Duration) -> Result<bool> {
+        let settings = DotlockSettings {
+            timeout,
+            stale: DOTLOCK_STALE,
+            use_excl: self.settings.dotlock_use_excl,
+            hostname: self.settings.hostname.clone(),
+        };
+        let (path, permissions) = (&self.place.path, &self.place.permissions);
+        let taken = match Dotlock::lock(&self.fs, path, permissions, &settings, &self.logger) {
+            Ok(dotlock) => Some(dotlock),
+            Err(Error::Busy(_)) => None,
+            Err(error) => return Err(error),
+        };
+        self.last_lock_failed = taken.is_none();
+        let locked = taken.is_some();
+        if let Some(open) = &mut self.open {
+            open.dotlock = taken;
+        }
+        Ok(locked)
+    }
+}
+
+fn try_flock(file: &std::fs::File) -> io::Result<bool> {
+    use rustix::io::Errno;
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

@@ -390,3 +390,30 @@ fn a_crash_at_any_change_leaves_a_file_that_works() {
     }
     assert!(crashes > 8, "{crashes} changes");
 }
+
+#[test]
+fn every_lock_method_excludes_others() {
+    for method in [LockMethod::Fcntl, LockMethod::Flock, LockMethod::Dotlock] {
+        let home = Home::new();
+        let settings = || CacheSettings {
+            lock_method: method,
+            lock_timeout: Duration::ZERO,
+            hostname: "host".into(),
+            ..CacheSettings::default()
+        };
+        let (mut one, mut two) = (home.cache_with(settings()), home.cache_with(settings()));
+        let facts = made(&home, &mut one);
+        let lock_file = home.dir.path().join("dovecot.index.cache.lock");
+        assert_eq!(one.lock(&facts).unwrap(), lock::Locking::Locked);
+        assert_eq!(lock_file.exists(), method == LockMethod::Dotlock);
+        assert_eq!(two.lock(&facts).unwrap(), lock::Locking::Busy, "{method:?}");
+        one.unlock();
+        assert_eq!(two.lock(&facts).unwrap(), lock::Locking::Locked, "{method:?}");
+        // Closing gives the lock back.
+        two.close();
+        assert!(!lock_file.exists());
+        let added = one.add(&[addition(7, 0, &[(FieldId::GUID, b"guid")])], Occasion::Client, &facts);
+        assert_eq!(written(added.unwrap()).len(), 1);
+        assert!(!lock_file.exists());
+    }
+}

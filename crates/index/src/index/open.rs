@@ -123,6 +123,7 @@ impl Index {
             return Ok(None);
         }
         let path = self.beside(&format!(".log{suffix}"));
+        self.fs.renew_index_name(&path);
         match LogFile::open(&self.fs, &path)? {
             Opened::Log(log) => Ok(Some(log)),
             Opened::Missing => Ok(None),

@@ -17,6 +17,7 @@ impl Index {
         }
         let before = self.changes;
         let path = self.beside(".log");
+        self.fs.renew_index_name(&path);
         let stamp = self.fs.stamp(&path).map_err(|error| Error::io("stat", &path, error))?;
         match (self.log.take(), stamp) {
             (None, None) => {}
@@ -63,6 +64,9 @@ impl Index {
         if log.corrupted {
             self.log = Some(log);
             return Ok(());
+        }
+        if let Some(file) = log.file().filter(|_| self.held.is_none()) {
+            self.fs.renew_index_bytes(file);
         }
         let from = log.sync_offset;
         let read = log.read(&self.fs, from);

@@ -103,14 +103,14 @@ settings! { Root from super::login::END;
     MAIL_SAVE_CRLF: bool = "no", MAIL;
     /// When files are synced: `optimized`, `always` or `never`.
     MAIL_FSYNC: Enum = "optimized:never:always", MAIL;
-    /// Avoids mmap for index files.
-    MMAP_DISABLE: bool = "no", MAIL, NO_EFFECT_YET;
+    /// Avoids mmap for index files, which are never mapped in any case.
+    MMAP_DISABLE: bool = "no", MAIL;
     /// Creates dotlock files with O_EXCL.
     DOTLOCK_USE_EXCL: bool = "yes", MAIL;
     /// Flushes NFS caches for mail.
-    MAIL_NFS_STORAGE: bool = "no", MAIL, NO_EFFECT_YET;
+    MAIL_NFS_STORAGE: bool = "no", MAIL;
     /// Flushes NFS caches for indexes.
-    MAIL_NFS_INDEX: bool = "no", MAIL, NO_EFFECT_YET;
+    MAIL_NFS_INDEX: bool = "no", MAIL;
     /// Keeps an index of the mailbox list.
     MAILBOX_LIST_INDEX: bool = "yes", MAIL;
     /// Trusts the index of the mailbox list.

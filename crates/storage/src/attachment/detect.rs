@@ -2,7 +2,7 @@
 //! `$HasAttachment` and `$HasNoAttachment` tell to clients. Independent of where attachments are stored.
 
 use base::filter::wildcard_match_icase;
-use message::{Part, PartData, Parts};
+use message::{Options, Parser, Part, PartData, Parts};
 
 /// Set on messages that have an attachment.
 pub const HAS_ATTACHMENT: &str = "$HasAttachment";
@@ -52,6 +52,16 @@ impl Detection {
         if found { HAS_ATTACHMENT } else { HAS_NO_ATTACHMENT }
     }
 
+    /// Whether a message that has these keywords needs no other: it has one of the two.
+    pub(crate) fn is_settled<'a>(keywords: impl Iterator<Item = &'a str>) -> bool {
+        let (mut has, mut has_not) = (false, false);
+        for name in keywords {
+            has |= name.eq_ignore_ascii_case(HAS_ATTACHMENT);
+            has_not |= name.eq_ignore_ascii_case(HAS_NO_ATTACHMENT);
+        }
+        has != has_not
+    }
+
     fn is_attachment(&self, part: &Part) -> bool {
         let data = &part.data;
         let is = |what: &[u8]| data.disposition.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(what));
@@ -67,6 +77,34 @@ impl Detection {
         let text = format!("{}/{}", String::from_utf8_lossy(kind), String::from_utf8_lossy(subtype));
         let matching = self.content_types.iter().rev().find(|(_, mask)| wildcard_match_icase(&text, mask));
         matching.is_none_or(|(wanted, _)| *wanted)
+    }
+}
+
+/// Looks at a message while it is being saved.
+pub(crate) struct Detector {
+    detection: Detection,
+    parser: Parser,
+}
+
+impl Detector {
+    /// `None` where there is nothing to find out.
+    pub(crate) fn new(detection: &Detection, keywords: &[String]) -> Option<Self> {
+        let wanted = detection.on_save && !Detection::is_settled(keywords.iter().map(String::as_str));
+        let parser = || Parser::new(Options::default(), ());
+        wanted.then(|| Self { detection: detection.clone(), parser: parser() })
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.parser.push(bytes);
+    }
+
+    /// Gives the message its keyword, and takes the other.
+    pub(crate) fn finish(self, keywords: &mut Vec<String>) {
+        let found = self.detection.keyword(&self.parser.finish().0);
+        keywords.retain(|name| {
+            !name.eq_ignore_ascii_case(HAS_ATTACHMENT) && !name.eq_ignore_ascii_case(HAS_NO_ATTACHMENT)
+        });
+        keywords.push(found.to_owned());
     }
 }
 

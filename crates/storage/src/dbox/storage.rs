@@ -65,6 +65,7 @@ impl DboxStorage {
         logger: Logger,
         fs: Fs,
     ) -> Result<Self> {
+        let fs = fs.on_nfs(settings.nfs());
         let is_multi = location.driver == "mdbox";
         let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
         let attachments = attachments_of(&settings, &fs, &logger, is_multi)?;

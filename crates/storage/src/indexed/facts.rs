@@ -63,6 +63,9 @@ impl<D: Driver> Shared<D> {
             looked.parts = content::read(opened, missing, facts)?;
             facts.fill_from_header(wanted, names);
         }
+        if let Some(parts) = &looked.parts {
+            self.note_parts(view, looked.uid, parts);
+        }
         // Made here, since it takes its time and here others may go on meanwhile.
         looked.asked.keep(facts, looked.parts.as_ref());
         looked.state = State::Read;

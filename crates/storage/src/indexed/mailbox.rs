@@ -109,6 +109,9 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn sync(&mut self, mode: SyncMode) -> Result<Arc<View>> {
         self.shared.flush_cache()?;
+        if !self.readonly {
+            self.shared.flush_detected();
+        }
         let claims = self.mode == OpenMode::ReadWrite && !self.readonly;
         let claimed = self.shared.sync(mode, claims)?;
         self.shared.tell_list(Tell::News);
@@ -150,6 +153,9 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn open_message(&mut self, uid: Uid) -> Result<Box<dyn MessageReader>> {
+        if !self.readonly {
+            self.shared.detect(&self.view, uid)?;
+        }
         Ok(self.shared.driver.open(&self.shared, &self.view, uid)?.reader)
     }
 
@@ -268,6 +274,7 @@ impl<D: Driver> Mailbox for Handle<D> {
 impl<D: Driver> Drop for Handle<D> {
     fn drop(&mut self) {
         if !self.readonly {
+            self.shared.flush_detected();
             self.shared.driver.closing(&self.shared);
         }
         // What was found out is of use to the next session; without it only time is lost.

@@ -10,6 +10,7 @@ mod ahead;
 mod cached;
 mod content;
 mod delta;
+mod detected;
 mod facts;
 mod listed;
 mod mailbox;

@@ -16,6 +16,7 @@ use crate::notify::Channel;
 use crate::view::{Flags, Record, View};
 
 use super::cached::Cached;
+use super::detected::Detected;
 use super::listed::Told;
 use super::{Delta, Done, Driver, FlagUpdates, Resync, check_keywords, size};
 
@@ -31,6 +32,7 @@ pub(crate) struct Shared<D: Driver> {
     pub memo: Arc<Memo>,
     /// Device and inode of the driver's path.
     inode: (u64, u64),
+    pub(super) detected: Detected,
 }
 
 /// What the holder of the work mutex may use.
@@ -78,7 +80,8 @@ impl<D: Driver> Shared<D> {
         cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
         let (channel, memo) = (Channel::new(watched), Arc::default());
-        Ok(Self { driver, work, view, cached, channel, memo, inode })
+        let detected = Detected::default();
+        Ok(Self { driver, work, view, cached, channel, memo, inode, detected })
     }
 
     /// See [`Mailbox::is_in_place`](crate::Mailbox::is_in_place).

@@ -24,6 +24,7 @@ impl Letters {
     /// Reads the file if it has changed.
     pub(super) fn refresh(&mut self, place: &Place) -> Result<()> {
         let path = place.control_file("dovecot-keywords");
+        place.fs.renew_mail_name(&path);
         let stamp = place.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         if stamp == self.stamp && !self.changed {
             return Ok(());

@@ -170,6 +170,7 @@ impl Names {
     /// Reads what the uidlist has that memory does not. `loud` says that damage is to be logged.
     pub(super) fn refresh(&mut self, place: &Place, loud: bool) -> Result<()> {
         let path = place.control_file("dovecot-uidlist");
+        place.fs.renew_mail_name(&path);
         let stamp = place.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         if self.loaded && stamp == self.stamp {
             return Ok(());

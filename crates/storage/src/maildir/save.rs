@@ -11,6 +11,7 @@ use index::dotlock::Dotlock;
 use index::{Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::attachment::detect::Detector;
 use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
@@ -279,6 +280,7 @@ impl SaveBatch for Batch {
             made = self.maildir().fs.create_new(&path, &permissions);
         }
         let file = made.map_err(|error| Error::io("open", path.clone(), error))?;
+        let detector = Detector::new(&self.maildir().settings.attachment_detection, &meta.keywords);
         self.current = Some(Writer {
             shared: self.shared.clone(),
             file,
@@ -286,6 +288,7 @@ impl SaveBatch for Batch {
             name,
             meta,
             filter,
+            detector,
             buffer: Vec::new(),
             size: 0,
             virtual_size: 0,
@@ -396,6 +399,7 @@ struct Writer {
     name: String,
     meta: SaveMeta,
     filter: SaveFilter,
+    detector: Option<Detector>,
     buffer: Vec<u8>,
     size: u64,
     virtual_size: u64,
@@ -407,6 +411,9 @@ struct Writer {
 
 impl Writer {
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if let Some(detector) = &mut self.detector {
+            detector.push(bytes);
+        }
         while let Some(&first) = bytes.first() {
             if self.after_cr {
                 self.after_cr = false;
@@ -481,7 +488,10 @@ impl Writer {
                 .sync(&self.file, &path)
                 .map_err(|error| Error::io("fsync", path.clone(), error))?;
         }
-        let meta = std::mem::take(&mut self.meta);
+        let mut meta = std::mem::take(&mut self.meta);
+        if let Some(detector) = self.detector.take() {
+            detector.finish(&mut meta.keywords);
+        }
         self.path = None;
         if meta.guid.is_none() {
             let base = format!("{},S={},W={}", self.name, self.size, self.virtual_size).into_bytes();

@@ -113,6 +113,7 @@ impl Dirs {
     /// Whether a directory may have changed since it was read.
     pub(super) fn changed(&self, place: &Place, sub: &str, seen: &DirSeen) -> Result<bool> {
         let path = place.dir.join(sub);
+        place.fs.renew_mail_name(&path);
         let stamp = place.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         let Some(stamp) = stamp else {
             place.make_directories()?;

@@ -49,6 +49,7 @@ impl MaildirStorage {
         logger: Logger,
         fs: Fs,
     ) -> Self {
+        let fs = fs.on_nfs(settings.nfs());
         let tree = Tree {
             location,
             full_access: settings.mail_full_filesystem_access,

@@ -11,6 +11,7 @@ use index::{Locked, Origin, Transaction};
 use sys::lock::LockKind;
 
 use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::indexed::{Driver, Resync, Shared, check_keywords};
@@ -38,6 +39,7 @@ pub(super) struct Batch {
 struct Current {
     meta: SaveMeta,
     filter: SaveFilter,
+    detector: Option<Detector>,
     spool: Spool,
 }
 
@@ -261,7 +263,8 @@ impl SaveBatch for Batch {
         let settings = &self.mbox().context.settings;
         check_keywords(&meta.keywords, settings.mail_max_keyword_length)?;
         let filter = SaveFilter::new(Vec::new(), settings.mail_save_crlf, Some(settings.mbox.md5));
-        self.current = Some(Current { meta, filter, spool: Spool::new() });
+        let detector = Detector::new(&settings.attachment_detection, &meta.keywords);
+        self.current = Some(Current { meta, filter, detector, spool: Spool::new() });
         Ok(())
     }
 
@@ -269,6 +272,9 @@ impl SaveBatch for Batch {
         let Some(current) = &mut self.current else {
             return Err(Error::BadRequest("No message is being saved".to_owned()));
         };
+        if let Some(detector) = &mut current.detector {
+            detector.push(bytes);
+        }
         current.filter.push(bytes);
         let written = current.spool.write(&current.filter.take());
         written.map_err(|error| Error::io("write", &self.shared.driver.path, error))
@@ -277,7 +283,10 @@ impl SaveBatch for Batch {
     fn end(&mut self) -> Result<()> {
         let current = self.current.take();
         let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
-        let Current { meta, mut filter, mut spool } = current;
+        let Current { mut meta, mut filter, detector, mut spool } = current;
+        if let Some(detector) = detector {
+            detector.finish(&mut meta.keywords);
+        }
         let saved = filter.finish();
         let written = spool.write(&filter.take());
         written.map_err(|error| Error::io("write", &self.mbox().path, error))?;

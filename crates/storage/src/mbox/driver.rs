@@ -146,6 +146,7 @@ impl Mbox {
 
     /// Whether the file has changed since it was read.
     fn has_changed(&self, index: &Index) -> Result<bool> {
+        self.context.fs.renew_mail_name(&self.path);
         let stamp =
             self.context.fs.stamp(&self.path).map_err(|error| Error::io("stat", &self.path, error))?;
         let stamp = stamp.ok_or_else(|| Error::MailboxGone(self.path.display().to_string()))?;

@@ -300,6 +300,7 @@ fn wait(path: &Path, deadline: Instant, mut attempt: impl FnMut() -> io::Result<
 }
 
 fn is_same(fs: &Fs, path: &Path, file: &File) -> Result<bool> {
+    fs.renew_mail_name(path);
     let failed = |error| Error::io("stat", path, error);
     let (now, ours) = (fs.stamp(path).map_err(failed)?, fs.stamp_of(file).map_err(failed)?);
     let now = now.ok_or_else(|| Error::NotFound(path.display().to_string()))?;

@@ -67,6 +67,7 @@ impl MboxStorage {
         logger: Logger,
         fs: Fs,
     ) -> Result<Self> {
+        let fs = fs.on_nfs(settings.nfs());
         let places = Places::new(location, settings.mail_full_filesystem_access, has_inbox)?;
         let lists = LockLists::parse(&settings.mbox.read_locks, &settings.mbox.write_locks);
         let lists = lists.map_err(Error::Unsupported)?;

@@ -6,7 +6,10 @@ use std::path::Path;
 
 /// Settings that are read before there is code that obeys them.
 const READ_TOO_EARLY: &[&str] =
-    &["MAIL_NFS_STORAGE", "PROCESS_SHUTDOWN_FILTER", "COMMENT", "AUTOEXPUNGE", "AUTOEXPUNGE_MAX_MAILS"];
+    &["PROCESS_SHUTDOWN_FILTER", "COMMENT", "AUTOEXPUNGE", "AUTOEXPUNGE_MAX_MAILS"];
+
+/// Settings that nobody reads because what they ask for is always so.
+const ALWAYS_SO: &[&str] = &["MMAP_DISABLE"];
 
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
     let readers = readers(root);
@@ -20,7 +23,8 @@ pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
             if at == 0 && module != "key" {
                 continue;
             }
-            let is_read = readers.iter().any(|text| has_path(text, &format!("{module}::{name}")));
+            let is_read = ALWAYS_SO.contains(&name)
+                || readers.iter().any(|text| has_path(text, &format!("{module}::{name}")));
             let is_told = line.contains("NO_EFFECT_YET");
             let shown = format!("{}:{number}: {name}", super::shown(root, &path));
             match (is_read, is_told) {

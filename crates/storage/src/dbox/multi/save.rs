@@ -7,6 +7,7 @@ use base::{Guid, Uid, UidSet, UidValidity};
 use index::{Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::indexed::{Driver, Resync, Shared, check_keywords};
@@ -42,6 +43,7 @@ struct Pending {
 struct Current {
     slot: Slot,
     writer: MessageWriter,
+    detector: Option<Detector>,
     meta: SaveMeta,
 }
 
@@ -166,13 +168,19 @@ impl SaveBatch for Batch {
         let (file, path) = (slot.handle.clone(), slot.path.clone());
         let attachments = self.mdbox().store.attachments.as_ref();
         let writer = MessageWriter::begin(fs, file, path, slot.offset, compression, attachments)?;
-        self.current = Some(Current { slot, writer, meta });
+        let detector = Detector::new(&self.mdbox().context().settings.attachment_detection, &meta.keywords);
+        self.current = Some(Current { slot, writer, detector, meta });
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.current {
-            Some(current) => current.writer.write(bytes),
+            Some(current) => {
+                if let Some(detector) = &mut current.detector {
+                    detector.push(bytes);
+                }
+                current.writer.write(bytes)
+            }
             None => Err(Error::BadRequest("No message is being saved".to_owned())),
         }
     }
@@ -180,7 +188,10 @@ impl SaveBatch for Batch {
     fn end(&mut self) -> Result<()> {
         let current = self.current.take();
         let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
-        let Current { slot, writer, meta } = current;
+        let Current { slot, writer, detector, mut meta } = current;
+        if let Some(detector) = detector {
+            detector.finish(&mut meta.keywords);
+        }
         match writer.finish(&meta, Some(&self.mdbox().name)) {
             Ok(written) => {
                 let attachments = written.refs.into_iter().map(|one| one.path).collect();

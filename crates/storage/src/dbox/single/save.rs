@@ -9,6 +9,7 @@ use base::{Uid, UidSet, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
 use crate::indexed::{Driver, Resync, Shared, check_keywords};
@@ -51,6 +52,7 @@ struct Current {
     path: PathBuf,
     file: Arc<std::fs::File>,
     writer: MessageWriter,
+    detector: Option<Detector>,
     meta: SaveMeta,
 }
 
@@ -303,13 +305,19 @@ impl SaveBatch for Batch {
             MessageWriter::begin(fs, file.clone(), path.clone(), header.bytes, compression, attachments);
         let writer = writer.inspect_err(|_| drop(fs.unlink(&path)))?;
         let failed = written.map_err(|error| Error::io("write", path.clone(), error));
-        self.current = Some(Current { path, file, writer, meta });
+        let detector = Detector::new(&place.context.settings.attachment_detection, &meta.keywords);
+        self.current = Some(Current { path, file, writer, detector, meta });
         failed
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.current {
-            Some(current) => current.writer.write(bytes),
+            Some(current) => {
+                if let Some(detector) = &mut current.detector {
+                    detector.push(bytes);
+                }
+                current.writer.write(bytes)
+            }
             None => Err(Error::BadRequest("No message is being saved".to_owned())),
         }
     }
@@ -317,7 +325,10 @@ impl SaveBatch for Batch {
     fn end(&mut self) -> Result<()> {
         let current = self.current.take();
         let current = current.ok_or_else(|| Error::BadRequest("No message is being saved".to_owned()))?;
-        let Current { path, file, writer, meta } = current;
+        let Current { path, file, writer, detector, mut meta } = current;
+        if let Some(detector) = detector {
+            detector.finish(&mut meta.keywords);
+        }
         let place = &self.sdbox().place;
         let fs = &place.context.fs;
         let written = writer.finish(&meta, None).inspect_err(|_| drop(fs.unlink(&path)))?;

@@ -1,0 +1,136 @@
+//! Settings of mailboxes, in every format: keywords for attachments, and care on NFS.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base::Logger;
+use storage::api::copy;
+use storage::attachment::detect::Detection;
+use storage::fs::{Fs, Hook};
+use storage::{
+    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage, MboxStorage,
+    OpenMode, Storage, SyncMode,
+};
+
+mod support;
+use support::{change, save, show, uids};
+
+const PLAIN: &str = "Subject: plain\n\ntext\n";
+const ATTACHED: &str = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n\
+    Content-Type: application/pdf\nContent-Disposition: attachment; filename=a.pdf\n\npdf\n--b--\n";
+const DRIVERS: [&str; 4] = ["maildir", "sdbox", "mdbox", "mbox"];
+
+fn storage(driver: &str, root: &Path, settings: MailSettings, fs: Fs) -> Box<dyn Storage> {
+    let root = root.join(driver);
+    let location = match driver {
+        "mbox" => format!("mbox:{}:INBOX={}/inbox", root.display(), root.display()),
+        _ => format!("{driver}:{}", root.display()),
+    };
+    let location = Location::parse(&location, None).unwrap();
+    let settings = MailSettings { hostname: "host".to_owned(), ..settings };
+    let (settings, log) = (Arc::new(settings), Logger::new("test: "));
+    match driver {
+        "maildir" => Box::new(MaildirStorage::with_fs(location, settings, true, log, fs)),
+        "mbox" => Box::new(MboxStorage::with_fs(location, settings, true, "user", log, fs).unwrap()),
+        _ => Box::new(DboxStorage::with_fs(location, settings, true, log, fs).unwrap()),
+    }
+}
+
+fn detecting(options: &str) -> MailSettings {
+    MailSettings { attachment_detection: Detection::parse(options).unwrap(), ..MailSettings::default() }
+}
+
+fn open(storage: &dyn Storage, name: &str) -> Box<dyn Mailbox> {
+    let mut mailbox = storage.open(name, OpenMode::ReadWrite).unwrap();
+    mailbox.sync(SyncMode::Quick).unwrap();
+    mailbox
+}
+
+fn shown(mailbox: &mut dyn Mailbox) -> String {
+    show(&mailbox.sync(SyncMode::Quick).unwrap())
+}
+
+#[test]
+fn messages_that_are_saved_get_a_keyword() {
+    for driver in DRIVERS {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = storage(driver, dir.path(), detecting("add-flags"), Fs::default());
+        let mut inbox = open(&*storage, "INBOX");
+        save(&mut *inbox, PLAIN, Flags::NONE, &[]).unwrap();
+        save(&mut *inbox, ATTACHED, Flags::SEEN, &["work"]).unwrap();
+        // Whoever brings one of the two along is believed; both together are none.
+        save(&mut *inbox, PLAIN, Flags::NONE, &["$hasattachment"]).unwrap();
+        save(&mut *inbox, PLAIN, Flags::NONE, &["$HasAttachment", "$HasNoAttachment"]).unwrap();
+        let text = shown(&mut *inbox).to_lowercase();
+        let (first, rest) = text.split_once(' ').unwrap();
+        assert_eq!(first, "1($hasnoattachment)", "{driver}");
+        for (word, expected) in [("2(\\seen", 1), ("$hasattachment", 2), ("$hasnoattachment", 1)] {
+            assert_eq!(rest.matches(word).count(), expected, "{driver}: {word} in {rest}");
+        }
+        // A copy has the keywords of the original.
+        storage.create("other", false).unwrap();
+        let mut other = open(&*storage, "other");
+        copy(&mut *inbox, &uids(&[1]), &mut *other, CopyMode::Copy).unwrap();
+        assert_eq!(shown(&mut *other), "1($HasNoAttachment)", "{driver}");
+    }
+}
+
+#[test]
+fn messages_that_are_read_get_one_later() {
+    for driver in DRIVERS {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = storage(driver, dir.path(), MailSettings::default(), Fs::default());
+        for text in [PLAIN, ATTACHED, PLAIN] {
+            save(&mut *open(&*plain, "INBOX"), text, Flags::NONE, &[]).unwrap();
+        }
+        let read = |options: &str, mode| {
+            let storage = storage(driver, dir.path(), detecting(options), Fs::default());
+            let mut inbox = storage.open("INBOX", mode).unwrap();
+            inbox.sync(SyncMode::Quick).unwrap();
+            for uid in uids(&[1, 2]).iter() {
+                drop(inbox.open_message(uid).unwrap());
+            }
+            shown(&mut *inbox)
+        };
+        assert_eq!(read("add-flags no-flags-on-fetch", OpenMode::ReadWrite), "1() 2() 3()", "{driver}");
+        assert_eq!(read("add-flags", OpenMode::ReadOnly), "1() 2() 3()", "{driver}");
+        let expected = "1($HasNoAttachment) 2($HasAttachment) 3()";
+        assert_eq!(read("add-flags", OpenMode::ReadWrite), expected, "{driver}");
+    }
+}
+
+/// Counts how often the kernel was made to ask the server.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Hook for Counter {
+    fn before(&self, op: &'static str, _path: &Path, bytes: usize) -> io::Result<usize> {
+        self.0.fetch_add(usize::from(op == "chmod"), Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
+
+#[test]
+fn on_nfs_names_are_looked_up_anew() {
+    for driver in DRIVERS {
+        for (index, mail) in [(false, false), (true, false), (false, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let counter = Arc::new(Counter::default());
+            let settings =
+                MailSettings { mail_nfs_index: index, mail_nfs_storage: mail, ..MailSettings::default() };
+            let storage = storage(driver, dir.path(), settings, Fs::with_hook(counter.clone()));
+            let mut inbox = open(&*storage, "INBOX");
+            save(&mut *inbox, PLAIN, Flags::NONE, &[]).unwrap();
+            inbox.store_flags(&uids(&[1]), &change(FlagMode::Add, Flags::SEEN, &["work"])).unwrap();
+            let before = counter.0.load(Ordering::Relaxed);
+            inbox.sync(SyncMode::Quick).unwrap();
+            let asked = counter.0.load(Ordering::Relaxed) - before;
+            // All that dbox knows of a mailbox is in its index.
+            let expected = index || mail && matches!(driver, "maildir" | "mbox");
+            assert_eq!(asked > 0, expected, "{driver} {index} {mail}");
+            assert_eq!(shown(&mut *inbox), "1(\\Seen work)", "{driver}");
+        }
+    }
+}
