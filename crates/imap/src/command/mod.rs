@@ -9,6 +9,7 @@ mod id;
 mod idle;
 mod list;
 mod namespace;
+mod part_query;
 pub mod search;
 mod search_result;
 mod section;

@@ -107,11 +107,11 @@ impl SearchJob {
             _ => match self.looker.step(context, out)? {
                 None => return Ok(()),
                 Some(found) => match &self.criteria {
-                    Some(criteria) => {
+                    Some(criteria) if !criteria.is_empty() => {
                         self.stage = Stage::Sorting(Sort::new(found, criteria));
                         return Ok(());
                     }
-                    None => found,
+                    _ => found,
                 },
             },
         };
@@ -239,6 +239,7 @@ impl Names<'_> {
             SearchKey::InThread(name, key) => {
                 Query::InThread(algorithm(*name), Box::new(self.query(key, view)))
             }
+            SearchKey::Part(key) => Query::Part(Box::new(super::part_query::of(key))),
             SearchKey::Guid(guid) => Query::Guid(guid.clone()),
             SearchKey::Mailbox(wanted) => match pattern::fits(self.mailbox, wanted, self.separator) {
                 true => Query::All,
@@ -264,7 +265,7 @@ fn kind(field: DateField) -> DateKind {
     }
 }
 
-fn day(days: i64) -> Day {
+pub(super) fn day(days: i64) -> Day {
     // Years have four digits, so that every day fits.
     Day(i32::try_from(days).unwrap_or(i32::MAX))
 }

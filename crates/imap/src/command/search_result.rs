@@ -65,6 +65,16 @@ impl Found<'_> {
             head.extend_from_slice(b" ALL ");
         }
         let mut tail = String::new();
+        if returns.relevancy {
+            // Without an index of words all that are found fit equally well: 2.3's lowest score.
+            let scores = vec!["1"; self.told(returns).len()].join(" ");
+            let scores = format!(" RELEVANCY ({scores})");
+            if returns.partial.is_some() {
+                head.extend_from_slice(scores.as_bytes())
+            } else {
+                tail += &scores
+            }
+        }
         if let Some((first, last)) = returns.partial {
             let nil = if listed.is_empty() { "NIL" } else { "" };
             head.extend_from_slice(format!(" PARTIAL ({first}:{last} {nil}").as_bytes());

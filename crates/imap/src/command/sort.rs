@@ -9,11 +9,11 @@ use crate::job::Start;
 use crate::out::OutBuf;
 
 pub(super) fn start(context: &mut Context, uid: bool, sort: &Sort, out: &mut OutBuf) -> Start {
-    let criteria = sort.criteria.iter().map(criterion).collect();
+    let criteria = sort.criteria.iter().filter_map(criterion).collect();
     search::start_sorted(context, uid, &sort.key, sort.returns, Some(criteria), out)
 }
 
-fn criterion(criterion: &SortCriterion) -> sort::Criterion {
+fn criterion(criterion: &SortCriterion) -> Option<sort::Criterion> {
     let key = match criterion.key {
         SortKey::Arrival => sort::SortKey::Arrival,
         SortKey::Cc => sort::SortKey::Cc,
@@ -24,6 +24,8 @@ fn criterion(criterion: &SortCriterion) -> sort::Criterion {
         SortKey::To => sort::SortKey::To,
         SortKey::DisplayFrom => sort::SortKey::DisplayFrom,
         SortKey::DisplayTo => sort::SortKey::DisplayTo,
+        // Without an index of words all messages that are found fit equally well.
+        SortKey::Relevancy => return None,
     };
-    sort::Criterion { key, reverse: criterion.reverse }
+    Some(sort::Criterion { key, reverse: criterion.reverse })
 }

@@ -4,6 +4,7 @@
 mod date;
 mod in_thread;
 mod one;
+pub mod part;
 mod plan;
 mod pool;
 pub mod query;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use message::{Options, Parts};
+
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
@@ -23,6 +25,8 @@ pub(super) struct Message<'a> {
     pub(super) known: Vec<(Wanted, Facts)>,
     /// The header fields that the query names.
     pub(super) fields: Option<Facts>,
+    /// What it is made of.
+    pub(super) parts: Option<Parts>,
 }
 
 impl Message<'_> {
@@ -46,6 +50,7 @@ impl Message<'_> {
             Query::Younger(secs) => self.age_secs()?.is_some_and(|age| age <= i64::from(*secs)),
             Query::SaveDateSupported => self.facts(Wanted::SAVE_DATE)?.save_date.is_some(),
             Query::ModSeq(modseq) => record.modseq >= *modseq,
+            Query::Part(wanted) => wanted.matches(self.parts()?),
             Query::Guid(guid) => self.facts(Wanted::GUID)?.guid.as_deref() == Some(guid.as_str()),
             // The others have plans of their own.
             _ => false,
@@ -77,6 +82,16 @@ impl Message<'_> {
             }
         };
         self.known.get(at).map(|(_, facts)| facts).ok_or(Error::Expunged(self.record.uid))
+    }
+
+    fn parts(&mut self) -> Result<&Parts> {
+        let uid = self.record.uid;
+        if self.parts.is_none() {
+            let reader = self.mailbox.open_message(uid)?;
+            let parts = message::parse_reader(reader, Options::default(), ());
+            self.parts = Some(parts.map_err(|error| Error::io("read", format!("UID {uid}"), error))?);
+        }
+        self.parts.as_ref().ok_or(Error::Expunged(uid))
     }
 
     fn size(&mut self) -> Result<Option<u64>> {

@@ -73,6 +73,7 @@ impl Plan {
         match self {
             Self::Keyword(_) | Self::InThread(_) => 0,
             Self::Simple(Query::Guid(_)) => 1,
+            Self::Simple(Query::Part(_)) => 7,
             Self::Simple(Query::Larger(_) | Query::Smaller(_)) => 3,
             Self::Simple(simple) => match date_kind(simple) {
                 Some(DateKind::Sent) => 4,

@@ -2,6 +2,7 @@
 
 use base::{ModSeq, UidSet};
 
+use super::part::PartQuery;
 use crate::thread::Algorithm;
 use crate::view::Flags;
 
@@ -59,6 +60,8 @@ pub enum Query {
     Text(String),
     /// `MODSEQ` (RFC 7162): at least this.
     ModSeq(ModSeq),
+    /// `MIMEPART`: some part of it fits.
+    Part(Box<PartQuery>),
     /// `X-GUID`.
     Guid(String),
     /// `INTHREAD`: some message of its thread fits.

@@ -164,8 +164,15 @@ impl Looker<'_> {
 
     fn decide(&mut self, mailbox: &mut dyn Mailbox, view: &View, uid: Uid) -> Result<Option<Task>> {
         let Some(record) = view.record(uid) else { return Ok(None) };
-        let mut message =
-            Message { mailbox, record, now: self.now, needs: self.needs, known: Vec::new(), fields: None };
+        let mut message = Message {
+            mailbox,
+            record,
+            now: self.now,
+            needs: self.needs,
+            known: Vec::new(),
+            fields: None,
+            parts: None,
+        };
         match self.query.decide(&mut message)? {
             Residue::Known(true) => self.found.push(uid),
             Residue::Known(false) => {}

@@ -6,6 +6,7 @@ use super::super::error::ArgsError;
 use super::super::flag::SystemFlags;
 use super::super::limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX};
 use super::super::sequence::SequenceSet;
+use super::part_key::PartKey;
 use super::search_return::SearchReturn;
 use super::thread::ThreadAlgorithm;
 
@@ -75,6 +76,8 @@ pub enum SearchKey {
     InThread(ThreadAlgorithm, Box<SearchKey>),
     /// With this GUID: Dovecot's X-GUID.
     Guid(String),
+    /// Some part of it is like this: Dovecot's MIMEPART.
+    Part(PartKey),
     /// In a mailbox whose name, in UTF-8, fits this pattern: Dovecot's X-MAILBOX.
     Mailbox(String),
 }
@@ -158,9 +161,9 @@ impl SearchKey {
     }
 }
 
-type Args<'a> = std::slice::Iter<'a, Arg>;
+pub(super) type Args<'a> = std::slice::Iter<'a, Arg>;
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     charset: &'a str,
     charsets: &'a dyn Charsets,
     keys: usize,
@@ -183,7 +186,7 @@ impl Parser<'_> {
         }
     }
 
-    fn key(&mut self, args: &mut Args<'_>, depth: usize) -> Result<SearchKey, ArgsError> {
+    pub(super) fn count(&mut self, depth: usize) -> Result<(), ArgsError> {
         self.keys += 1;
         if depth > SEARCH_DEPTH_MAX {
             return Err(ArgsError::bad("Search query is nested too deeply"));
@@ -191,6 +194,11 @@ impl Parser<'_> {
         if self.keys > SEARCH_KEYS_MAX {
             return Err(ArgsError::bad("Too many search keys"));
         }
+        Ok(())
+    }
+
+    fn key(&mut self, args: &mut Args<'_>, depth: usize) -> Result<SearchKey, ArgsError> {
+        self.count(depth)?;
         let word = match args.next().ok_or(ArgsError::bad("Missing argument"))? {
             Arg::Atom(word) => word,
             Arg::List(list) => return self.all(&mut list.iter(), depth + 1),
@@ -237,6 +245,10 @@ impl Parser<'_> {
                 let algorithm = algorithm.ok_or(ArgsError::bad("Unknown thread algorithm"))?;
                 SearchKey::InThread(algorithm, Box::new(self.key(args, depth + 1)?))
             }
+            "MIMEPART" => {
+                let key = self.part_key(args, depth + 1, false)?;
+                SearchKey::Part(key.ok_or(ArgsError::bad("Missing MIMEPART key"))?)
+            }
             "X-GUID" => SearchKey::Guid(lossy(argument(word, args)?)),
             "X-REAL-UID" => SearchKey::Uids(set_of(argument(word, args)?, "Invalid X-REAL-UID messageset")?),
             "X-MAILBOX" => {
@@ -269,7 +281,7 @@ impl Parser<'_> {
         Ok(SearchKey::Or(keys))
     }
 
-    fn text(&self, word: &str, args: &mut Args<'_>) -> Result<String, ArgsError> {
+    pub(super) fn text(&self, word: &str, args: &mut Args<'_>) -> Result<String, ArgsError> {
         self.charsets.decode(self.charset, argument(word, args)?).map_err(charset_error)
     }
 }
@@ -301,13 +313,13 @@ fn not(key: SearchKey) -> SearchKey {
     SearchKey::Not(Box::new(key))
 }
 
-fn argument<'a>(word: &str, args: &mut Args<'a>) -> Result<&'a [u8], ArgsError> {
+pub(super) fn argument<'a>(word: &str, args: &mut Args<'a>) -> Result<&'a [u8], ArgsError> {
     let error = |text: &str| ArgsError::Bad(format!("{text} (for search key: {word})").into());
     let argument = args.next().ok_or_else(|| error("Missing parameter for search key"))?;
     argument.astring().ok_or_else(|| error("Unexpected ("))
 }
 
-fn date(word: &str, args: &mut Args<'_>) -> Result<Date, ArgsError> {
+pub(super) fn date(word: &str, args: &mut Args<'_>) -> Result<Date, ArgsError> {
     let date = std::str::from_utf8(argument(word, args)?).ok().and_then(Date::parse);
     date.ok_or(ArgsError::bad("Invalid search date parameter"))
 }
@@ -316,7 +328,7 @@ fn size(word: &str, args: &mut Args<'_>) -> Result<u64, ArgsError> {
     number(argument(word, args)?).ok_or(ArgsError::bad("Invalid search size parameter"))
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits).ok()?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
@@ -357,6 +369,6 @@ fn charset_error(error: CharsetError) -> ArgsError {
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
+pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

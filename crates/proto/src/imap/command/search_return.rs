@@ -18,6 +18,8 @@ pub struct SearchReturn {
     pub save: bool,
     /// The results from and to these places, counted from one.
     pub partial: Option<(u32, u32)>,
+    /// How well each result fits (RFC 6203).
+    pub relevancy: bool,
     /// The client wants to hear of later changes of the result.
     pub update: bool,
 }
@@ -50,6 +52,7 @@ impl SearchReturn {
                 "ALL" => wanted.all = true,
                 "COUNT" => wanted.count = true,
                 "SAVE" => wanted.save = true,
+                "RELEVANCY" => wanted.relevancy = true,
                 // A hint that the client will ask again (RFC 5267 §4.2).
                 "CONTEXT" => {}
                 "UPDATE" if wanted.update => {

@@ -38,9 +38,10 @@ pub enum SortKey {
     To,
     DisplayFrom,
     DisplayTo,
+    Relevancy,
 }
 
-const KEYS: [(&str, SortKey); 9] = [
+const KEYS: [(&str, SortKey); 10] = [
     ("ARRIVAL", SortKey::Arrival),
     ("CC", SortKey::Cc),
     ("DATE", SortKey::Date),
@@ -50,6 +51,7 @@ const KEYS: [(&str, SortKey); 9] = [
     ("TO", SortKey::To),
     ("DISPLAYFROM", SortKey::DisplayFrom),
     ("DISPLAYTO", SortKey::DisplayTo),
+    ("RELEVANCY", SortKey::Relevancy),
 ];
 
 impl Sort {
