@@ -18,7 +18,7 @@ pub use flags::{Flags, KeywordSet};
 
 /// Messages per chunk. Small enough that a flag change copies little, large enough that a mailbox of
 /// 100,000 messages has few hundred chunks.
-const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 /// One message as every session must know it, without any of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Map;
 use crate::header::{FLAG_FSCKD, Header};
-use crate::view::Flags;
+use crate::view::{Flags, Record};
 
 /// What was found wrong with an index file, and what was done about it.
 #[derive(Debug, Default)]
@@ -89,22 +89,44 @@ impl Map {
 
     /// Counts messages and finds the first unseen and the first deleted one.
     pub(crate) fn count(&mut self) {
+        let mut counts = Counts::default();
+        self.view.records().for_each(|record| counts.add(record));
+        self.set_counts(&counts);
+    }
+
+    /// Puts what was counted into the header.
+    pub(super) fn set_counts(&mut self, counts: &Counts) {
         let header: &mut Header = &mut self.header;
-        header.messages_count = self.view.len();
-        (header.seen_count, header.deleted_count) = (0, 0);
-        let (mut unseen, mut deleted) = (None, None);
-        for record in self.view.records() {
-            match record.flags.has(Flags::SEEN) {
-                true => header.seen_count += 1,
-                false => _ = unseen.get_or_insert(record.uid.get()),
-            }
-            if record.flags.has(Flags::DELETED) {
-                header.deleted_count += 1;
-                deleted.get_or_insert(record.uid.get());
-            }
+        header.messages_count = counts.messages;
+        header.seen_count = counts.seen;
+        header.deleted_count = counts.deleted;
+        header.first_unseen_uid = counts.first_unseen.unwrap_or(header.next_uid);
+        header.first_deleted_uid = counts.first_deleted.unwrap_or(header.next_uid);
+    }
+}
+
+/// What the header says of all messages.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    messages: u32,
+    seen: u32,
+    deleted: u32,
+    first_unseen: Option<u32>,
+    first_deleted: Option<u32>,
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn add(&mut self, record: &Record) {
+        self.messages += 1;
+        match record.flags.has(Flags::SEEN) {
+            true => self.seen += 1,
+            false => _ = self.first_unseen.get_or_insert(record.uid.get()),
         }
-        header.first_unseen_uid = unseen.unwrap_or(header.next_uid);
-        header.first_deleted_uid = deleted.unwrap_or(header.next_uid);
+        if record.flags.has(Flags::DELETED) {
+            self.deleted += 1;
+            self.first_deleted.get_or_insert(record.uid.get());
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! Reads an index file that was read into memory. What is damaged is mended where the rest makes sense.
 
+use std::sync::Arc;
+
+use super::check::Counts;
 use super::ext::{EXT_HEADER_SIZE, ExtHeader, lay_out};
 use super::{Ext, KEYWORDS, MODSEQ, Map, Names, Repair, keywords};
 use crate::header::{
     COMPAT_LITTLE_ENDIAN, FLAG_CORRUPTED, HEADER_SIZE, HEADER_SIZE_MIN, Header, MAJOR_VERSION, MINOR_VERSION,
-    RECORD_SIZE, long, number,
+    RECORD_SIZE, long,
 };
 use crate::limits::EXTENSIONS_MAX;
-use crate::view::{Flags, KeywordSet, Record};
+use crate::view::{CHUNK, Chunk, Flags, KeywordSet, Record};
 
 /// What is to be made of an index file.
 pub(crate) enum Loaded {
@@ -27,7 +30,7 @@ pub(crate) fn load(bytes: &[u8], names: &mut Names) -> Loaded {
         return Loaded::Unusable(Some(reason));
     }
     let (map, repair) = (Map::new(header.index_id), Repair::default());
-    let mut loader = Loader { bytes, map, repair, relay: false };
+    let mut loader = Loader { bytes, map, repair, counts: Counts::default(), relay: false };
     loader.header(header);
     loader.extensions(names);
     loader.overlaps();
@@ -38,7 +41,7 @@ pub(crate) fn load(bytes: &[u8], names: &mut Names) -> Loaded {
     loader.repair.complaints.extend(loader.map.problem(last_uid));
     if loader.repair.is_empty() {
         let told = (loader.map.header.first_unseen_uid, loader.map.header.first_deleted_uid);
-        loader.map.count();
+        loader.map.set_counts(&loader.counts);
         // Marks may be lower than they could be.
         let header = &mut loader.map.header;
         header.first_unseen_uid = header.first_unseen_uid.min(told.0);
@@ -88,6 +91,7 @@ struct Loader<'a> {
     bytes: &'a [u8],
     map: Map,
     repair: Repair,
+    counts: Counts,
     /// Records of extensions lie on top of each other: they get other places.
     relay: bool,
 }
@@ -211,41 +215,40 @@ impl Loader<'_> {
             .take(self.map.header.messages_count as usize)
     }
 
-    /// Reads all messages and gives the last UID as the file has it.
+    /// Reads all messages and gives the last UID as the file has it. What is counted on the way spares a
+    /// second look at a million messages.
     fn records(&mut self) -> u32 {
-        let there = self.raw_records().count() as u32;
+        let size = (self.map.header.record_size as usize).max(RECORD_SIZE);
+        let all = self.bytes.get(self.map.header.header_size as usize..).unwrap_or_default();
         let claimed = self.map.header.messages_count;
-        if there < claimed {
+        let there = (all.len() / size).min(claimed as usize);
+        if there < claimed as usize {
             self.repair.complaints.push(format!("messages_count too large ({claimed} > {there})"));
         }
         let fields = self.fields();
         let mut edit = self.map.view.edit();
         edit.set_columns(self.map.columns());
-        let (mut zeroes, mut unordered) = (false, false);
-        let mut ext = Vec::new();
-        for raw in self.raw_records() {
-            let uid = number(raw, 0).unwrap_or(0);
-            let Some(mut record) = base::Uid::new(uid).map(Record::new) else {
-                zeroes = true;
-                continue;
-            };
-            fields.read(raw, &mut record);
-            ext.clear();
-            let columns = fields.columns.iter().filter_map(|range| raw.get(range.clone()));
-            columns.for_each(|bytes| ext.extend_from_slice(bytes));
-            if uid == u32::MAX || !edit.append_with(record, &ext) {
-                unordered = true;
-            }
-        }
-        if zeroes {
+        let mut batches = Batches {
+            fields: &fields,
+            stride: edit.peek().columns().stride(),
+            last: 0,
+            counts: Counts::default(),
+            zeroes: false,
+            unordered: false,
+        };
+        let all = all.get(..there * size).unwrap_or_default();
+        let chunks = all.chunks(size * CHUNK).map(|batch| Arc::new(batches.read(batch, size)));
+        let chunks: Vec<Arc<Chunk>> = chunks.filter(|chunk| !chunk.records.is_empty()).collect();
+        edit.replace_chunks(chunks);
+        if batches.zeroes {
             self.repair.fixes.push("Record UIDs have zeroes".to_owned());
         }
-        if unordered {
+        if batches.unordered {
             self.repair.fixes.push("Record UIDs unordered".to_owned());
         }
-        let last = edit.peek().last_uid().map_or(0, |uid| uid.get());
-        self.map.view = std::sync::Arc::new(edit.finish());
-        last
+        self.counts = batches.counts;
+        self.map.view = Arc::new(edit.finish());
+        batches.last
     }
 
     fn fields(&self) -> Fields {
@@ -267,7 +270,46 @@ impl Loader<'_> {
     }
 }
 
+/// Messages on their way from the file into chunks.
+struct Batches<'a> {
+    fields: &'a Fields,
+    /// Bytes that extensions have of each.
+    stride: usize,
+    last: u32,
+    counts: Counts,
+    zeroes: bool,
+    unordered: bool,
+}
+
+impl Batches<'_> {
+    fn read(&mut self, batch: &[u8], size: usize) -> Chunk {
+        let count = batch.len() / size;
+        let mut records = Vec::with_capacity(count);
+        let mut ext = Vec::with_capacity(count * self.stride);
+        for raw in batch.chunks_exact(size) {
+            let uid = raw.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+            let Some(mut record) = base::Uid::new(uid).map(Record::new) else {
+                self.zeroes = true;
+                continue;
+            };
+            if uid <= self.last || uid == u32::MAX {
+                self.unordered = true;
+                continue;
+            }
+            self.last = uid;
+            self.fields.read(raw, &mut record);
+            self.counts.add(&record);
+            records.push(record);
+            let columns = self.fields.columns.iter().filter_map(|range| raw.get(range.clone()));
+            columns.for_each(|bytes| ext.extend_from_slice(bytes));
+            ext.resize(records.len() * self.stride, 0);
+        }
+        Chunk { records, ext }
+    }
+}
+
 impl Fields {
+    #[inline]
     fn read(&self, raw: &[u8], record: &mut Record) {
         let flags = raw.get(4).copied().unwrap_or(0);
         record.flags = Flags(flags & Flags::ALL.0);
@@ -285,6 +327,10 @@ impl Fields {
 fn keyword_set(bits: &[u8], count: usize) -> KeywordSet {
     if bits.iter().all(|&byte| byte == 0) {
         return KeywordSet::new();
+    }
+    if bits.len() <= 8 && count < 64 {
+        let word = bits.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        return KeywordSet::from_word(word & ((1 << count) - 1));
     }
     let mut words: Vec<u64> = bits
         .chunks(8)

@@ -152,7 +152,7 @@ impl Edit {
     }
 
     /// Puts in other messages altogether; they must ascend.
-    pub(super) fn replace_chunks(&mut self, chunks: Vec<Arc<Chunk>>) {
+    pub(crate) fn replace_chunks(&mut self, chunks: Vec<Arc<Chunk>>) {
         self.view.chunks = chunks;
     }
 

@@ -153,6 +153,12 @@ impl KeywordSet {
         })
     }
 
+    /// From the first 64 keywords.
+    #[inline]
+    pub(crate) fn from_word(word: u64) -> Self {
+        Self { repr: Repr::Few(word) }
+    }
+
     /// From 64 keywords each.
     pub(crate) fn from_words(words: Vec<u64>) -> Self {
         Self { repr: Repr::from_words(words) }
