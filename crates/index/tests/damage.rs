@@ -223,3 +223,29 @@ fn a_log_with_everything_makes_up_for_a_damaged_index_file() {
         assert_eq!(show(home.open().view()), text, "cut at {size}");
     }
 }
+
+/// Files that fuzzing found to be trouble once: `dovecot.index`, its log and the log before that, with a
+/// mark between them.
+#[test]
+fn what_fuzzing_found() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found");
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let bytes = fs::read(entry.path()).unwrap();
+        let mark = b"\n=====\n";
+        let mut files = Vec::new();
+        let mut rest = bytes.as_slice();
+        for name in ["dovecot.index", "dovecot.index.log", "dovecot.index.log.2"] {
+            let end = rest.windows(mark.len()).position(|window| window == mark).unwrap_or(rest.len());
+            files.push((name, rest[..end].to_vec()));
+            rest = rest.get(end + mark.len()..).unwrap_or_default();
+        }
+        let home = Home::new();
+        restore(home.dir.path(), &files);
+        let what = entry.file_name().into_string().unwrap();
+        use_it(&home, &what);
+        let mut index = home.open();
+        let text = show(index.view());
+        index.lock().unwrap().rotate().unwrap();
+        assert_eq!(show(home.open().view()), text, "{what}");
+    }
+}

@@ -397,6 +397,10 @@ fn check_header(header: &LogHeader, read: usize) -> std::result::Result<(), Stri
     if header.index_id == 0 {
         return Err("marked corrupted".to_owned());
     }
+    // In an index this means that there is no log; ours would never find its way back to this one.
+    if header.file_seq == 0 {
+        return Err("file_seq is 0".to_owned());
+    }
     Ok(())
 }
 
