@@ -14,7 +14,8 @@ const TABLES: &[&str] = &["crates/settings/src/decl/"];
 const UNFINISHED: &[&str] = &[concat!("todo", "!("), concat!("unimpl", "emented!("), concat!("FIX", "ME")];
 
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) {
-    for path in super::files(&root.join("crates"), "rs") {
+    let (crates, fuzz) = (super::files(&root.join("crates"), "rs"), super::files(&root.join("fuzz"), "rs"));
+    for path in crates.into_iter().chain(fuzz) {
         let shown = super::shown(root, &path).to_string();
         match fs::read_to_string(&path) {
             Ok(text) => File { shown: &shown, text: &text }.check(findings),
