@@ -53,6 +53,8 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
             _ => FsyncMode::Optimized,
         },
         mail_nfs_storage: settings.get(key::MAIL_NFS_STORAGE),
+        mail_sort_max_read_count: u32_of(settings.get(key::MAIL_SORT_MAX_READ_COUNT)),
+        mail_vsize_bg_after_count: u32_of(settings.get(key::MAIL_VSIZE_BG_AFTER_COUNT)),
         mail_nfs_index: settings.get(key::MAIL_NFS_INDEX),
         mail_max_lock_timeout: settings.get(key::MAIL_MAX_LOCK_TIMEOUT),
         dotlock_use_excl: settings.get(key::DOTLOCK_USE_EXCL),
@@ -80,6 +82,10 @@ fn mail_of(settings: &Settings, hostname: &str) -> MailSettings {
         mail_cache: cache_of(settings),
         ..MailSettings::default()
     }
+}
+
+fn u32_of(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 fn mbox_of(settings: &Settings) -> MboxSettings {
@@ -114,7 +120,7 @@ fn index_of(settings: &Settings) -> storage::settings::IndexSettings {
 }
 
 fn cache_of(settings: &Settings) -> storage::settings::CacheSettings {
-    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let number = u32_of;
     storage::settings::CacheSettings {
         fields: settings.get(key::MAIL_CACHE_FIELDS).to_owned(),
         always_fields: settings.get(key::MAIL_ALWAYS_CACHE_FIELDS).to_owned(),

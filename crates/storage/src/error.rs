@@ -55,6 +55,9 @@ pub enum Error {
     /// Somebody else holds what is needed, for instance a lock.
     #[error("{0}")]
     InUse(String),
+    /// Only what is at hand was wanted ([`Wanted::AT_HAND`](crate::Wanted::AT_HAND)).
+    #[error("Message UID {0} would have to be looked at")]
+    TooSlow(Uid),
     /// The message was in the view but has gone meanwhile.
     #[error("Message UID {0} was expunged")]
     Expunged(Uid),
@@ -138,7 +141,7 @@ impl Error {
             Self::Exists(_) => ErrorKind::Exists,
             Self::NoPermission(_) => ErrorKind::Permission,
             Self::QuotaExceeded(_) | Self::NoSpace { .. } => ErrorKind::Quota,
-            Self::InvalidName { .. } | Self::Unsupported(_) | Self::NotSelectable(_) => {
+            Self::InvalidName { .. } | Self::Unsupported(_) | Self::NotSelectable(_) | Self::TooSlow(_) => {
                 ErrorKind::NotPossible
             }
             Self::BadRequest(_) => ErrorKind::Params,
@@ -166,7 +169,9 @@ impl Error {
             | Self::BadRequest(text)
             | Self::Unsupported(text)
             | Self::InUse(text) => text.clone(),
-            Self::Expunged(_) => "Some of the requested messages no longer exist.".to_owned(),
+            Self::TooSlow(_) | Self::Expunged(_) => {
+                "Some of the requested messages no longer exist.".to_owned()
+            }
             Self::MailboxGone(_) | Self::Temporary { .. } | Self::Corrupt { .. } => {
                 let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
                 format!("Internal error occurred. Refer to server log for more information. [{now}]")

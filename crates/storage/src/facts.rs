@@ -44,6 +44,10 @@ impl Wanted {
     /// [`Facts::sent_date`].
     pub const SENT_DATE: Self = Self(1 << 12);
 
+    /// Nothing that the cache or the file's name do not tell: what would take a look at the message is
+    /// [`Error::TooSlow`](crate::Error::TooSlow).
+    pub const AT_HAND: Self = Self(1 << 13);
+
     /// Whether all bits of `other` are in it.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -102,6 +106,8 @@ pub struct Facts {
     pub pop3_uidl: Option<Arc<str>>,
     /// Its place in POP3's listing, where one was saved.
     pub pop3_order: Option<u32>,
+    /// The message, or what the system says of its file, had to be looked at.
+    pub was_slow: bool,
 }
 
 impl Facts {

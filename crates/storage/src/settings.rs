@@ -64,6 +64,11 @@ pub struct MailSettings {
     pub mdbox_preallocate_space: bool,
     /// The `mbox_*` settings.
     pub mbox: MboxSettings,
+    /// `mail_sort_max_read_count`: messages that one sort may look at; 0 for all.
+    pub mail_sort_max_read_count: u32,
+    /// `mail_vsize_bg_after_count`: messages that STATUS SIZE may look at before the rest is left to the
+    /// background; 0 for all.
+    pub mail_vsize_bg_after_count: u32,
     /// `mail_attachment_dir` and what belongs to it, if parts are to be stored apart. Only dbox does it.
     pub attachments: Option<attachment::Settings>,
     /// `mail_attachment_detection_options`
@@ -140,6 +145,8 @@ impl Default for MailSettings {
             mdbox_rotate_interval: Duration::ZERO,
             mdbox_preallocate_space: false,
             mbox: MboxSettings::default(),
+            mail_sort_max_read_count: 0,
+            mail_vsize_bg_after_count: 0,
             attachments: None,
             attachment_detection: Detection::default(),
             hostname: String::new(),

@@ -4,14 +4,16 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::Logger;
 use storage::api::copy;
 use storage::attachment::detect::Detection;
 use storage::fs::{Fs, Hook};
+use storage::sort::{Criterion, Sort, SortKey};
 use storage::{
-    CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage, MboxStorage,
-    OpenMode, Storage, SyncMode,
+    CopyMode, DboxStorage, Error, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage,
+    MboxStorage, OpenMode, StatusItems, Storage, SyncMode,
 };
 
 mod support;
@@ -133,4 +135,58 @@ fn on_nfs_names_are_looked_up_anew() {
             assert_eq!(shown(&mut *inbox), "1(\\Seen work)", "{driver}");
         }
     }
+}
+
+/// Files that say nothing in their names.
+fn plain_maildir(root: &Path, messages: usize) {
+    for sub in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(root.join("maildir").join(sub)).unwrap();
+    }
+    for number in 0..messages {
+        let path = root.join("maildir/cur").join(format!("{}.M{number}P1.host:2,", 1_000_000_000 + number));
+        let text =
+            format!("Subject: s{}\nDate: {} Jan 2015 10:00:00 +0000\n\nbody\n", 50 - number, 20 - number);
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn a_sort_looks_at_no_more_messages_than_it_may() {
+    let check = |key, slow_max, expected: &[u32], cut| {
+        let dir = tempfile::tempdir().unwrap();
+        plain_maildir(dir.path(), 6);
+        let storage = storage("maildir", dir.path(), MailSettings::default(), Fs::default());
+        let mut inbox = open(&*storage, "INBOX");
+        let all = inbox.view().uids().iter().collect();
+        let mut sort = Sort::new(all, &[Criterion { key, reverse: false }]).with_slow_max(slow_max);
+        assert!(sort.advance(&mut *inbox, Duration::from_secs(600)).unwrap());
+        assert_eq!(sort.has_given_up(), cut, "{key:?}");
+        let found: Vec<u32> = sort.finish().iter().map(|uid| uid.get()).collect();
+        assert_eq!(found, expected, "{key:?} {slow_max}");
+    };
+    // The orders are those of 2.3.19.
+    check(SortKey::Subject, 0, &[6, 5, 4, 3, 2, 1], false);
+    check(SortKey::Subject, 3, &[4, 5, 6, 3, 2, 1], true);
+    check(SortKey::Date, 3, &[3, 2, 1, 4, 5, 6], true);
+    check(SortKey::Arrival, 3, &[1, 2, 3, 4, 5, 6], true);
+    check(SortKey::Size, 6, &[1, 2, 3, 4, 5, 6], false);
+}
+
+#[test]
+fn a_size_that_takes_long_comes_later() {
+    let dir = tempfile::tempdir().unwrap();
+    plain_maildir(dir.path(), 12);
+    let settings = MailSettings { mail_vsize_bg_after_count: 5, ..MailSettings::default() };
+    let storage = storage("maildir", dir.path(), settings, Fs::default());
+    let mut inbox = open(&*storage, "INBOX");
+    match inbox.status(StatusItems::SIZE) {
+        Err(Error::InUse(text)) => assert_eq!(text, "Finishing vsize calculation on background"),
+        other => panic!("{other:?}"),
+    }
+    // Each try goes on where the last one, or the background, was.
+    let mut tries = (0..12).filter_map(|_| inbox.status(StatusItems::SIZE).ok());
+    let found = tries.next().unwrap().size.unwrap();
+    let whole = open(&*storage, "INBOX");
+    let sizes = whole.view().uids().iter().count() as u64;
+    assert!(found > sizes * 40, "{found}");
 }

@@ -59,6 +59,7 @@ pub(super) fn start_sorted(
         with_modseq: key.any(&|key| matches!(key, SearchKey::ModSeq(_))),
         sync: Sync::after_messages(uid && !has_seqs),
         stage: Stage::Looking,
+        has_given_up: false,
     };
     Start::Job(Box::new(job))
 }
@@ -71,6 +72,8 @@ struct SearchJob {
     with_modseq: bool,
     sync: Sync,
     stage: Stage,
+    /// The sort was not finished.
+    has_given_up: bool,
 }
 
 enum Stage {
@@ -102,13 +105,16 @@ impl SearchJob {
                     self.looker.progress.tell((context.clock)(), sort.progress(), out);
                     return Ok(());
                 }
-                std::mem::replace(sort, Sort::new(Vec::new(), &[])).finish()
+                let sort = std::mem::replace(sort, Sort::new(Vec::new(), &[]));
+                self.has_given_up = sort.has_given_up();
+                sort.finish()
             }
             _ => match self.looker.step(context, out)? {
                 None => return Ok(()),
                 Some(found) => match &self.criteria {
                     Some(criteria) if !criteria.is_empty() => {
-                        self.stage = Stage::Sorting(Sort::new(found, criteria));
+                        let slow_max = context.user.settings().mail.mail_sort_max_read_count;
+                        self.stage = Stage::Sorting(Sort::new(found, criteria).with_slow_max(slow_max));
                         return Ok(());
                     }
                     _ => found,
@@ -133,6 +139,10 @@ impl SearchJob {
     }
 
     fn answer(&self) -> Answer {
+        if self.has_given_up {
+            let answer = Answer::no("Requested sort would have taken too long.").code("LIMIT");
+            return answer.sync(self.sync);
+        }
         let answer = Answer::ok(if self.criteria.is_some() { "Sort completed" } else { "Search completed" });
         let answer = answer.sync(self.sync);
         if self.looker.search.has_lost_messages() { answer.code("EXPUNGEISSUED") } else { answer }

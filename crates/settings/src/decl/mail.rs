@@ -96,9 +96,9 @@ settings! { Root from super::login::END;
     /// How often leftover temporary files are looked for.
     MAIL_TEMP_SCAN_INTERVAL: Time = "1 weeks", MAIL;
     /// Messages from which virtual sizes are counted in the background.
-    MAIL_VSIZE_BG_AFTER_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
+    MAIL_VSIZE_BG_AFTER_COUNT: u64 = "0", MAIL;
     /// Messages that a sort may open.
-    MAIL_SORT_MAX_READ_COUNT: u64 = "0", MAIL, NO_EFFECT_YET;
+    MAIL_SORT_MAX_READ_COUNT: u64 = "0", MAIL;
     /// Saves messages with CRLF.
     MAIL_SAVE_CRLF: bool = "no", MAIL;
     /// When files are synced: `optimized`, `always` or `never`.

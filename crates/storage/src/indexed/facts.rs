@@ -4,7 +4,7 @@
 use base::{Guid, Uid};
 use message::Parts;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::view::View;
 
@@ -41,8 +41,15 @@ impl<D: Driver> Shared<D> {
             return Ok(());
         }
         let facts = &mut looked.facts;
+        let has_to_read = unknown(facts, Wanted(wanted.0 & !DRIVER_FACTS.0), names) != Wanted::NONE;
+        let from_driver = wanted.0 & DRIVER_FACTS.0 & !present(facts).0;
+        facts.was_slow = has_to_read || from_driver & self.driver.slow_facts().0 != 0;
+        let too_slow = |facts: &Facts| facts.was_slow && wanted.has(Wanted::AT_HAND);
+        if too_slow(facts) {
+            return Err(Error::TooSlow(looked.uid));
+        }
         let mut opened = None;
-        if unknown(facts, Wanted(wanted.0 & !DRIVER_FACTS.0), names) != Wanted::NONE {
+        if has_to_read {
             // It must be read anyway, and the open file tells dates sooner than its name.
             let message = self.driver.open(self, view, looked.uid)?;
             if let Some((modified, changed)) = message.times {
@@ -56,6 +63,10 @@ impl<D: Driver> Shared<D> {
         }
         let missing = unknown(facts, wanted, names);
         if missing != Wanted::NONE {
+            facts.was_slow = true;
+            if too_slow(facts) {
+                return Err(Error::TooSlow(looked.uid));
+            }
             let opened = match opened {
                 Some(opened) => opened,
                 None => self.driver.open(self, view, looked.uid)?,

@@ -1,6 +1,7 @@
 //! A session's handle on an indexed mailbox.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base::{Guid, ModSeq, Seq, Uid, UidSet};
 
@@ -78,6 +79,24 @@ impl<D: Driver> Handle<D> {
         self.view = view.clone();
         self.ahead.clear();
         view
+    }
+
+    /// The mailbox's size. Where that takes too long it is found out behind the client's back.
+    fn size(&self, view: &Arc<View>) -> Result<u64> {
+        let slow_max = self.shared.driver.context().settings.mail_vsize_bg_after_count;
+        let size = self.shared.size(view, slow_max);
+        if matches!(size, Err(Error::InUse(_))) && !self.shared.sizing.swap(true, Ordering::Relaxed) {
+            let (shared, view) = (self.shared.clone(), view.clone());
+            // Without a thread the next who asks goes on.
+            let started = std::thread::Builder::new().name("size".to_owned()).spawn(move || {
+                let _ = shared.size(&view, 0);
+                shared.sizing.store(false, Ordering::Relaxed);
+            });
+            if started.is_err() {
+                self.shared.sizing.store(false, Ordering::Relaxed);
+            }
+        }
+        size
     }
 
     fn waiting(&self, view: &View) -> UidSet {
@@ -193,7 +212,7 @@ impl<D: Driver> Mailbox for Handle<D> {
     fn status(&mut self, items: StatusItems) -> Result<Status> {
         self.shared.sync(SyncMode::Quick, false)?;
         let view = self.shared.view();
-        let size = if items.has(StatusItems::SIZE) { Some(self.shared.size(&view)?) } else { None };
+        let size = if items.has(StatusItems::SIZE) { Some(self.size(&view)?) } else { None };
         let guid = if items.has(StatusItems::GUID) { Some(self.guid()?) } else { None };
         self.shared.tell_list(Tell::Always);
         Ok(Status {

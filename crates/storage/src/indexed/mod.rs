@@ -69,6 +69,11 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Where the mailbox is.
     fn context(&self) -> &Context;
 
+    /// Which facts take a look at a message's file, if the cache does not have them.
+    fn slow_facts(&self) -> Wanted {
+        Wanted(u32::MAX)
+    }
+
     /// The directory, or file, that is the mailbox: its identity in this process, and for permissions.
     fn path(&self) -> &Path;
 

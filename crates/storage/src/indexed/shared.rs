@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base::{Uid, UidSet};
@@ -33,6 +34,8 @@ pub(crate) struct Shared<D: Driver> {
     /// Device and inode of the driver's path.
     inode: (u64, u64),
     pub(super) detected: Detected,
+    /// The mailbox's size is being found out.
+    pub(super) sizing: AtomicBool,
 }
 
 /// What the holder of the work mutex may use.
@@ -80,8 +83,8 @@ impl<D: Driver> Shared<D> {
         cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
         let (channel, memo) = (Channel::new(watched), Arc::default());
-        let detected = Detected::default();
-        Ok(Self { driver, work, view, cached, channel, memo, inode, detected })
+        let (detected, sizing) = (Detected::default(), AtomicBool::new(false));
+        Ok(Self { driver, work, view, cached, channel, memo, inode, detected, sizing })
     }
 
     /// See [`Mailbox::is_in_place`](crate::Mailbox::is_in_place).

@@ -19,8 +19,10 @@ use super::{Driver, Shared};
 pub(super) const EXT: &str = "hdr-vsize";
 
 impl<D: Driver> Shared<D> {
-    /// The virtual sizes of all messages together, in bytes.
-    pub(crate) fn size(&self, view: &View) -> Result<u64> {
+    /// The virtual sizes of all messages together, in bytes. With `slow_max`, which is
+    /// `mail_vsize_bg_after_count`, no more messages are looked at; what was added up so far is kept, and
+    /// the error is `InUse`, in 2.3's words.
+    pub(crate) fn size(&self, view: &View, slow_max: u32) -> Result<u64> {
         let known = || header(&self.work().index);
         let last = view.uid_next().get() - 1;
         let mut found = known();
@@ -38,14 +40,23 @@ impl<D: Driver> Shared<D> {
         if known == Some(sum) && sum.highest_uid == last {
             return Ok(sum.size);
         }
+        let mut left = if slow_max == 0 { u32::MAX } else { slow_max };
         if let (Some(from), Some(to)) = (Uid::new(sum.highest_uid + 1), Uid::new(last)) {
             for (_, record) in view.records_in(&UidSet::from_range(from, to)) {
-                match self.fetch(view, record.uid, Wanted::SIZE_VIRTUAL, &[]) {
-                    Ok(facts) => sum.size = sum.size.saturating_add(facts.size_virtual.unwrap_or(0)),
+                let wanted = if left == 0 { Wanted::AT_HAND } else { Wanted::NONE } | Wanted::SIZE_VIRTUAL;
+                match self.fetch(view, record.uid, wanted, &[]) {
+                    Ok(facts) => {
+                        sum.size = sum.size.saturating_add(facts.size_virtual.unwrap_or(0));
+                        left -= u32::from(facts.was_slow);
+                    }
                     Err(Error::Expunged(_)) => continue,
+                    Err(Error::TooSlow(_)) => {
+                        self.keep_size(view, sum)?;
+                        return Err(Error::InUse("Finishing vsize calculation on background".to_owned()));
+                    }
                     Err(error) => return Err(error),
                 }
-                sum.messages += 1;
+                (sum.messages, sum.highest_uid) = (sum.messages + 1, record.uid.get());
             }
         }
         sum.highest_uid = last;
@@ -68,7 +79,7 @@ impl<D: Driver> Shared<D> {
         let work = &mut *work;
         let mut index = work.index.lock()?;
         let same = index.view().len() == view.len() && index.view().uid_next() == view.uid_next();
-        if same && sum.messages == view.len() && header(&index) != Some(sum) && !index.is_in_memory() {
+        if same && is_valid(&sum, view) && header(&index) != Some(sum) && !index.is_in_memory() {
             let mut tx = Transaction::new();
             write(&mut tx, sum);
             index.commit(&tx, Origin::External)?;

@@ -247,6 +247,11 @@ impl Driver for Maildir {
         &self.place.dir
     }
 
+    fn slow_facts(&self) -> Wanted {
+        // Names tell the rest.
+        Wanted::INTERNAL_DATE | Wanted::SAVE_DATE
+    }
+
     fn watched(&self) -> Vec<PathBuf> {
         vec![self.dir.join("new"), self.dir.join("cur")]
     }

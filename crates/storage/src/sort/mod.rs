@@ -59,6 +59,9 @@ pub struct Sort {
     values: Values,
     done: usize,
     first: First,
+    /// Messages that may still be looked at.
+    slow_left: u32,
+    has_given_up: bool,
 }
 
 /// How the first criterion is compared.
@@ -76,7 +79,20 @@ impl Sort {
     pub fn new(uids: Vec<Uid>, criteria: &[Criterion]) -> Self {
         let values = Values::with_capacity(uids.len(), criteria.len());
         let (wanted, names) = needs(criteria);
-        Self { uids, criteria: criteria.to_vec(), wanted, names, values, done: 0, first: First::Unknown }
+        let (criteria, first) = (criteria.to_vec(), First::Unknown);
+        let slow_left = u32::MAX;
+        Self { uids, criteria, wanted, names, values, done: 0, first, slow_left, has_given_up: false }
+    }
+
+    /// The same with `mail_sort_max_read_count`: of so many messages more is asked than is at hand; 0 for
+    /// all. As in 2.3 the others come first where text or sizes count, and last where dates do.
+    pub fn with_slow_max(self, slow_max: u32) -> Self {
+        Self { slow_left: if slow_max == 0 { u32::MAX } else { slow_max }, ..self }
+    }
+
+    /// Whether some messages were not looked at for that reason.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up
     }
 
     /// Goes on for about so long; `true` when all is known. A message that has gone meanwhile sorts as
@@ -86,12 +102,13 @@ impl Sort {
         if matches!(self.first, First::Unknown) {
             self.choose(mailbox);
         }
-        if let First::Ranks(ranking) = &mut self.first
-            && !ranking.advance(mailbox, time)?
-        {
-            return Ok(false);
+        if let First::Ranks(ranking) = &mut self.first {
+            if !ranking.advance(mailbox, time, &mut self.slow_left)? {
+                return Ok(false);
+            }
+            self.has_given_up |= ranking.has_given_up();
         }
-        if self.done == 0 && !self.only_numbers() {
+        if self.done == 0 && !self.only_numbers() && self.slow_left == u32::MAX {
             mailbox.expect(&self.uids);
         }
         while let Some(&uid) = self.uids.get(self.done) {
@@ -131,20 +148,39 @@ impl Sort {
         if criteria.is_empty() {
             return Ok(());
         }
-        let facts = match mailbox.fetch_fields(uid, self.wanted, &self.names) {
-            Ok(facts) => self.with_arrival(mailbox, uid, facts)?,
+        let at_hand = if self.slow_left == 0 { Wanted::AT_HAND } else { Wanted::NONE };
+        let facts = mailbox.fetch_fields(uid, self.wanted | at_hand, &self.names);
+        let facts = match facts.and_then(|facts| self.with_arrival(mailbox, uid, facts, at_hand)) {
+            Ok(facts) => facts,
             Err(Error::Expunged(_)) => Facts::default(),
+            Err(Error::TooSlow(_)) => {
+                self.has_given_up = true;
+                criteria.iter().for_each(|criterion| self.values.push_unknown(criterion.key));
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
+        if self.slow_left != u32::MAX {
+            self.slow_left -= u32::from(facts.was_slow);
+        }
         criteria.iter().for_each(|criterion| self.values.push(criterion.key, &facts));
         Ok(())
     }
 
     /// `Date` falls back to the date of arrival, which is looked up only then.
-    fn with_arrival(&self, mailbox: &mut dyn Mailbox, uid: Uid, mut facts: Facts) -> Result<Facts> {
+    fn with_arrival(
+        &self,
+        mailbox: &mut dyn Mailbox,
+        uid: Uid,
+        mut facts: Facts,
+        at_hand: Wanted,
+    ) -> Result<Facts> {
         if self.wanted.has(Wanted::SENT_DATE) && facts.sent_date.is_none_or(|date| date.unix_secs == 0) {
-            facts.internal_date = match mailbox.fetch_facts(uid, Wanted::INTERNAL_DATE) {
-                Ok(facts) => facts.internal_date,
+            facts.internal_date = match mailbox.fetch_facts(uid, Wanted::INTERNAL_DATE | at_hand) {
+                Ok(dates) => {
+                    facts.was_slow |= dates.was_slow;
+                    dates.internal_date
+                }
                 Err(Error::Expunged(_)) => None,
                 Err(error) => return Err(error),
             };

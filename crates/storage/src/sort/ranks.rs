@@ -44,6 +44,7 @@ pub(super) struct Ranking {
     /// Texts of numbers, as far as they were needed.
     known_texts: BTreeMap<u32, Box<[u8]>>,
     slots: Vec<Slot>,
+    has_given_up: bool,
 }
 
 /// What came of looking at a text between those that have numbers.
@@ -72,6 +73,7 @@ impl Ranking {
             from: 0,
             known_texts: BTreeMap::new(),
             slots: Vec::new(),
+            has_given_up: false,
         };
         ranking.look(mailbox);
         Some(ranking)
@@ -119,12 +121,36 @@ impl Ranking {
         mailbox.expect(&self.missing);
     }
 
-    /// Goes on for about so long; `true` when all messages have their numbers.
-    pub(super) fn advance(&mut self, mailbox: &mut dyn Mailbox, time: Duration) -> Result<bool> {
+    /// Whether some messages were not looked at, so that they have no number.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.has_given_up
+    }
+
+    /// Goes on for about so long; `true` when all messages have their numbers. Of `slow_left` messages more
+    /// is asked than is at hand.
+    pub(super) fn advance(
+        &mut self,
+        mailbox: &mut dyn Mailbox,
+        time: Duration,
+        slow_left: &mut u32,
+    ) -> Result<bool> {
         let start = Instant::now();
         while let Some(&uid) = self.missing.get(self.read) {
-            match self.text(mailbox, uid)? {
-                Some(text) => self.texts.push((text, uid)),
+            let at_hand = if *slow_left == 0 { Wanted::AT_HAND } else { Wanted::NONE };
+            let text = match self.text(mailbox, uid, at_hand) {
+                Err(Error::TooSlow(_)) => {
+                    self.has_given_up = true;
+                    None
+                }
+                text => text?,
+            };
+            match text {
+                Some((text, was_slow)) => {
+                    self.texts.push((text, uid));
+                    if *slow_left != u32::MAX {
+                        *slow_left -= u32::from(was_slow);
+                    }
+                }
                 None => self.unreadable = Some(self.unreadable.map_or(uid, |old| old.min(uid))),
             }
             self.read += 1;
@@ -154,10 +180,15 @@ impl Ranking {
         (self.read, self.missing.len())
     }
 
-    /// A message's text; `None` if it has gone.
-    fn text(&self, mailbox: &mut dyn Mailbox, uid: Uid) -> Result<Option<Box<[u8]>>> {
+    /// A message's text, and whether it had to be read; `None` if it has gone.
+    fn text(
+        &self,
+        mailbox: &mut dyn Mailbox,
+        uid: Uid,
+        at_hand: Wanted,
+    ) -> Result<Option<(Box<[u8]>, bool)>> {
         let names: Vec<&str> = self.key.field().into_iter().collect();
-        let facts = match mailbox.fetch_fields(uid, Wanted::NONE, &names) {
+        let facts = match mailbox.fetch_fields(uid, at_hand, &names) {
             Ok(facts) => facts,
             Err(Error::Expunged(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -166,7 +197,7 @@ impl Ranking {
         if let Some(raw) = names.first().and_then(|name| field(&facts, name)) {
             put_text(self.key, &raw, &mut text);
         }
-        Ok(Some(text.into()))
+        Ok(Some((text.into(), facts.was_slow)))
     }
 
     /// Finds the place of the next text, for all messages that have it.
@@ -225,7 +256,8 @@ impl Ranking {
             return Ok(true);
         }
         for uid in self.known.get(&rank).cloned().unwrap_or_default() {
-            if let Some(text) = self.text(mailbox, uid)? {
+            // These are few.
+            if let Some((text, _)) = self.text(mailbox, uid, Wanted::NONE)? {
                 self.known_texts.insert(rank, text);
                 return Ok(true);
             }

@@ -39,6 +39,15 @@ impl Values {
         self.values.push(Value::Number(number));
     }
 
+    /// Adds what stands for a message that is not looked at.
+    pub(super) fn push_unknown(&mut self, key: SortKey) {
+        self.values.push(match key {
+            SortKey::Arrival | SortKey::Date => Value::Number(i64::MAX),
+            SortKey::Size => Value::Number(0),
+            _ => Value::Text { start: 0, end: 0 },
+        });
+    }
+
     /// Adds what `key` says of the message at hand.
     pub(super) fn push(&mut self, key: SortKey, facts: &Facts) {
         let value = match key {
