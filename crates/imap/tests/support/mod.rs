@@ -10,6 +10,7 @@ use base::Logger;
 use imap::{ImapSettings, OutBuf, Progress, Session};
 use mail_user::input::{Auto, MailboxSettings, NamespaceSettings};
 use mail_user::{MailUser, MailUserInput, UserSettings};
+use storage::MailSettings;
 
 /// A user's home.
 pub struct Home {
@@ -19,6 +20,11 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
+        Self::of_driver("maildir", MailSettings::default())
+    }
+
+    /// A home whose mail is of another format.
+    pub fn of_driver(driver: &str, mail: MailSettings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let special = |name: &str, auto, special_use: &str| MailboxSettings {
             name: name.to_owned(),
@@ -43,9 +49,12 @@ impl Home {
             session_id: "session".to_owned(),
             home: Some(folder.path().to_owned()),
             settings: UserSettings {
-                mail_location: format!("maildir:{}/Maildir", folder.path().display()),
+                mail_location: match driver {
+                    "maildir" => format!("maildir:{}/Maildir", folder.path().display()),
+                    driver => format!("{driver}:{}/mail", folder.path().display()),
+                },
+                mail,
                 namespaces: vec![namespace],
-                ..UserSettings::default()
             },
             logger: Logger::new("imap(user): "),
         };
