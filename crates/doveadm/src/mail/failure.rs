@@ -27,7 +27,11 @@ pub(super) fn status_of(error: &Error) -> i32 {
         Error::NoPermission(_) => status::NO_PERMISSION,
         Error::QuotaExceeded(_) | Error::NoSpace { .. } => status::CANNOT_CREATE,
         Error::NotSelectable(_) | Error::Exists(_) | Error::Unsupported(_) | Error::InUse(_) => status::DATA,
-        Error::Expunged(_) | Error::MailboxGone(_) | Error::Temporary { .. } | Error::Corrupt { .. } => {
+        Error::TooSlow(_)
+        | Error::Expunged(_)
+        | Error::MailboxGone(_)
+        | Error::Temporary { .. }
+        | Error::Corrupt { .. } => {
             status::TEMPFAIL
         }
     }
