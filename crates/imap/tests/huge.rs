@@ -13,7 +13,8 @@ use support::{Client, Home};
 const MESSAGE_BYTES: usize = 32 << 20;
 const GROWTH_KIB_MAX: u64 = 10 << 10;
 
-const HEAD: &[u8] = b"Subject: huge\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+const HEAD: &[u8] =
+    b"Subject: huge\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
     Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n";
 const LINE: &[u8] = b"QUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJDREVGQUJD\r\n";
 const TAIL: &[u8] = b"\r\n--b\r\n\r\nneedle\r\n--b--\r\n";

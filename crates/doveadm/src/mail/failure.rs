@@ -31,8 +31,6 @@ pub(super) fn status_of(error: &Error) -> i32 {
         | Error::Expunged(_)
         | Error::MailboxGone(_)
         | Error::Temporary { .. }
-        | Error::Corrupt { .. } => {
-            status::TEMPFAIL
-        }
+        | Error::Corrupt { .. } => status::TEMPFAIL,
     }
 }

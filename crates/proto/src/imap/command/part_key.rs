@@ -222,12 +222,11 @@ impl Parser<'_> {
     }
 }
 
+/// A word that says how to compare, and what becomes of the number behind it.
+type Comparison = (&'static str, fn(u64) -> PartNumber);
+
 /// A word that says how to compare, or the number itself.
-fn part_number(
-    word: &str,
-    args: &mut Args<'_>,
-    words: &[(&str, fn(u64) -> PartNumber)],
-) -> Result<PartNumber, ArgsError> {
+fn part_number(word: &str, args: &mut Args<'_>, words: &[Comparison]) -> Result<PartNumber, ArgsError> {
     let invalid = || ArgsError::Bad(format!("Invalid MIMEPART {word} value").into());
     let first = keyword(args).ok_or_else(invalid)?;
     match words.iter().find(|(name, _)| *name == first) {
