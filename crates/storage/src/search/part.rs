@@ -307,7 +307,9 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::PartQuery::*;
+    use super::PartQuery::{
+        And, Child, Depth, FileName, Index, Not, Or, Parent, SentOn, SentSince, Size, Text, Unsearched,
+    };
     use super::*;
 
     const TEXT: &str = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\
@@ -330,7 +332,7 @@ mod tests {
     fn parts_that_fit() {
         let pdf = || text(PartField::Subtype, "PDF");
         let name = |how, name: &str| FileName(how, name.to_owned());
-        let param = |name: &str, text: &str| Param {
+        let param = |name: &str, text: &str| PartQuery::Param {
             of_disposition: false,
             name: name.to_owned(),
             text: text.to_owned(),
