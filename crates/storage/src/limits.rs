@@ -63,6 +63,9 @@ pub const AHEAD_TIME: std::time::Duration = std::time::Duration::from_millis(20)
 /// The stack of a thread that reads ahead.
 pub const AHEAD_STACK_BYTES: usize = 512 * 1024;
 
+/// Largest file of mailbox attributes that is read, in bytes. It is read whole at each look.
+pub const ATTRIBUTE_FILE_BYTES_MAX: u64 = 64 << 20;
+
 #[cfg(test)]
 pub(crate) mod tests {
     /// Numbers that look random and are the same in every run.
@@ -102,6 +105,3 @@ pub(crate) mod tests {
         }
     }
 }
-
-/// Largest file of mailbox attributes that is read, in bytes. It is read whole at each look.
-pub const ATTRIBUTE_FILE_BYTES_MAX: u64 = 64 << 20;

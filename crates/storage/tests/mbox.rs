@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Logger;
-use compare::{agree, ours, text, theirs};
+use compare::{agree, normal, ours, text, theirs};
 use real::Real;
 use storage::api::copy;
 use storage::settings::MboxSettings;

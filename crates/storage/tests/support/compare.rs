@@ -10,7 +10,7 @@ use crate::real::Real;
 const FIELDS: &str = "uid flags size.virtual size.physical guid date.received.unixtime";
 
 /// Flags sorted, without `\Recent`, which belongs to a session.
-fn normal(line: &str) -> String {
+pub fn normal(line: &str) -> String {
     let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
     let mut flags: Vec<&str> =
         fields[1].split(' ').filter(|flag| !flag.is_empty() && *flag != "\\Recent").collect();
