@@ -111,6 +111,23 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Takes over what was not known.
+    pub(crate) fn learn(&mut self, other: Self) {
+        self.size_physical = self.size_physical.or(other.size_physical);
+        self.size_virtual = self.size_virtual.or(other.size_virtual);
+        self.internal_date = self.internal_date.or(other.internal_date);
+        self.save_date = self.save_date.or(other.save_date);
+        self.pop3_order = self.pop3_order.or(other.pop3_order);
+        let texts = [
+            (&mut self.guid, other.guid),
+            (&mut self.pop3_uidl, other.pop3_uidl),
+            (&mut self.file_name, other.file_name),
+        ];
+        for (own, other) in texts {
+            *own = own.take().or(other);
+        }
+    }
+
     /// Takes `sent_date` and `fields` from [`header`](Self::header), as far as they are not known.
     pub fn fill_from_header(&mut self, wanted: Wanted, names: &[&str]) {
         let Some(whole) = self.header.clone() else { return };

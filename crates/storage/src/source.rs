@@ -91,12 +91,14 @@ pub struct Cursor<'a, S: ?Sized> {
     passed: usize,
     /// Of the first byte not passed.
     offset: u64,
+    /// How many bytes are read next: few at first, since most messages are small, then more and more.
+    step: usize,
 }
 
 impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
     /// A cursor at `offset`.
     pub fn new(source: &'a S, offset: u64) -> Self {
-        Self { source, buffer: Vec::new(), passed: 0, offset }
+        Self { source, buffer: Vec::new(), passed: 0, offset, step: FIRST_BYTES }
     }
 
     /// Where the next byte is.
@@ -130,7 +132,8 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         self.buffer.drain(..self.passed);
         self.passed = 0;
         let have = self.buffer.len();
-        self.buffer.resize(have + READ_BYTES, 0);
+        self.buffer.resize(have + self.step, 0);
+        self.step = (self.step * 2).min(READ_BYTES);
         let at = self.offset.saturating_add(have as u64);
         let read = self.source.read_at(self.buffer.get_mut(have..).unwrap_or_default(), at);
         self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
@@ -192,6 +195,9 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         }
     }
 }
+
+/// Read by a cursor at first.
+const FIRST_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {

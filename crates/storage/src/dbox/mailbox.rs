@@ -100,7 +100,7 @@ impl MailboxPlace {
         let compression = &self.context.settings.compression;
         let reading = Reading { compression, attachments: self.attachments.as_ref() };
         let reader = reading.reader(raw, path, metadata, suffix)?;
-        Ok(Opened { reader, path: path.to_owned(), times: None })
+        Ok(Opened { reader, path: path.to_owned(), facts: Facts::default() })
     }
 
     /// Removes what crashes left in the mailbox's directory, if it is time to.

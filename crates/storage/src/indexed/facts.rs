@@ -50,12 +50,9 @@ impl<D: Driver> Shared<D> {
         }
         let mut opened = None;
         if has_to_read {
-            // It must be read anyway, and the open file tells dates sooner than its name.
-            let message = self.driver.open(self, view, looked.uid)?;
-            if let Some((modified, changed)) = message.times {
-                facts.internal_date = facts.internal_date.or(Some(modified));
-                facts.save_date = facts.save_date.or(Some(changed));
-            }
+            // It must be read anyway, and whoever has opened it knows more.
+            let mut message = self.driver.open(self, view, looked.uid)?;
+            facts.learn(std::mem::take(&mut message.facts));
             opened = Some(message);
         }
         if wanted.0 & DRIVER_FACTS.0 & !present(facts).0 != 0 {

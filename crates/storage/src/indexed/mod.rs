@@ -22,7 +22,6 @@ mod sorted;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use base::{Guid, Logger, Uid, UidSet};
 use index::list_index::Extension;
@@ -251,8 +250,8 @@ pub(crate) struct Opened {
     pub reader: Box<dyn MessageReader>,
     /// The file it lies in, for error messages.
     pub path: PathBuf,
-    /// INTERNALDATE and when it was saved, where the file's times are these.
-    pub times: Option<(SystemTime, SystemTime)>,
+    /// What was learned of the message by the way.
+    pub facts: Facts,
 }
 
 /// A reader over a file that is exactly one message.

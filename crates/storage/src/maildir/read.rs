@@ -32,7 +32,9 @@ impl Maildir {
         };
         let reader = compress::reader(raw, &path, known, &self.settings.compression);
         let reader = reader.map_err(|error| Error::io("read", path.clone(), error))?;
-        Ok(Opened { reader, path, times: Some(times(&meta)) })
+        let (modified, changed) = times(&meta);
+        let dates = Facts { internal_date: Some(modified), save_date: Some(changed), ..Facts::default() };
+        Ok(Opened { reader, path, facts: dates })
     }
 
     pub(super) fn file_of(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Option<MessageFile> {

@@ -311,7 +311,11 @@ impl Driver for Mbox {
     }
 
     fn open(&self, shared: &Shared<Self>, _view: &View, uid: Uid) -> Result<Opened> {
-        Ok(Opened { reader: self.read_message(shared, uid)?, path: self.path.clone(), times: None })
+        Ok(Opened {
+            reader: self.read_message(shared, uid)?,
+            path: self.path.clone(),
+            facts: Facts::default(),
+        })
     }
 
     fn facts(

@@ -95,6 +95,12 @@ impl Mdbox {
         }
     }
 
+    /// When a message was saved.
+    fn saved(view: &View, uid: Uid) -> Option<SystemTime> {
+        let saved = Self::record(view, uid)?.saved;
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(saved.into()))
+    }
+
     /// A message's bytes are not there: it was expunged and purged, or something is wrong.
     fn lost(&self, shared: &Shared<Self>, uid: Uid, map_uid: Uid) -> Error {
         let is_gone = {
@@ -292,7 +298,10 @@ impl Driver for Mdbox {
         let reader = BodyReader::new(file.file.clone(), message.body, message.size);
         let metadata = file.dbox.metadata(&message);
         let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
-        self.place.opened(reader, &file.path, &metadata, || Ok(String::new()))
+        let mut opened = self.place.opened(reader, &file.path, &metadata, || Ok(String::new()))?;
+        opened.facts.save_date = Self::saved(view, uid);
+        mailbox::fill(&mut opened.facts, &message, &metadata, Wanted::NONE);
+        Ok(opened)
     }
 
     fn facts(
@@ -303,11 +312,7 @@ impl Driver for Mdbox {
         wanted: Wanted,
         facts: &mut Facts,
     ) -> Result<()> {
-        if facts.save_date.is_none()
-            && let Some(record) = Self::record(view, uid)
-        {
-            facts.save_date = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(record.saved.into()));
-        }
+        facts.save_date = facts.save_date.or_else(|| Self::saved(view, uid));
         let (file, message) = self.locate(shared, view, uid)?;
         let metadata = file.dbox.metadata(&message);
         let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;

@@ -68,6 +68,8 @@ pub(crate) struct AltMoves {
 /// An `m.N` file.
 pub(crate) struct OpenFile {
     pub path: PathBuf,
+    /// Device and inode.
+    inode: (u64, u64),
     pub file: Arc<File>,
     pub dbox: DboxFile<Arc<File>>,
 }
@@ -350,7 +352,8 @@ impl Store {
                 Err(error) => return Err(Error::io("open", path, error)),
             };
             let dbox = DboxFile::open(file.clone()).map_err(|error| self.damaged(&path, error))?;
-            let file = Arc::new(OpenFile { path, file, dbox });
+            let stamp = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", path.clone(), error))?;
+            let file = Arc::new(OpenFile { path, inode: (stamp.dev, stamp.ino), file, dbox });
             let mut files = lock(&self.files);
             files.retain(|(known, _)| *known != id);
             files.insert(0, (id, file.clone()));
@@ -362,11 +365,7 @@ impl Store {
 
     /// Whether a file is still the one of its name: mending puts another in its place.
     fn is_current(&self, file: &OpenFile) -> bool {
-        let same = |now: crate::fs::Stamp, ours: crate::fs::Stamp| (now.dev, now.ino) == (ours.dev, ours.ino);
-        match (self.fs.stamp(&file.path), self.fs.stamp_of(&file.file)) {
-            (Ok(Some(now)), Ok(ours)) => same(now, ours),
-            _ => false,
-        }
+        matches!(self.fs.stamp(&file.path), Ok(Some(now)) if (now.dev, now.ino) == file.inode)
     }
 
     /// The map, locked, as whoever changed it last left it: rebuilt, if that was not what it should be.

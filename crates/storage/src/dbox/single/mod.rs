@@ -312,11 +312,13 @@ impl Driver for Sdbox {
         let located = self.locate(shared, uid)?;
         let reader = BodyReader::new(located.file.clone(), located.message.body, located.message.size);
         let metadata = self.metadata(&located)?;
-        self.place.opened(reader, &located.path, &metadata, || {
+        let mut opened = self.place.opened(reader, &located.path, &metadata, || {
             let work = shared.work();
             let header = mailbox::read_header(&work.index, SDBOX_HEADER).ok_or_else(|| self.no_header())?;
             Ok(attachment_suffix(header.guid, uid))
-        })
+        })?;
+        mailbox::fill(&mut opened.facts, &located.message, &metadata, Wanted::NONE);
+        Ok(opened)
     }
 
     fn facts(
