@@ -59,26 +59,41 @@ impl<R: Read> CrlfReader<R> {
         Ok(self.filled > 0)
     }
 
-    /// Copies up to the next place where a CR is missing; says whether it came to one.
-    fn copy_run(&mut self, out: &mut [u8]) -> usize {
+    /// Copies as much as there is room for, putting CRs where they are missing; how many bytes `out` has
+    /// got.
+    fn copy_some(&mut self, out: &mut [u8]) -> usize {
         let data = self.buffer.get(self.pos..self.filled).unwrap_or_default();
+        // Of what does not fit no LF has to be looked for.
         let window = data.get(..data.len().min(out.len())).unwrap_or_default();
-        let mut end = window.len();
+        let (mut from, mut written) = (0, 0);
         for lf in memchr::memchr_iter(b'\n', window) {
-            let before = if lf == 0 { self.last_byte } else { window.get(lf - 1).copied().unwrap_or(0) };
-            if before != b'\r' {
-                end = lf;
-                break;
+            let before = lf.checked_sub(1).and_then(|at| window.get(at)).copied().unwrap_or(self.last_byte);
+            if before == b'\r' {
+                continue;
             }
+            let count = put(out, written, window.get(from..lf).unwrap_or_default());
+            (from, written) = (from + count, written + count);
+            let Some(slot) = out.get_mut(written).filter(|_| from == lf) else { break };
+            *slot = b'\r';
+            written += 1;
         }
-        let (Some(from), Some(to)) = (window.get(..end), out.get_mut(..end)) else { return 0 };
-        to.copy_from_slice(from);
-        if let Some(&last) = from.last() {
-            self.last_byte = last;
-        }
-        self.pos += end;
-        end
+        let count = put(out, written, window.get(from..).unwrap_or_default());
+        (from, written) = (from + count, written + count);
+        // What comes next follows what was put last, be that a CR of ours.
+        self.last_byte = written.checked_sub(1).and_then(|at| out.get(at)).copied().unwrap_or(self.last_byte);
+        self.pos += from;
+        written
     }
+}
+
+/// Puts as much of `bytes` as fits into `out` from `at` on, and says how much.
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let room = out.get_mut(at..).unwrap_or_default();
+    let count = bytes.len().min(room.len());
+    if let (Some(room), Some(bytes)) = (room.get_mut(..count), bytes.get(..count)) {
+        room.copy_from_slice(bytes);
+    }
+    count
 }
 
 impl<R: Read> Read for CrlfReader<R> {
@@ -88,15 +103,7 @@ impl<R: Read> Read for CrlfReader<R> {
             if self.pos == self.filled && (written > 0 || !self.fill()?) {
                 break;
             }
-            written += self.copy_run(out.get_mut(written..).unwrap_or_default());
-            let at_bare_lf = self.buffer.get(self.pos) == Some(&b'\n')
-                && self.pos < self.filled
-                && self.last_byte != b'\r';
-            if at_bare_lf && let Some(slot) = out.get_mut(written) {
-                *slot = b'\r';
-                self.last_byte = b'\r';
-                written += 1;
-            }
+            written += self.copy_some(out.get_mut(written..).unwrap_or_default());
         }
         Ok(written)
     }

@@ -37,6 +37,18 @@ impl BodyReader {
         }
     }
 
+    /// Reads for somebody with as much room as we would take.
+    fn read_direct(&mut self, out: &mut [u8], left: usize) -> io::Result<usize> {
+        let count = out.len().min(left);
+        let room = out.get_mut(..count).unwrap_or_default();
+        let read = self.file.read_at(room, self.start.saturating_add(self.at))?;
+        if read == 0 && count > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.at += read as u64;
+        Ok(read)
+    }
+
     fn buffered(&self) -> &[u8] {
         let passed = self.at.checked_sub(self.buffered_at).and_then(|passed| usize::try_from(passed).ok());
         passed.and_then(|passed| self.buffer.get(passed..)).unwrap_or_default()
@@ -46,6 +58,10 @@ impl BodyReader {
 impl Read for BodyReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.buffered().is_empty() && self.at < self.size {
+            let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
+            if out.len() >= left.min(READ_BYTES) {
+                return self.read_direct(out, left);
+            }
             self.fill()?;
         }
         let count = self.buffered().read(out)?;
