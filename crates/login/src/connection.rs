@@ -397,8 +397,10 @@ impl Connection {
             Ok((stream, context)) => {
                 let details = tls::details(&stream).map_or(String::new(), |details| details.to_string());
                 let cert = context.client_cert(stream.get_ref().1);
+                let bindings = context.bindings(stream.get_ref().1);
                 self.note_certificate(&cert);
                 self.session.tls_started(details, cert);
+                self.session.set_bindings(bindings);
                 self.transport = Transport::Tls(Box::new(stream));
                 Ok(())
             }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use net::tls::ClientCert;
+use net::tls::{Bindings, ClientCert};
 
 /// Both ends of a connection. A unix socket has neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +84,8 @@ pub(crate) struct Peer {
     pub(crate) tls: Tls,
     /// What came of asking for a certificate.
     pub(crate) cert: ClientCert,
+    /// What an authentication can be bound to.
+    pub(crate) bindings: Bindings,
     /// The name in a certificate that the load balancer checked.
     pub(crate) proxied_cert_name: Option<String>,
 }
@@ -100,6 +102,7 @@ impl Peer {
             secured: false,
             tls: Tls::Off,
             cert: ClientCert::None,
+            bindings: Bindings::default(),
             proxied_cert_name: None,
         }
     }

@@ -32,6 +32,7 @@ impl Handshake {
                     name: word(1).to_owned(),
                     plaintext: has("plaintext"),
                     private: has("private"),
+                    bound: has("channel-binding"),
                 });
             }
             "SPID" => self.mechanisms.server_pid = word(1).parse().map_err(|_| broken())?,

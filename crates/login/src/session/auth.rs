@@ -19,6 +19,8 @@ pub(crate) struct Mechanism {
     pub(crate) plaintext: bool,
     /// It has a command of its own (APOP) and is not listed.
     pub(crate) private: bool,
+    /// It needs a channel binding.
+    pub(crate) bound: bool,
 }
 
 /// The mechanisms, and who offers them.
@@ -126,9 +128,15 @@ pub(super) fn advertised(common: &Common) -> impl Iterator<Item = &str> {
     let secured = common.peer.secured;
     let none = !secured && common.config.ssl.is_required();
     let plaintext = secured || !common.config.disable_plaintext_auth;
-    let listed =
-        move |mechanism: &&Mechanism| !none && !mechanism.private && (plaintext || !mechanism.plaintext);
+    let listed = move |mechanism: &&Mechanism| {
+        !none && !mechanism.private && (plaintext || !mechanism.plaintext) && can_bind(common, mechanism)
+    };
     common.mechanisms.list.iter().filter(listed).map(|mechanism| mechanism.name.as_str())
+}
+
+/// Whether the client's TLS session has what the mechanism needs, if it needs it.
+fn can_bind(common: &Common, mechanism: &Mechanism) -> bool {
+    !mechanism.bound || !common.peer.bindings.is_empty()
 }
 
 /// Whether a mechanism is there at all.
@@ -161,7 +169,9 @@ pub(super) fn begin(
     common.in_authentication = true;
     let found = common.mechanisms.list.iter().find(|known| known.name.eq_ignore_ascii_case(mechanism));
     let (name, plaintext) = match found {
-        Some(found) if private || !found.private => (found.name.clone(), found.plaintext),
+        Some(found) if (private || !found.private) && can_bind(common, found) => {
+            (found.name.clone(), found.plaintext)
+        }
         _ => {
             let text = "Unsupported authentication mechanism.";
             failed(common, dialect, text, Some(FailCode::MechInvalid));
@@ -362,10 +372,27 @@ fn request(common: &Common, mechanism: &str, initial: Option<&str>) -> Option<Au
     if !common.forward_fields.is_empty() {
         field(&mut line, "forward_fields", &common.forward_fields);
     }
+    bindings(&mut line, common, mechanism);
     if let Some(initial) = initial {
         field(&mut line, "resp", initial);
     }
     Some(AuthRequest(line))
+}
+
+/// Channel bindings are for the mechanisms that use one, and for their siblings that do not, which must
+/// find out whether the client was kept from seeing the offer (RFC 5802 §6).
+fn bindings(line: &mut String, common: &Common, mechanism: &str) {
+    let name = mechanism.strip_suffix("-PLUS").unwrap_or(mechanism);
+    let mut known = common.mechanisms.list.iter().filter(|known| known.bound);
+    if !known.any(|known| known.name.strip_suffix("-PLUS") == Some(name)) {
+        return;
+    }
+    let bindings = &common.peer.bindings;
+    for (key, binding) in [("cbind_exporter", &bindings.exporter), ("cbind_end_point", &bindings.end_point)] {
+        if let Some(binding) = binding {
+            field(line, key, &sasl::encoding::base64(binding));
+        }
+    }
 }
 
 fn addresses(line: &mut String, common: &Common) {

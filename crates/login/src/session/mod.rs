@@ -334,6 +334,11 @@ impl Session {
         self.common.peer.cert = cert;
     }
 
+    /// What the handshake gives to bind an authentication to.
+    pub(crate) fn set_bindings(&mut self, bindings: net::tls::Bindings) {
+        self.common.peer.bindings = bindings;
+    }
+
     /// Other settings hold, since the client asked for a server by name.
     pub(crate) fn set_config(&mut self, config: Arc<Config>, local_name: &str) {
         self.common.config = config;

@@ -46,7 +46,8 @@ fn session(server: &Server) -> Session {
 }
 
 fn mechanisms() -> Arc<Mechanisms> {
-    let mechanism = |name: &str| Mechanism { name: name.into(), plaintext: true, private: false };
+    let mechanism =
+        |name: &str| Mechanism { name: name.into(), plaintext: true, private: false, bound: false };
     Arc::new(Mechanisms {
         list: vec![mechanism("PLAIN"), mechanism("LOGIN")],
         server_pid: 5,
@@ -558,4 +559,37 @@ fn garbage() {
             assert!(session.take_output().len() < 64 * 1024);
         }
     }
+}
+
+/// Mechanisms with channel binding exist where there is one, and their siblings hear of it.
+#[test]
+fn channel_bindings() {
+    let bound = Arc::new(Mechanisms {
+        list: ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+            .map(|name| Mechanism { name: name.into(), bound: name.ends_with("-PLUS"), ..Default::default() })
+            .into(),
+        ..Mechanisms::clone(&mechanisms())
+    });
+    let check = |exporter: Option<Vec<u8>>, command: &str, expect: &str| {
+        let mut session = session(&Server { tls: true, ..IMAP });
+        session.set_bindings(net::tls::Bindings { exporter, end_point: None });
+        session.auth_ready(bound.clone());
+        let greeting = String::from_utf8(session.take_output()).unwrap();
+        session.push(format!("a AUTHENTICATE {command} biws\r\n").as_bytes());
+        let request = match session.advance(102) {
+            Action::Authenticate(request) => request.0.to_string(),
+            _ => String::from_utf8(session.take_output()).unwrap(),
+        };
+        let has_binding = request.contains("\tcbind_exporter=AQI=\tresp=biws");
+        assert_eq!(has_binding, expect == "bound", "{request}");
+        assert_eq!(request.starts_with("a NO"), expect == "refused", "{request}");
+        greeting
+    };
+    let offer = check(Some(vec![1, 2]), "SCRAM-SHA-256-PLUS", "bound");
+    assert!(offer.contains(" AUTH=SCRAM-SHA-1 AUTH=SCRAM-SHA-256-PLUS AUTH=SCRAM-SHA-256]"), "{offer}");
+    check(Some(vec![1, 2]), "SCRAM-SHA-256", "bound");
+    check(Some(vec![1, 2]), "SCRAM-SHA-1", "unbound");
+    let offer = check(None, "SCRAM-SHA-256-PLUS", "refused");
+    assert!(offer.contains(" AUTH=SCRAM-SHA-1 AUTH=SCRAM-SHA-256]"), "{offer}");
+    check(None, "SCRAM-SHA-256", "unbound");
 }

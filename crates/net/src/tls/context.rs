@@ -8,7 +8,7 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 
 use super::certificate::{self, ByAlgorithm, CertificateError};
 use super::client_cert::{ClientCert, ClientCertPolicy};
-use super::{ServerOptions, cipher, der};
+use super::{Bindings, ServerOptions, binding, cipher, der};
 use crate::limits::TLS_SESSIONS_MAX;
 
 /// Why no context can be made of the settings.
@@ -37,6 +37,8 @@ pub enum TlsError {
 pub struct ServerContext {
     pub(super) config: Arc<ServerConfig>,
     clients: Option<ClientCertPolicy>,
+    /// `tls-server-end-point`, where there is one.
+    end_point: Option<Vec<u8>>,
     warnings: Vec<String>,
 }
 
@@ -52,6 +54,11 @@ impl ServerContext {
         }
         let clients = client_policy(options, &provider)?;
         let keys = load_keys(options, &provider)?;
+        let end_point = match keys.as_slice() {
+            [key] => key.cert.first().and_then(|certificate| binding::end_point(certificate)),
+            // Which of several the client was shown is not known afterwards.
+            _ => None,
+        };
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(TlsError::Config)?;
@@ -62,12 +69,17 @@ impl ServerContext {
         let mut config = builder.with_cert_resolver(Arc::new(ByAlgorithm::new(keys)));
         config.ignore_client_order = options.prefer_server_ciphers;
         resumption(&mut config, &options.options).map_err(TlsError::Config)?;
-        Ok(Self { config: Arc::new(config), clients, warnings })
+        Ok(Self { config: Arc::new(config), clients, end_point, warnings })
     }
 
     /// What of the settings has no effect; for the log, once.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What a finished handshake gives to bind an authentication to.
+    pub fn bindings(&self, connection: &rustls::ServerConnection) -> Bindings {
+        Bindings::of(connection, self.end_point.as_deref())
     }
 
     /// Judges the certificate the client sent in a finished handshake.

@@ -95,6 +95,15 @@ fn text(tag: u8, value: &[u8]) -> Option<String> {
     }
 }
 
+/// The identifier of the algorithm that a certificate is signed with (RFC 5280 §4.1.1.2).
+pub(super) fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
+    let (content, _) = expect(certificate, SEQUENCE)?;
+    let (_, rest) = expect(content, SEQUENCE)?;
+    let (algorithm, _) = expect(rest, SEQUENCE)?;
+    let (identifier, _) = expect(algorithm, OBJECT_IDENTIFIER)?;
+    Some(identifier)
+}
+
 fn expect(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, value, rest) = next(bytes)?;
     (found == tag).then_some((value, rest))

@@ -6,6 +6,7 @@
 //! and [`accept`] the handshake that picks a context by the name the client asks for.
 
 mod accept;
+mod binding;
 mod certificate;
 mod cipher;
 mod client_cert;
@@ -13,6 +14,7 @@ mod context;
 mod der;
 
 pub use accept::{AcceptError, TlsStream, accept, details};
+pub use binding::Bindings;
 pub use certificate::CertificateError;
 pub use client_cert::{ClientCert, ClientCertPolicy};
 pub use context::{Contexts, ServerContext, TlsError};
