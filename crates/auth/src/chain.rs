@@ -4,4 +4,4 @@ mod credentials;
 mod passdb;
 mod userdb;
 
-pub(crate) use passdb::{Want, lookup};
+pub(crate) use passdb::{Outcome, Want, lookup};

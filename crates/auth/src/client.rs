@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sasl::encoding::{from_base64, hex};
+use sasl::mech::{self, Issuer, Mechanism, MechanismInfo};
 use service::{Client, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
@@ -21,6 +22,7 @@ use crate::exchange;
 use crate::limits::{CLIENT_LINE_BYTES_MAX, CONNECTION_REQUESTS_MAX, REQUEST_SWEEP, REQUEST_TIMEOUT};
 use crate::lines::{Broken, Lines, Output};
 use crate::request::Request;
+use crate::request::fields::now_s;
 use crate::server::Auth;
 use crate::tab;
 
@@ -40,6 +42,8 @@ pub(crate) struct ClientConnection {
     /// Proves to us that a mail process speaks for one of this connection's clients.
     pub(crate) cookie: [u8; 16],
     pub(crate) pid: Cell<u32>,
+    /// Its number, `CUID`.
+    number: u32,
     /// What the kernel says who it is.
     peer_pid: Option<u32>,
     /// Failures that wait for their time.
@@ -125,11 +129,14 @@ impl ClientConnection {
     fn new(auth: &Rc<Auth>, kind: Kind, peer_pid: Option<u32>) -> Rc<Self> {
         let mut cookie = [0; 16];
         crate::random::fill(&mut cookie);
+        let number = auth.connections.get().wrapping_add(1);
+        auth.connections.set(number);
         Rc::new(Self {
             auth: auth.clone(),
             kind,
             cookie,
             pid: Cell::new(0),
+            number,
             peer_pid,
             delayed: Cell::new(0),
             settled: Notify::new(),
@@ -143,9 +150,8 @@ impl ClientConnection {
 
     /// 2.3 sends everything at once, before the client says a word.
     fn greet(&self) {
-        self.auth.connections.set(self.auth.connections.get().wrapping_add(1));
         let mut text = "VERSION\t1\t2".to_owned();
-        for mechanism in &self.auth.services.mechanisms {
+        for mechanism in self.mechanisms() {
             text.push_str("\nMECH\t");
             text.push_str(mechanism.name);
             for property in mechanism.properties {
@@ -153,9 +159,17 @@ impl ClientConnection {
                 text.push_str(property.word());
             }
         }
-        let (pid, number) = (std::process::id(), self.auth.connections.get());
+        let (pid, number) = (std::process::id(), self.number);
         text.push_str(&format!("\nSPID\t{pid}\nCUID\t{number}\nCOOKIE\t{}\nDONE", hex(&self.cookie)));
         self.output.send(&text);
+    }
+
+    /// The mechanisms that such a client can use: Postfix and Exim tell us nothing of the TLS
+    /// sessions of their clients.
+    fn mechanisms(&self) -> impl Iterator<Item = &'static MechanismInfo> {
+        let is_login = self.kind == Kind::Login;
+        let all = self.auth.services.mechanisms.iter().copied();
+        all.filter(move |mechanism| is_login || !mechanism.is_bound())
     }
 
     async fn read(self: &Rc<Self>, lines: &mut Lines<impl AsyncRead + Unpin>) {
@@ -307,10 +321,7 @@ impl ClientConnection {
             return Err(bug("sent broken AUTH request".into()));
         };
         let mechanism = self
-            .auth
-            .services
-            .mechanisms
-            .iter()
+            .mechanisms()
             .find(|known| known.name.eq_ignore_ascii_case(name))
             .ok_or_else(|| bug(format!("requested unsupported authentication mechanism {}", cut(name))))?;
         let parameters = words.get(2..).unwrap_or_default();
@@ -346,8 +357,25 @@ impl ClientConnection {
             return Ok(());
         };
         let ticket = self.open(id);
-        run(exchange::run(self.clone(), ticket, request, (mechanism.begin)(), initial));
+        let started = self.start(mechanism, &request);
+        run(exchange::run(self.clone(), ticket, request, started, initial));
         Ok(())
+    }
+
+    fn start(&self, mechanism: &MechanismInfo, request: &Request) -> Box<dyn Mechanism> {
+        (mechanism.begin)(&mut mech::Context {
+            random: &mut crate::random::fill,
+            host: &self.auth.host,
+            now_s: now_s(),
+            realms: &request.config.realms,
+            issuer: Issuer {
+                pid: std::process::id(),
+                connection_id: self.number,
+                started_s: self.auth.started_s,
+            },
+            bindings: request.bindings.clone(),
+            user_is_known: request.facts.user.is_some(),
+        })
     }
 
     /// `CONT <id> <base64>`

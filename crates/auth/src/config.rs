@@ -9,6 +9,7 @@ use settings::{Filter, Section, SectionKind, Settings, Snapshot};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) mechanisms: Vec<String>,
+    pub(crate) realms: Vec<String>,
     pub(crate) default_realm: String,
     pub(crate) cache_size: u64,
     pub(crate) cache_ttl: Duration,
@@ -143,6 +144,7 @@ impl Config {
         let list = |kind| settings.section_list(kind);
         Self {
             mechanisms: words(settings.get(key::AUTH_MECHANISMS)),
+            realms: words(settings.get(key::AUTH_REALMS)),
             default_realm: settings.get(key::AUTH_DEFAULT_REALM).to_owned(),
             cache_size: settings.get(key::AUTH_CACHE_SIZE),
             cache_ttl: settings.get(key::AUTH_CACHE_TTL),

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipc::auth_worker::PassdbResult;
+use sasl::Secret;
 use sasl::encoding::base64;
 use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
 use zeroize::Zeroizing;
 
-use crate::chain::Want;
+use crate::chain::{Outcome, Want};
 use crate::client::{ClientConnection, Kind, Ticket};
 use crate::request::Request;
 use crate::request::fields::now_s;
@@ -42,22 +43,37 @@ pub(crate) async fn run(
             }
             Step::Verify { identity, password } => {
                 request.password = Some(password);
-                let verified = ask(&connection, &mut request, &identity, Want::Verify).await.is_some();
-                mechanism.answer(Answer::Verified(verified))
+                let outcome = ask(&connection, &mut request, &identity, Want::Verify).await;
+                let configuration = request.openid_configuration.take();
+                mechanism.answer(match (outcome.result, &configuration) {
+                    (PassdbResult::Ok, _) => Answer::Verified(true),
+                    (PassdbResult::InternalFailure, _) => Answer::Unavailable,
+                    (_, Some(configuration)) => Answer::TokenRefused { configuration },
+                    (_, None) => Answer::Verified(false),
+                })
             }
             Step::Lookup { identity, scheme } => {
                 let want = Want::Credentials(scheme);
-                let credentials = ask(&connection, &mut request, &identity, want).await;
-                let credentials = credentials.as_ref().map(sasl::Secret::expose);
-                mechanism.answer(Answer::Credentials(credentials))
+                let outcome = ask(&connection, &mut request, &identity, want).await;
+                mechanism.answer(match outcome.result {
+                    PassdbResult::Ok => Answer::Credentials(Some(outcome.credentials.expose())),
+                    PassdbResult::InternalFailure => Answer::Unavailable,
+                    _ => Answer::Credentials(None),
+                })
+            }
+            Step::Anonymous { trace } => {
+                admit_anonymous(&mut request, trace);
+                mechanism.answer(Answer::Verified(true))
             }
             Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
                 return succeed(connection, ticket, request, data).await;
             }
             Step::Success(_) => return fail(connection, ticket, request).await,
             Step::Fail(refusal) => {
-                if refusal != Refusal::NotVerified {
-                    request.mechanism_info(refusal);
+                match refusal {
+                    Refusal::NotVerified => {}
+                    Refusal::Credentials(text) => request.mechanism_error(text),
+                    refusal => request.mechanism_info(refusal),
                 }
                 return fail(connection, ticket, request).await;
             }
@@ -78,30 +94,43 @@ async fn challenge(
     Some((request, answer))
 }
 
-/// Asks the passdbs; `None` unless they say yes.
+/// Lets the client in as `auth_anonymous_username`. What it says about itself stands in the place of
+/// the name in the log line.
+fn admit_anonymous(request: &mut Request, trace: String) {
+    request.facts.user = Some(trace);
+    request.mechanism_info("login");
+    request.facts.user = Some(request.config.anonymous_username.clone());
+    request.progress.passdb_success = true;
+}
+
+/// Asks the passdbs.
 async fn ask(
     connection: &ClientConnection,
     request: &mut Request,
     identity: &Identity,
     want: Want,
-) -> Option<sasl::Secret> {
+) -> Outcome {
     let auth = &connection.auth;
     let service = auth.services.find(&request.facts.service.clone());
     let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
+    request.digest_realm.clone_from(&identity.realm);
     let named = request.set_username(&identity.user, masters.as_deref());
     let named = named.and_then(|()| match &identity.login_user {
-        Some(login) => request
-            .set_login_username(login, masters.as_deref())
-            .map_err(|error| format!("login user: {error}")),
+        Some(login) => request.set_login_username(login, masters.as_deref()).map_err(|error| {
+            match request.facts.mechanism.as_deref() {
+                Some("PLAIN" | "EXTERNAL") => format!("login user: {error}"),
+                _ => error,
+            }
+        }),
         None => Ok(()),
     });
     if let Err(error) = named {
         request.mechanism_info(error);
-        return None;
+        return Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() };
     }
     let outcome = auth.ask_passdbs(service, request, want).await;
     request.progress.internal_failure |= outcome.result == PassdbResult::InternalFailure;
-    (outcome.result == PassdbResult::Ok).then_some(outcome.credentials)
+    outcome
 }
 
 async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request, data: Vec<u8>) {

@@ -28,6 +28,23 @@ impl Hasher {
     /// Asks whether the given password is the stored one; `None` if too many ask already. The
     /// inner error is for the log.
     pub(crate) async fn verify(&self, request: &Request, stored: &Secret) -> Option<Result<bool, String>> {
+        let password = request.password.clone().unwrap_or_default();
+        let user = request.facts.original_user.clone().unwrap_or_default();
+        let stored = stored.clone();
+        let compute = move || {
+            let params = Params { user: &user, rounds: 0 };
+            scheme::verify_stored(password.expose(), &params, "PLAIN", &stored.expose_lossy())
+                .map_err(|error| error.to_string())
+        };
+        self.run(request, compute).await
+    }
+
+    /// Computes something when its turn has come; `None` if too many wait already.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        request: &Request,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         if self.queued.get() >= HASH_QUEUE_MAX {
             self.log.error(format_args!(
                 "Aborting auth request for {}, {HASH_QUEUE_MAX} password hashes are in the queue already",
@@ -39,14 +56,6 @@ impl Hasher {
         let permit = self.permits.acquire().await;
         self.queued.set(self.queued.get() - 1);
         let _permit = permit.ok()?;
-        let password = request.password.clone().unwrap_or_default();
-        let user = request.facts.original_user.clone().unwrap_or_default();
-        let stored = stored.clone();
-        let compute = move || {
-            let params = Params { user: &user, rounds: 0 };
-            scheme::verify_stored(password.expose(), &params, "PLAIN", &stored.expose_lossy())
-                .map_err(|error| error.to_string())
-        };
         tokio::task::spawn_blocking(compute).await.ok()
     }
 }

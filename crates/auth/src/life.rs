@@ -27,6 +27,7 @@ use crate::limits::WORKER_IDLE;
 use crate::master::{self, SocketOwner};
 use crate::penalty::Penalties;
 use crate::request::Scope;
+use crate::request::fields::now_s;
 use crate::server::{Auth, Services};
 use crate::worker::Worker;
 use crate::workers::{Timeouts, Workers};
@@ -154,6 +155,8 @@ impl Auth {
             scope: Scope { log, before: "".into(), debug: config.debug },
             logins: RefCell::default(),
             connections: Cell::new(0),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            started_s: now_s(),
             is_stopping: Cell::new(false),
             services,
         })

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use ipc::auth_worker::{Facts, PassdbResult, Secured, Subject};
 use sasl::Secret;
+use sasl::encoding::from_base64;
+use sasl::mech::Bindings;
 
 use crate::config::Config;
 use crate::fields::Fields;
@@ -36,6 +38,12 @@ pub(crate) struct Request {
     /// The mechanism can be told the last data together with the success.
     pub(crate) final_response_ok: bool,
     pub(crate) last_penalty: u32,
+    /// What ties the client's TLS session to the exchange, as the login process says.
+    pub(crate) bindings: Bindings,
+    /// The realm of a DIGEST-MD5 secret, where it is not in the user's name.
+    pub(crate) digest_realm: Option<String>,
+    /// Where clients learn how to get a token, for the answer to one that is refused.
+    pub(crate) openid_configuration: Option<String>,
 }
 
 /// How far a request has come.
@@ -74,6 +82,9 @@ impl Request {
             scope,
             final_response_ok: false,
             last_penalty: 0,
+            bindings: Bindings::default(),
+            digest_realm: None,
+            openid_configuration: None,
         }
     }
 
@@ -195,6 +206,8 @@ impl Request {
             "final-resp-ok" => self.final_response_ok = true,
             "no-penalty" => self.facts.no_penalty = true,
             "valid-client-cert" => self.facts.valid_client_cert = true,
+            "cbind_exporter" => self.bindings.exporter = from_base64(value.as_bytes()),
+            "cbind_end_point" => self.bindings.end_point = from_base64(value.as_bytes()),
             "cert_username" => {
                 if self.config.ssl_username_from_cert && !value.is_empty() {
                     self.facts.user = Some(value.to_owned());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use ::db::sql::SqlConfig;
-use sasl::mech::{self, MechanismInfo};
+use sasl::mech::{self, MechanismInfo, Need};
 
 use crate::cache::Cache;
 use crate::client::ClientConnection;
@@ -29,6 +29,10 @@ pub(crate) struct Auth {
     /// Login processes by their process ids: a mail process names one of them.
     pub(crate) logins: RefCell<HashMap<u32, Weak<ClientConnection>>>,
     pub(crate) connections: Cell<u32>,
+    /// This host's name, for challenges.
+    pub(crate) host: String,
+    /// When the process began, in seconds since 1970.
+    pub(crate) started_s: u64,
     /// Answers to failures wait no longer.
     pub(crate) is_stopping: Cell<bool>,
 }
@@ -170,35 +174,21 @@ impl Services {
 
 /// The mechanisms to offer, in the order of `auth_mechanisms`.
 fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
-    // What 2.3 has and we do not have yet.
-    const LATER: [&str; 13] = [
-        "ANONYMOUS",
-        "APOP",
-        "CRAM-MD5",
-        "DIGEST-MD5",
-        "EXTERNAL",
-        "GSS-SPNEGO",
-        "GSSAPI",
-        "NTLM",
-        "OAUTHBEARER",
-        "OTP",
-        "SCRAM-SHA-1",
-        "SCRAM-SHA-256",
-        "XOAUTH2",
-    ];
+    // What 2.3 has and we have not.
+    const MISSING: [&str; 4] = ["GSS-SPNEGO", "GSSAPI", "NTLM", "OTP"];
     let mut offered: Vec<&'static MechanismInfo> = Vec::new();
     for name in &service.config.mechanisms {
         let name = name.to_ascii_uppercase();
+        if name == "ANONYMOUS" && service.config.anonymous_username.is_empty() {
+            return Err("ANONYMOUS listed in mechanisms, but anonymous_username not set".into());
+        }
         match mech::find(&name) {
             Some(found) if offered.iter().any(|known| known.name == found.name) => {}
-            Some(found) if service.databases.passdbs.is_empty() => {
-                return Err(format!(
-                    "No passdbs specified in configuration file. {} mechanism needs one",
-                    found.name
-                ));
+            Some(found) => {
+                check_passdbs(service, found)?;
+                offered.push(found);
             }
-            Some(found) => offered.push(found),
-            None if LATER.contains(&name.as_str()) => scope.log.error(format_args!(
+            None if MISSING.contains(&name.as_str()) => scope.log.error(format_args!(
                 "auth_mechanisms: {name} is not supported by this version, it is not offered"
             )),
             None => return Err(format!("Unknown authentication mechanism '{name}'")),
@@ -207,5 +197,24 @@ fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static Mechanism
     match offered.is_empty() {
         true => Err("No authentication mechanisms configured".into()),
         false => Ok(offered),
+    }
+}
+
+/// Whether some passdb can do what a mechanism needs.
+fn check_passdbs(service: &Service, mechanism: &MechanismInfo) -> Result<(), String> {
+    // These verify passwords, but do not give them away.
+    const VERIFIERS: [&str; 4] = ["bsdauth", "imap", "oauth2", "pam"];
+    let databases = &service.databases;
+    let gives = |passdb: &Passdb| !VERIFIERS.contains(&passdb.config.driver.as_str());
+    let name = mechanism.name;
+    match mechanism.need {
+        Need::Nothing => Ok(()),
+        _ if databases.passdbs.is_empty() => {
+            Err(format!("No passdbs specified in configuration file. {name} mechanism needs one"))
+        }
+        Need::Lookup if !databases.passdbs.iter().any(gives) => {
+            Err(format!("{name} mechanism can't be supported with given passdbs"))
+        }
+        Need::Verify | Need::Lookup => Ok(()),
     }
 }

@@ -3,5 +3,6 @@
 
 mod bench;
 mod dialogues;
+mod mechanisms;
 mod mysql;
 mod workers;

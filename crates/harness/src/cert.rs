@@ -22,6 +22,36 @@ pub fn der(path: &Path) -> Vec<u8> {
     CertificateDer::from_pem_file(path).expect("a certificate").to_vec()
 }
 
+/// An authority, and certificates that it has signed: PEM of the authority, and of certificate and key
+/// for each of `names`, which stand in the common name.
+pub fn authority(names: &[&str]) -> (String, Vec<(String, String)>) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).expect("an authority");
+    let issue = |name: &&str| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(rcgen::DnType::CommonName, *name);
+        (params.signed_by(&key, &authority).expect("a certificate").pem(), key.serialize_pem())
+    };
+    (authority.pem(), names.iter().map(issue).collect())
+}
+
+/// The same as [`believing_client`], with a certificate of its own (PEM of certificate and key).
+pub fn client_with(certificate: &str, key: &str) -> Arc<ClientConfig> {
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Believe))
+        .with_client_auth_cert(chain, key)
+        .expect("certificate and key belong together");
+    Arc::new(config)
+}
+
 /// A TLS client configuration that believes every server.
 pub fn believing_client() -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());

@@ -64,6 +64,13 @@ impl Client {
         stream.conn.peer_certificates().and_then(|chain| chain.first()).expect("a certificate").to_vec()
     }
 
+    /// `tls-exporter` (RFC 9266), once something has been read over TLS.
+    pub fn exporter(&self) -> Vec<u8> {
+        let Stream::Tls(stream) = &self.stream else { panic!("TLS is not on") };
+        let label = b"EXPORTER-Channel-Binding";
+        stream.conn.export_keying_material(vec![0; 32], label, Some(&[])).expect("the handshake is through")
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes.as_ref()).expect("the server takes what is sent");

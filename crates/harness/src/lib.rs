@@ -8,6 +8,7 @@ pub mod client;
 pub mod host;
 pub mod mariadb;
 pub mod needs;
+pub mod sasl_client;
 pub mod transcript;
 
 pub use client::Client;

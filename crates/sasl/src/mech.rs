@@ -4,10 +4,22 @@
 //! challenge, verify a password, look up credentials, or end. What a passdb says goes back in by
 //! [`Mechanism::answer`]. To add a mechanism, copy `plain.rs`, and add a line to [`MECHANISMS`].
 
+mod anonymous;
+mod apop;
+mod cram_md5;
+mod digest_md5;
+mod external;
 mod login;
+mod oauth2;
 mod plain;
+mod scram;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 
 use crate::Secret;
+use crate::scheme::Random;
 
 /// What a mechanism wants next.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +42,12 @@ pub enum Step {
         /// The scheme that is needed, as in `{SCHEME}`.
         scheme: &'static str,
     },
+    /// Let the client in as `auth_anonymous_username`, then call [`Mechanism::answer`] with
+    /// [`Answer::Verified`].
+    Anonymous {
+        /// What it says about itself, for the log.
+        trace: String,
+    },
     /// The client is who it says. The last data go to it together with the success.
     Success(Vec<u8>),
     /// The client failed; the log line is in [`Refusal`].
@@ -43,6 +61,8 @@ pub struct Identity {
     pub user: String,
     /// The authorization identity, if it is another one: who a master user wants to be.
     pub login_user: Option<String>,
+    /// The realm of a DIGEST-MD5 secret where it is not what follows the `@` in `user`.
+    pub realm: Option<String>,
 }
 
 /// What the passdbs said.
@@ -50,12 +70,20 @@ pub struct Identity {
 pub enum Answer<'a> {
     /// Whether the password was right.
     Verified(bool),
+    /// They cannot say at the moment.
+    Unavailable,
+    /// The token was refused; a client may get a better one where this document says
+    /// (`openid-configuration` of RFC 7628 §3.2.2).
+    TokenRefused {
+        /// The document's address.
+        configuration: &'a str,
+    },
     /// The stored credentials, decoded; `None` if there are none in the scheme asked for.
     Credentials(Option<&'a [u8]>),
 }
 
 /// Why a mechanism ended without success, apart from a wrong password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The message does not follow the mechanism's grammar.
     #[error("invalid input")]
@@ -67,9 +95,69 @@ pub enum Refusal {
     /// The passdbs said no.
     #[error("authentication failed")]
     NotVerified,
+    /// The response was made with another password.
+    #[error("Password mismatch")]
+    Mismatch,
+    /// What the message lacks, in 2.3's words.
+    #[error("{0}")]
+    Message(Cow<'static, str>),
+    /// What the passdb has stored is of no use; an error of the administrator's.
+    #[error("{0}")]
+    Credentials(Cow<'static, str>),
     /// Data or an answer came that nobody had asked for.
     #[error("unexpected data")]
     Unexpected,
+}
+
+impl Refusal {
+    fn of(text: &'static str) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+/// What mechanisms need to know besides what the client says.
+pub struct Context<'a> {
+    /// Where nonces come from.
+    pub random: Random<'a>,
+    /// This host's name, part of challenges.
+    pub host: &'a str,
+    /// Seconds since 1970.
+    pub now_s: u64,
+    /// `auth_realms`, which DIGEST-MD5 offers.
+    pub realms: &'a [String],
+    /// Who may have made APOP's challenge.
+    pub issuer: Issuer,
+    /// What ties the authentication to the client's TLS session.
+    pub bindings: Bindings,
+    /// Whether a certificate told who the client is.
+    pub user_is_known: bool,
+}
+
+/// The auth process and the connection that a login process made its APOP challenge for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issuer {
+    /// The auth process.
+    pub pid: u32,
+    /// The login process's connection to it (`CUID`).
+    pub connection_id: u32,
+    /// When the auth process was started, in seconds since 1970.
+    pub started_s: u64,
+}
+
+/// Channel bindings (RFC 5056) of the client's TLS session, as far as the login process has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// `tls-exporter` (RFC 9266).
+    pub exporter: Option<Vec<u8>>,
+    /// `tls-server-end-point` (RFC 5929 §4).
+    pub end_point: Option<Vec<u8>>,
+}
+
+impl Bindings {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.exporter.is_none() && self.end_point.is_none()
+    }
 }
 
 /// One attempt of one client.
@@ -102,6 +190,9 @@ pub enum Property {
     ForwardSecrecy,
     /// The server proves itself too.
     MutualAuth,
+    /// The exchange is tied to the TLS session, which only login processes know of. The word is
+    /// that of Dovecot 2.4.
+    ChannelBinding,
 }
 
 impl Property {
@@ -115,6 +206,7 @@ impl Property {
             Self::Active => "active",
             Self::ForwardSecrecy => "forward-secrecy",
             Self::MutualAuth => "mutual-auth",
+            Self::ChannelBinding => "channel-binding",
         }
     }
 }
@@ -125,14 +217,32 @@ pub struct MechanismInfo {
     pub name: &'static str,
     /// What the handshake says about it, in the handshake's order.
     pub properties: &'static [Property],
+    /// What it asks of the passdbs.
+    pub need: Need,
     /// Begins an attempt.
-    pub begin: fn() -> Box<dyn Mechanism>,
+    pub begin: fn(&mut Context<'_>) -> Box<dyn Mechanism>,
+}
+
+/// What a mechanism asks of the passdbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It works without any.
+    Nothing,
+    /// They verify a password.
+    Verify,
+    /// They give the stored password.
+    Lookup,
 }
 
 impl MechanismInfo {
     /// Whether the password itself crosses the wire.
     pub fn is_plaintext(&self) -> bool {
         self.properties.contains(&Property::Plaintext)
+    }
+
+    /// Whether it needs what only login processes know of the client's TLS session.
+    pub fn is_bound(&self) -> bool {
+        self.properties.contains(&Property::ChannelBinding)
     }
 }
 
@@ -143,7 +253,21 @@ impl std::fmt::Debug for MechanismInfo {
 }
 
 /// Every mechanism there is.
-pub static MECHANISMS: &[MechanismInfo] = &[plain::INFO, login::INFO];
+pub static MECHANISMS: &[MechanismInfo] = &[
+    plain::INFO,
+    login::INFO,
+    apop::INFO,
+    cram_md5::INFO,
+    digest_md5::INFO,
+    external::INFO,
+    scram::SHA1,
+    scram::SHA1_PLUS,
+    scram::SHA256,
+    scram::SHA256_PLUS,
+    anonymous::INFO,
+    oauth2::OAUTHBEARER,
+    oauth2::XOAUTH2,
+];
 
 /// The mechanism of this name in any case.
 pub fn find(name: &str) -> Option<&'static MechanismInfo> {
@@ -161,11 +285,41 @@ fn name(data: &[u8]) -> Result<String, Refusal> {
     String::from_utf8(data.to_vec()).map_err(|_| Refusal::InvalidInput)
 }
 
+/// A message as text, if it is of a bearable length and without NULs.
+fn text(data: &[u8]) -> Result<&str, Refusal> {
+    if data.len() > crate::limits::SASL_MESSAGE_BYTES_MAX {
+        return Err(Refusal::TooLong);
+    }
+    if data.contains(&0) {
+        return Err(Refusal::InvalidInput);
+    }
+    std::str::from_utf8(data).map_err(|_| Refusal::InvalidInput)
+}
+
+/// A name in a message of the RFC 5801 family, where `,` and `=` are written `=2C` and `=3D`.
+fn unescape_name(text: &str) -> Option<String> {
+    let mut name = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('=') {
+        name.push_str(before);
+        name.push(match after.get(..2)? {
+            "2C" => ',',
+            "3D" => '=',
+            _ => return None,
+        });
+        rest = after.get(2..)?;
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
 /// How a mechanism that asked for [`Step::Verify`] and has nothing more to say ends.
 fn verdict(awaited: bool, answer: &Answer<'_>) -> Step {
     match answer {
         Answer::Verified(true) if awaited => Step::Success(Vec::new()),
-        Answer::Verified(false) if awaited => Step::Fail(Refusal::NotVerified),
+        Answer::Verified(false) | Answer::Unavailable | Answer::TokenRefused { .. } if awaited => {
+            Step::Fail(Refusal::NotVerified)
+        }
         _ => Step::Fail(Refusal::Unexpected),
     }
 }

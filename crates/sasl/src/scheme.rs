@@ -9,8 +9,10 @@ mod digest;
 mod md5_crypt;
 mod otp;
 mod pbkdf2;
-mod scram;
+pub(crate) mod scram;
 mod sha_crypt;
+
+pub(crate) use digest::hmac_md5_from_context;
 
 use crate::secret::constant_time_eq;
 use crate::{Secret, encoding};

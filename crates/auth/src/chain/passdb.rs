@@ -4,7 +4,6 @@ use ipc::auth_worker::PassdbResult;
 use sasl::Secret;
 use sasl::scheme::{self, Params};
 
-use super::credentials;
 use crate::config::Rule;
 use crate::db::{self, Check, Passdb};
 use crate::limits::PASSDB_STEPS_MAX;
@@ -107,7 +106,7 @@ impl Auth {
                 (PassdbResult::Next, Secret::default())
             }
             (PassdbResult::Ok, Want::Credentials(scheme)) => {
-                match credentials::of(request, request.stored.as_ref(), scheme) {
+                match self.credentials(request, request.stored.as_ref(), scheme).await {
                     Ok(credentials) => (PassdbResult::Ok, credentials),
                     Err(result) => (result, Secret::default()),
                 }
@@ -157,7 +156,7 @@ impl Auth {
         let stored = stored.map(Secret::new);
         if let Want::Credentials(scheme) = want {
             set_fields(request);
-            return Some(match credentials::of(request, stored.as_ref(), scheme) {
+            return Some(match self.credentials(request, stored.as_ref(), scheme).await {
                 Ok(credentials) => (PassdbResult::Ok, credentials),
                 Err(result) => (result, nobody),
             });

@@ -1,11 +1,15 @@
 //! LOGIN (draft-murchison-sasl-login): the server asks for a name, then for a password. Obsolete,
 //! and still what Outlook speaks.
 
-use super::{Answer, Identity, Mechanism, MechanismInfo, Property, Refusal, Step};
+use super::{Answer, Identity, Mechanism, MechanismInfo, Need, Property, Refusal, Step};
 use crate::{Secret, limits};
 
-pub(super) const INFO: MechanismInfo =
-    MechanismInfo { name: "LOGIN", properties: &[Property::Plaintext], begin: || Box::new(Login::AwaitName) };
+pub(super) const INFO: MechanismInfo = MechanismInfo {
+    name: "LOGIN",
+    properties: &[Property::Plaintext],
+    need: Need::Verify,
+    begin: |_| Box::new(Login::AwaitName),
+};
 
 enum Login {
     AwaitName,
@@ -39,7 +43,10 @@ impl Mechanism for Login {
             Self::AwaitPassword { .. } if data.contains(&0) => Step::Fail(Refusal::InvalidInput),
             Self::AwaitPassword { user } => {
                 *self = Self::AwaitVerdict;
-                Step::Verify { identity: Identity { user, login_user: None }, password: Secret::new(data) }
+                Step::Verify {
+                    identity: Identity { user, login_user: None, ..Identity::default() },
+                    password: Secret::new(data),
+                }
             }
             Self::AwaitVerdict | Self::Done => Step::Fail(Refusal::Unexpected),
         }
@@ -56,7 +63,7 @@ mod tests {
     use super::*;
 
     fn check(initial: Option<&[u8]>, replies: &[&[u8]], expect: Step) {
-        let mut login = (INFO.begin)();
+        let mut login = crate::mech::tests::begin(&INFO);
         let mut step = login.start(initial);
         for reply in replies {
             assert!(matches!(step, Step::Challenge(_)), "{step:?}");
@@ -66,7 +73,7 @@ mod tests {
     }
 
     fn verify(user: &str, password: &str) -> Step {
-        let identity = Identity { user: user.into(), login_user: None };
+        let identity = Identity { user: user.into(), login_user: None, ..Identity::default() };
         Step::Verify { identity, password: Secret::new(password) }
     }
 
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_an_awaited_verdict_counts() {
-        let mut login = (INFO.begin)();
+        let mut login = crate::mech::tests::begin(&INFO);
         login.start(Some(b"tim"));
         assert_eq!(login.answer(Answer::Verified(true)), Step::Fail(Refusal::Unexpected));
     }

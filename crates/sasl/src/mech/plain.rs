@@ -1,12 +1,13 @@
 //! PLAIN (RFC 4616): `[authzid] NUL authcid NUL password` in one message.
 
-use super::{Answer, Identity, Mechanism, MechanismInfo, Property, Refusal, Step};
+use super::{Answer, Identity, Mechanism, MechanismInfo, Need, Property, Refusal, Step};
 use crate::{Secret, limits};
 
 pub(super) const INFO: MechanismInfo = MechanismInfo {
     name: "PLAIN",
     properties: &[Property::Plaintext],
-    begin: || Box::new(Plain::AwaitMessage),
+    need: Need::Verify,
+    begin: |_| Box::new(Plain::AwaitMessage),
 };
 
 enum Plain {
@@ -63,7 +64,7 @@ fn parse(data: &[u8]) -> Result<(Identity, Secret), Refusal> {
         same if same == authcid => None,
         other => Some(super::name(other)?),
     };
-    Ok((Identity { user, login_user }, Secret::new(password)))
+    Ok((Identity { user, login_user, realm: None }, Secret::new(password)))
 }
 
 #[cfg(test)]
@@ -71,10 +72,10 @@ mod tests {
     use super::*;
 
     fn check(message: &[u8], expect: Result<(&str, Option<&str>, &str), Refusal>) {
-        let step = (INFO.begin)().start(Some(message));
+        let step = crate::mech::tests::begin(&INFO).start(Some(message));
         let expect = match expect {
             Ok((user, login, password)) => Step::Verify {
-                identity: Identity { user: user.into(), login_user: login.map(Into::into) },
+                identity: Identity { user: user.into(), login_user: login.map(Into::into), realm: None },
                 password: Secret::new(password),
             },
             Err(refusal) => Step::Fail(refusal),
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn without_initial_response_an_empty_challenge_comes_first() {
-        let mut plain = (INFO.begin)();
+        let mut plain = crate::mech::tests::begin(&INFO);
         assert_eq!(plain.start(None), Step::Challenge(vec![]));
         assert!(matches!(plain.respond(b"\0a\0b"), Step::Verify { .. }));
         assert_eq!(plain.answer(Answer::Verified(true)), Step::Success(vec![]));
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_second_message_is_refused() {
-        let mut plain = (INFO.begin)();
+        let mut plain = crate::mech::tests::begin(&INFO);
         assert!(matches!(plain.start(Some(b"\0a\0b")), Step::Verify { .. }));
         assert_eq!(plain.respond(b"\0a\0b"), Step::Fail(Refusal::Unexpected));
         assert_eq!(plain.answer(Answer::Verified(true)), Step::Fail(Refusal::Unexpected));

@@ -89,3 +89,34 @@ fn cram_md5(password: &[u8]) -> Vec<u8> {
     }
     context
 }
+
+/// The HMAC-MD5 of `message` under the key that `context`, the raw CRAM-MD5 hash, stands for; `None`
+/// if it has the wrong size.
+pub(crate) fn hmac_md5_from_context(context: &[u8], message: &[u8]) -> Option<[u8; 16]> {
+    let (outer, inner) = context.split_at_checked(16).filter(|(_, inner)| inner.len() == 16)?;
+    let digest = md5_after_block(inner, message);
+    Some(md5_after_block(outer, &digest))
+}
+
+/// MD5 of a block of 64 bytes, after which the state was `state`, and `message`.
+fn md5_after_block(state: &[u8], message: &[u8]) -> [u8; 16] {
+    type Core = md5::block_api::Md5Core;
+    const BLOCK: usize = 64;
+    let bits = u64::try_from(BLOCK + message.len()).unwrap_or(u64::MAX).wrapping_mul(8);
+    let mut padded = message.to_vec();
+    padded.push(0x80);
+    padded.resize((padded.len() + 8).next_multiple_of(BLOCK) - 8, 0);
+    padded.extend(bits.to_le_bytes());
+    let mut serialized = Core::default().serialize();
+    serialized.iter_mut().zip(state).for_each(|(byte, state)| *byte = *state);
+    // Every state of this length is one that MD5 can have.
+    let mut core = Core::deserialize(&serialized).unwrap_or_default();
+    for chunk in padded.chunks_exact(BLOCK) {
+        let mut block = md5::digest::common::Block::<Core>::default();
+        block.copy_from_slice(chunk);
+        core.update_blocks(&[block]);
+    }
+    let mut digest = [0; 16];
+    digest.iter_mut().zip(core.serialize().iter()).for_each(|(byte, state)| *byte = *state);
+    digest
+}

@@ -2,11 +2,12 @@
 //! `iterations,salt,StoredKey,ServerKey`, the last three in base64 (RFC 5802 §3).
 
 use hmac::{Hmac, KeyInit, Mac};
-pub(super) use sha1::Sha1;
+pub(crate) use sha1::Sha1;
 use sha2::Digest;
-pub(super) use sha2::Sha256;
+pub(crate) use sha2::Sha256;
 
 use super::{Random, SchemeError, pbkdf2};
+use crate::Secret;
 use crate::encoding::{base64, from_base64};
 use crate::limits::{ITERATIONS_MAX, SCRAM_ITERATIONS_MIN};
 use crate::secret::constant_time_eq;
@@ -14,9 +15,10 @@ use crate::secret::constant_time_eq;
 const SALT_LEN: usize = 16;
 
 /// A hash that SCRAM is defined with.
-pub(super) trait Variant: Digest {
+pub(crate) trait Variant: Digest {
     /// The scheme's name.
     const NAME: &'static str;
+    /// Its HMAC.
     type Mac: Mac + KeyInit + Clone;
 }
 
@@ -38,23 +40,47 @@ pub(super) fn generate<V: Variant>(password: &[u8], random: Random<'_>) -> Strin
 }
 
 pub(super) fn verify<V: Variant>(password: &[u8], raw: &[u8]) -> Result<bool, SchemeError> {
-    let bad = |what: &str| SchemeError::Malformed(format!("Invalid {} {what}", V::NAME));
-    let mut fields = raw.split(|&byte| byte == b',');
-    let (Some(count), Some(salt), Some(stored), Some(server), None) =
-        (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(bad("passdb entry format"));
-    };
-    let count: u32 = std::str::from_utf8(count)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .filter(|count| (SCRAM_ITERATIONS_MIN..=ITERATIONS_MAX).contains(count))
-        .ok_or_else(|| bad("iteration count in passdb"))?;
-    let key = |text: &[u8]| from_base64(text).filter(|key| key.len() == <V as Digest>::output_size());
-    let stored = key(stored).ok_or_else(|| bad("StoredKey in passdb"))?;
-    key(server).ok_or_else(|| bad("ServerKey in passdb"))?;
-    let salt = from_base64(salt).ok_or_else(|| bad("salt in passdb"))?;
-    Ok(constant_time_eq(&keys::<V>(password, &salt, count).0, &stored))
+    let secret = ScramSecret::parse::<V>(raw)?;
+    let salt = from_base64(secret.salt.as_bytes()).ok_or_else(|| bad::<V>("salt in passdb"))?;
+    let (stored, _) = keys::<V>(password, &salt, secret.iterations);
+    Ok(constant_time_eq(&stored, secret.stored_key.expose()))
+}
+
+/// A SCRAM secret as it is stored.
+#[derive(Debug)]
+pub(crate) struct ScramSecret {
+    pub(crate) iterations: u32,
+    /// In base64, as the client is sent it.
+    pub(crate) salt: String,
+    pub(crate) stored_key: Secret,
+    pub(crate) server_key: Secret,
+}
+
+impl ScramSecret {
+    /// Takes a decoded hash apart.
+    pub(crate) fn parse<V: Variant>(raw: &[u8]) -> Result<Self, SchemeError> {
+        let mut fields = raw.split(|&byte| byte == b',');
+        let (Some(count), Some(salt), Some(stored), Some(server), None) =
+            (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(bad::<V>("passdb entry format"));
+        };
+        let iterations = std::str::from_utf8(count)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .filter(|count| (SCRAM_ITERATIONS_MIN..=ITERATIONS_MAX).contains(count))
+            .ok_or_else(|| bad::<V>("iteration count in passdb"))?;
+        let key = |text: &[u8]| from_base64(text).filter(|key| key.len() == <V as Digest>::output_size());
+        let stored_key = Secret::new(key(stored).ok_or_else(|| bad::<V>("StoredKey in passdb"))?);
+        let server_key = Secret::new(key(server).ok_or_else(|| bad::<V>("ServerKey in passdb"))?);
+        from_base64(salt).ok_or_else(|| bad::<V>("salt in passdb"))?;
+        let salt = String::from_utf8_lossy(salt).into_owned();
+        Ok(Self { iterations, salt, stored_key, server_key })
+    }
+}
+
+fn bad<V: Variant>(what: &str) -> SchemeError {
+    SchemeError::Malformed(format!("Invalid {} {what}", V::NAME))
 }
 
 /// StoredKey and ServerKey.

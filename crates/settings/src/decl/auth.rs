@@ -8,7 +8,7 @@ settings! { Root from 0;
     /// SASL mechanisms to offer, separated by spaces.
     AUTH_MECHANISMS: Str = "plain", AUTH;
     /// Realms for mechanisms that need them (DIGEST-MD5), separated by spaces.
-    AUTH_REALMS: Str = "", AUTH, NO_EFFECT_YET;
+    AUTH_REALMS: Str = "", AUTH;
     /// Realm to add to user names that come without one.
     AUTH_DEFAULT_REALM: Str = "", AUTH;
     /// Memory for the cache of successful and failed lookups; 0 turns it off.
