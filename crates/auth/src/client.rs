@@ -542,6 +542,11 @@ impl ClientConnection {
         tokio::task::yield_now().await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn open_requests(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
     fn end(&self) {
         self.slots.borrow_mut().clear();
         let mut logins = self.auth.logins.borrow_mut();

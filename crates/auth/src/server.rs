@@ -66,6 +66,13 @@ impl Auth {
         }
     }
 
+    /// Requests that login processes have begun and not ended.
+    #[cfg(test)]
+    pub(crate) fn open_requests(&self) -> usize {
+        let logins = self.logins.borrow();
+        logins.values().filter_map(Weak::upgrade).map(|connection| connection.open_requests()).sum()
+    }
+
     /// A debug line of a connection.
     pub(crate) fn debug(&self, text: impl std::fmt::Display) {
         if self.config().debug {

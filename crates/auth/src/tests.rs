@@ -2,6 +2,7 @@
 //! threads instead of processes.
 
 mod bench;
+mod cve;
 mod dialogues;
 mod mechanisms;
 mod mysql;

@@ -2,7 +2,8 @@
 //! test.
 
 use md5::{Digest, Md5};
-use sasl::encoding::{base64, from_base64, hex};
+use sasl::encoding::hex;
+pub use sasl::encoding::{base64, from_base64};
 use sha1::Sha1;
 use sha2::Sha256;
 

@@ -218,3 +218,30 @@ fn contexts_are_shared_until_cleared() {
     assert!(!Arc::ptr_eq(&first, &contexts.context(&options, |_| made += 1).unwrap()));
     assert_eq!(made, 2);
 }
+
+#[tokio::test]
+async fn both_ends_have_the_same_bindings() {
+    let authority = Authority::new("Ours");
+    let options = options(&authority, "mail.example.org");
+    let certificate = CertificateDer::from_pem_slice(options.cert.as_bytes()).unwrap();
+    // rcgen signs with ECDSA and SHA-256.
+    let end_point = Some(<sha2::Sha256 as sha2::Digest>::digest(&certificate).to_vec());
+    for old in [true, false] {
+        let context = Arc::new(ServerContext::new(&options).unwrap());
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let connector = client(&authority, None, old);
+        let server = accept(near, b"", |_| Some(context.clone()));
+        let client = connector.connect(ServerName::try_from("mail.example.org").unwrap(), far);
+        let (server, client) = tokio::join!(server, client);
+        let (server, client) = (server.unwrap().0, client.unwrap());
+        let label = b"EXPORTER-Channel-Binding";
+        let theirs = client.get_ref().1.export_keying_material(vec![0; 32], label, Some(&[])).unwrap();
+        let ours = context.bindings(server.get_ref().1);
+        assert_eq!(ours.exporter, (!old).then_some(theirs), "only TLS 1.3 has one");
+        assert_eq!(ours.end_point, end_point);
+    }
+    // With two certificates it is not known which one the client was shown.
+    let (alt_cert, alt_key) = authority.issue("mail.example.org");
+    let context = ServerContext::new(&ServerOptions { alt_cert, alt_key, ..options }).unwrap();
+    assert_eq!(context.end_point, None);
+}

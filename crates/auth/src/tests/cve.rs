@@ -1,0 +1,103 @@
+//! Weaknesses that Dovecot has had; `docs/cve.md` names these tests.
+
+use super::bench::{Bench, local, plain};
+use crate::client::Kind;
+
+const USERS: &str = "joe:secret:1:1::/j::\nann:secret:1:1::/a::\n";
+
+fn file(more: &str) -> String {
+    format!("passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n{more}}}\n")
+}
+
+/// CVE-2008-1218: a tab in the password became a field of the request.
+#[tokio::test(flavor = "current_thread")]
+async fn passwords_do_not_become_fields() {
+    local(async {
+        let bench = Bench::new(&file(""), &[("users", USERS)]);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        for (id, bad) in (1..).zip(["x\tnopassword=y", "x\nOK", "x\rOK", "\u{1}t", "\u{1}0nopassword"]) {
+            let answer = client.ask(&plain(id, "joe", bad, "")).await;
+            assert_eq!(answer, format!("FAIL\t{id}\tuser=joe"), "{bad:?}");
+        }
+        assert_eq!(client.ask(&plain(9, "joe", "secret", "")).await, "OK\t9\tuser=joe");
+    })
+    .await;
+}
+
+/// CVE-2017-2669: variables in a name were expanded once more.
+#[tokio::test(flavor = "current_thread")]
+async fn names_are_not_expanded() {
+    local(async {
+        let config = format!("auth_username_chars =\n{}", file(""));
+        let users = format!("{USERS}%u:secret:1:1::/x::\n%{{home}}:secret:1:1::/x::\n");
+        let bench = Bench::new(&config, &[("users", &users)]);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        for (id, name) in (1..).zip(["%u", "%{home}"]) {
+            let answer = client.ask(&plain(id, name, "secret", "")).await;
+            assert_eq!(answer, format!("OK\t{id}\tuser={name}"));
+        }
+        for (id, name) in (10..).zip(["%%%%", "%{", "%999999999u", "%{passdb:password}", "%Lu", "%-1u"]) {
+            let answer = client.ask(&plain(id, name, "secret", "")).await;
+            assert!(answer.starts_with(&format!("FAIL\t{id}")), "{name}: {answer}");
+        }
+    })
+    .await;
+}
+
+/// CVE-2022-30550: two passdbs with the same driver and arguments shared their settings.
+#[tokio::test(flavor = "current_thread")]
+async fn passdbs_alike_are_two() {
+    local(async {
+        let config = format!(
+            "auth_mechanisms = plain login\n{}{}",
+            file(" username_filter = ann\n"),
+            file(" mechanisms = LOGIN\n username_filter = joe\n")
+        );
+        let bench = Bench::new(&config, &[("users", USERS)]);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        assert_eq!(client.ask(&plain(1, "ann", "secret", "")).await, "OK\t1\tuser=ann");
+        let answer = client.ask(&plain(2, "joe", "secret", "")).await;
+        assert!(answer.starts_with("FAIL\t2\tuser=joe"), "PLAIN is not for joe: {answer}");
+    })
+    .await;
+}
+
+/// CVE-2025-59028: base64 that is none failed the requests of others on the same connection.
+#[tokio::test(flavor = "current_thread")]
+async fn bad_base64_is_one_clients_affair() {
+    local(async {
+        let bench =
+            Bench::new(&format!("auth_mechanisms = plain cram-md5\n{}", file("")), &[("users", USERS)]);
+        let mut client = bench.client(Kind::Login).await;
+        client.greeting().await;
+        assert_eq!(client.ask("AUTH\t1\tPLAIN\tservice=imap").await, "CONT\t1\t");
+        let answer = client.ask("AUTH\t2\tPLAIN\tservice=imap\tresp=!!!!").await;
+        assert!(answer.starts_with("FAIL\t2\tcode=invalid_base64"), "{answer}");
+        assert!(client.ask("AUTH\t3\tCRAM-MD5\tservice=imap").await.starts_with("CONT\t3\t"));
+        assert!(client.ask("CONT\t3\t=A=").await.starts_with("FAIL\t3\tcode=invalid_base64"));
+        assert_eq!(client.ask("CONT\t1\tAGpvZQBzZWNyZXQ=").await, "OK\t1\tuser=joe");
+    })
+    .await;
+}
+
+/// CVE-2017-15132: exchanges that were given up were never forgotten.
+#[tokio::test(flavor = "current_thread")]
+async fn cancelled_exchanges_are_forgotten() {
+    local(async {
+        let bench =
+            Bench::new(&format!("auth_mechanisms = plain cram-md5\n{}", file("")), &[("users", USERS)]);
+        let mut client = bench.client(Kind::Login).await;
+        client.greeting().await;
+        for id in 1..2000 {
+            let line = format!("AUTH\t{id}\tCRAM-MD5\tservice=imap");
+            assert!(client.ask(&line).await.starts_with(&format!("CONT\t{id}\t")));
+            client.say(&format!("CANCEL\t{id}")).await;
+        }
+        assert_eq!(client.ask(&plain(9999, "joe", "secret", "")).await, "OK\t9999\tuser=joe");
+        assert_eq!(bench.auth.open_requests(), 1, "the one that a mail process may still ask for");
+    })
+    .await;
+}
