@@ -9,9 +9,13 @@ pub mod host;
 pub mod mariadb;
 pub mod needs;
 pub mod sasl_client;
+pub mod postgres;
+pub mod slapd;
 pub mod transcript;
 
 pub use client::Client;
 pub use host::{Builder, Host, Under};
 pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};
+pub use postgres::Postgres;
+pub use slapd::{Slapd, SlapdTls};
