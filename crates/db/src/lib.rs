@@ -1,7 +1,13 @@
-//! Databases: SQL on SQLite and MySQL/MariaDB. LDAP and dict come later.
+//! Databases: SQL on PostgreSQL, MySQL/MariaDB and SQLite; LDAP directories; OAuth 2.0
+//! servers; other IMAP servers as judges of passwords.
 //!
 //! The drivers block. They run in processes that do one thing at a time (`auth -w`, `dict`), never
 //! on a thread that serves clients.
 
+pub mod http;
+pub mod imap;
+pub mod ldap;
 pub mod limits;
+pub mod oauth2;
 pub mod sql;
+pub mod tls;

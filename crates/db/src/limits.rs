@@ -25,3 +25,33 @@ pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// Rows that a lookup looks at: a second one is an error already.
 pub const LOOKUP_ROWS_MAX: usize = 2;
+
+/// The longest message that a PostgreSQL server may send. A row of a lookup is some hundred bytes; a
+/// peer that announces more speaks another protocol.
+pub const PGSQL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long connecting to an LDAP server may take; 2.3's `DB_LDAP_CONNECT_TIMEOUT_SECS`.
+pub const LDAP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an LDAP server may be silent. 2.3 waits a minute (`DB_LDAP_REQUEST_LOST_TIMEOUT_SECS`),
+/// as long as a worker may take for all of a request.
+pub const LDAP_REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest answer of an HTTP server that is read: some facts about a token are a few kilobytes.
+pub const HTTP_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long an OAuth 2.0 server may take, below what a worker may take for a request. 2.3's
+/// `timeout_msecs = 0` waits for ever.
+pub const OAUTH2_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest web token that is looked at. Clients cannot send more than a line has.
+pub const JWT_BYTES_MAX: usize = 64 * 1024;
+
+/// How deep fields of objects within a token are looked for.
+pub const JWT_DEPTH_MAX: usize = 16;
+
+/// The longest file with a key. A PEM file of 8192 bits has 1.5 kilobytes.
+pub const JWT_KEY_BYTES_MAX: u64 = 64 * 1024;
+
+/// The longest line of an IMAP server that is asked about a password.
+pub const IMAP_LINE_BYTES_MAX: usize = 64 * 1024;

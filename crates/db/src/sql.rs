@@ -2,6 +2,7 @@
 
 mod config;
 mod mysql;
+mod pgsql;
 mod pool;
 mod sqlite;
 mod template;
@@ -15,6 +16,8 @@ pub use template::{QueryTemplate, Statement, TemplateError};
 pub enum Driver {
     /// MySQL and MariaDB.
     Mysql,
+    /// PostgreSQL.
+    Pgsql,
     /// SQLite 3.
     Sqlite,
 }
@@ -24,6 +27,7 @@ impl Driver {
     pub fn find(name: &str) -> Option<Self> {
         match name {
             "mysql" => Some(Self::Mysql),
+            "pgsql" => Some(Self::Pgsql),
             "sqlite" => Some(Self::Sqlite),
             _ => None,
         }
@@ -33,6 +37,7 @@ impl Driver {
     pub fn name(self) -> &'static str {
         match self {
             Self::Mysql => "mysql",
+            Self::Pgsql => "pgsql",
             Self::Sqlite => "sqlite",
         }
     }

@@ -1,4 +1,4 @@
-//! SQLite always, and a MariaDB of the test's own where `mariadbd` is installed.
+//! SQLite always, and a MariaDB and a PostgreSQL of the test's own where they are installed.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use db::sql::{Database, Rows, SqlConfig, Statement};
 use settings::StdFiles;
 
 const TABLE: &str = "CREATE TABLE users (username varchar(64), domain varchar(64), password varchar(255), \
-                     uid int, score double, born date, note varchar(20))";
+                     uid int, score double precision, born date, note varchar(20))";
 const ROW: &str = "INSERT INTO users VALUES ('tim', 'x.org', '{PLAIN}s', 2000, 1.5, '2001-02-03', NULL)";
 const QUERY: &str = "SELECT username, domain, password, uid, score, born, note FROM users \
                      WHERE username = '%n' AND domain = '%d'";
@@ -128,4 +128,76 @@ fn mariadb() {
     let _server = MariaDb::start(dir.path());
     harness::needs::wait_for("reconnect", || database.query(&Statement::plain("SELECT 1"), 1).ok());
     assert_eq!(lookup(&mut database, &config, "tim").rows.len(), 1);
+}
+
+#[test]
+fn postgresql() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut server) = harness::Postgres::start(dir.path()) else { return };
+    server.run("CREATE USER dove PASSWORD 'it''s \\ a'; GRANT ALL ON SCHEMA public TO dove;");
+    // The first host does not exist: the second is used.
+    let connect = format!(
+        "host=/nonexistent host=127.0.0.1 port={} user=dove password='it\\'s \\\\ a' dbname=postgres",
+        server.port()
+    );
+    let setup = config(dir.path(), "pgsql", &connect);
+    let mut database = Database::new(&setup, Logger::new("test: "));
+    check(&mut database, &setup);
+    // Types and places that a literal may have.
+    for (query, expect) in [
+        ("SELECT '%n' AS a, true AS b, NULL AS c, 1.50::numeric AS d", ["tim", "t", "", "1.50"]),
+        (
+            "SELECT concat('%n', '@', '%d') AS a, lower('%n') AS b, '' AS c, E'a\\'%n' AS d",
+            ["tim@x.org", "tim", "", "a'tim"],
+        ),
+        (
+            "SELECT \"uid\", '%n' || '-x', upper('%n'), 7 FROM \"users\" WHERE uid = 2000",
+            ["2000", "tim-x", "TIM", "7"],
+        ),
+    ] {
+        let template = db::sql::QueryTemplate::parse(query, db::sql::Driver::Pgsql).unwrap();
+        let expand = |text: &str| Ok(text.replace("%n", "tim").replace("%d", "x.org"));
+        let rows = database.query(&template.bind(expand).unwrap(), 2).unwrap();
+        let values: Vec<_> = rows.fields(0).map(|(_, value)| value.unwrap_or_default()).collect();
+        assert_eq!(values, expect, "{query}");
+    }
+    // The server goes away and comes back: the next query finds out and connects again.
+    server.kill();
+    assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err());
+    server.resume();
+    harness::needs::wait_for("reconnect", || database.query(&Statement::plain("SELECT 1"), 1).ok());
+    assert_eq!(lookup(&mut database, &setup, "tim").rows.len(), 1);
+}
+
+/// Servers that answer something else are an error in time, and no panic.
+#[test]
+fn garbage_from_the_server() {
+    use std::io::{Read, Write};
+    for garbage in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"R\x7f\xff\xff\xff",
+        b"R\0\0\0\x04",
+        b"N",
+        b"NR\0\0\0\x08\0\0\0\x63",
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                // Whoever has heard enough has gone.
+                let _ = stream.read(&mut [0; 100]).and_then(|_| stream.write_all(garbage));
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        for driver in ["pgsql", "mysql"] {
+            let config = config(
+                dir.path(),
+                driver,
+                &format!("host=127.0.0.1 port={port} user=x read_timeout=2")
+                    .replace(if driver == "pgsql" { " read_timeout=2" } else { "\n" }, ""),
+            );
+            let mut database = Database::new(&config, Logger::new("test: "));
+            assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err(), "{garbage:?}");
+        }
+    }
 }

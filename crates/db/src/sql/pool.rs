@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use base::Logger;
 
-use super::mysql::{Mysql, Target};
+use super::mysql::{self, Mysql};
+use super::pgsql::{self, Pgsql};
 use super::sqlite::Sqlite;
 use super::{Connection, Driver, Rows, SqlConfig, SqlError, Statement};
 use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
@@ -13,10 +14,40 @@ use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
 /// A database as one process uses it.
 pub struct Database {
     driver: Driver,
-    target: Option<Target>,
+    target: Target,
     hosts: Vec<Host>,
     connected: Option<(usize, Box<dyn Connection>)>,
     log: Logger,
+}
+
+/// Where to connect to, apart from the host.
+enum Target {
+    Mysql(mysql::Target),
+    Pgsql(pgsql::Target),
+    Sqlite,
+}
+
+impl Target {
+    fn parse(driver: Driver, connect: &str) -> Result<(Self, Vec<String>), String> {
+        match driver {
+            Driver::Mysql => {
+                mysql::Target::parse(connect).map(|(target, hosts)| (Self::Mysql(target), hosts))
+            }
+            Driver::Pgsql => {
+                pgsql::Target::parse(connect).map(|(target, hosts)| (Self::Pgsql(target), hosts))
+            }
+            Driver::Sqlite if connect.is_empty() => Err("No file given in connect string".into()),
+            Driver::Sqlite => Ok((Self::Sqlite, vec![connect.to_owned()])),
+        }
+    }
+
+    fn connect(&self, host: &str) -> Result<Box<dyn Connection>, SqlError> {
+        Ok(match self {
+            Self::Mysql(target) => Box::new(Mysql::connect(target, host)?),
+            Self::Pgsql(target) => Box::new(Pgsql::connect(target, host)?),
+            Self::Sqlite => Box::new(Sqlite::open(host)?),
+        })
+    }
 }
 
 struct Host {
@@ -27,22 +58,15 @@ struct Host {
 
 /// Whether a connect string makes sense, without connecting.
 pub(super) fn check_connect(driver: Driver, connect: &str) -> Result<(), String> {
-    match driver {
-        Driver::Mysql => Target::parse(connect).map(drop),
-        Driver::Sqlite if connect.is_empty() => Err("No file given in connect string".into()),
-        Driver::Sqlite => Ok(()),
-    }
+    Target::parse(driver, connect).map(drop)
 }
 
 impl Database {
     /// Does not connect yet. Failed connections go to `log`.
     pub fn new(config: &SqlConfig, log: Logger) -> Self {
-        let (target, names) = match config.driver {
-            // The string was checked when the configuration was read.
-            Driver::Mysql => Target::parse(&config.connect)
-                .map_or((None, Vec::new()), |(target, hosts)| (Some(target), hosts)),
-            Driver::Sqlite => (None, vec![config.connect.clone()]),
-        };
+        // The string was checked when the configuration was read.
+        let (target, names) =
+            Target::parse(config.driver, &config.connect).unwrap_or((Target::Sqlite, Vec::new()));
         let host = |name| Host { name, retry_at: None, retry_delay: RETRY_DELAY_MIN };
         Self {
             driver: config.driver,
@@ -90,11 +114,7 @@ impl Database {
         if host.retry_at.is_some_and(|retry_at| Instant::now() < retry_at) {
             return None;
         }
-        let result: Result<Box<dyn Connection>, _> = match &self.target {
-            Some(target) => Mysql::connect(target, &host.name).map(|connection| Box::new(connection) as _),
-            None => Sqlite::open(&host.name).map(|connection| Box::new(connection) as _),
-        };
-        match result {
+        match self.target.connect(&host.name) {
             Ok(connection) => {
                 host.retry_at = None;
                 host.retry_delay = RETRY_DELAY_MIN;
@@ -105,7 +125,7 @@ impl Database {
                 let seconds = host.retry_delay.as_secs();
                 let (driver, name) = (self.driver.name(), &host.name);
                 self.log.error(match self.driver {
-                    Driver::Mysql => {
+                    Driver::Mysql | Driver::Pgsql => {
                         format!("{driver}({name}): {error} - waiting for {seconds} seconds before retry")
                     }
                     Driver::Sqlite => format!("{driver}: {error}"),

@@ -11,6 +11,7 @@ use super::Driver;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryTemplate {
     text: String,
+    driver: Driver,
     parts: Vec<Part>,
 }
 
@@ -27,7 +28,7 @@ enum Part {
 /// A query and its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The query with `?` for each parameter.
+    /// The query with `?` (PostgreSQL: `$1`, `$2` …) for each parameter.
     pub sql: String,
     /// The parameters in order.
     pub parameters: Vec<String>,
@@ -80,7 +81,7 @@ impl QueryTemplate {
             };
         }
         parts.flush();
-        Ok(Self { text: text.to_owned(), parts: parts.done })
+        Ok(Self { text: text.to_owned(), driver, parts: parts.done })
     }
 
     /// The query as it was written.
@@ -105,7 +106,12 @@ impl QueryTemplate {
                 }
                 Part::Bound(template) => {
                     let value = expand(template).map_err(TemplateError::Variable)?;
-                    statement.sql.push('?');
+                    match self.driver {
+                        Driver::Pgsql => {
+                            statement.sql.push_str(&format!("${}", statement.parameters.len() + 1));
+                        }
+                        Driver::Mysql | Driver::Sqlite => statement.sql.push('?'),
+                    }
                     statement.shown.push_str(&format!("'{}'", value.replace('\'', "''")));
                     statement.parameters.push(value);
                 }
@@ -140,12 +146,24 @@ impl Parts {
     fn quoted<'t>(&mut self, rest: &'t str, quote: char, driver: Driver) -> Result<&'t str, TemplateError> {
         let inner = &rest[1..];
         let (mut content, mut variables) = (String::new(), false);
+        // PostgreSQL's `E'it\'s'`, and its names in double quotes.
+        let is_escape_string = driver == Driver::Pgsql && quote == '\'' && ends_in_word_e(&self.sql);
+        let is_identifier = driver == Driver::Pgsql && quote == '"';
+        let has_escapes = driver == Driver::Mysql || is_escape_string;
         let mut chars = inner.char_indices().peekable();
         while let Some((at, c)) = chars.next() {
             if c == quote {
                 if chars.next_if(|(_, next)| *next == quote).is_none() {
                     let after = &inner[at + 1..];
-                    if variables {
+                    if variables && is_identifier {
+                        self.sql.push(quote);
+                        self.flush();
+                        self.done.push(Part::Name(content));
+                        self.sql.push(quote);
+                    } else if variables {
+                        if is_escape_string {
+                            self.sql.pop();
+                        }
                         self.flush();
                         self.done.push(Part::Bound(content));
                     } else {
@@ -153,8 +171,8 @@ impl Parts {
                     }
                     return Ok(after);
                 }
-            } else if c == '\\' && driver == Driver::Mysql {
-                // MySQL's escape: the next character stands for itself, apart from a few.
+            } else if c == '\\' && has_escapes {
+                // An escape: the next character stands for itself, apart from a few.
                 if let Some((_, next)) = chars.next() {
                     content.push(match next {
                         'n' => '\n',
@@ -190,6 +208,12 @@ impl Parts {
         self.done.push(part);
         after
     }
+}
+
+/// Whether `sql` ends in an `E` that is a word of its own.
+fn ends_in_word_e(sql: &str) -> bool {
+    let mut chars = sql.chars().rev();
+    chars.next().is_some_and(|c| c.eq_ignore_ascii_case(&'e')) && !chars.next().is_some_and(is_name)
 }
 
 fn is_name(c: char) -> bool {
@@ -250,6 +274,9 @@ mod tests {
         check(Driver::Mysql, "WHERE u = \"%Ln@%{domain}\"", Ok(("WHERE u = ?", &["tim@x.org"])));
         check(Driver::Mysql, "'it\\'s' '%Ln\\''", Ok(("'it\\'s' ?", &["tim'"])));
         check(Driver::Sqlite, "'it''s' 'o''%Ln'", Ok(("'it''s' ?", &["o'tim"])));
+        check(Driver::Pgsql, "u = '%u' AND n = '%Ln'", Ok(("u = $1 AND n = $2", &[hostile, "tim"])));
+        check(Driver::Pgsql, "u = E'it\\'s %Ln' '\\'", Ok(("u = $1 '\\'", &["it's tim"])));
+        check(Driver::Pgsql, "FROM \"users_%Ln\" u", Ok(("FROM \"users_tim\" u", &[])));
         check(Driver::Sqlite, "FROM users_%Ln", Ok(("FROM users_tim", &[])));
         check(
             Driver::Sqlite,

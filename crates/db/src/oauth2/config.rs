@@ -1,0 +1,219 @@
+//! The keys of `dovecot-oauth2.conf.ext`.
+
+use std::path::{Path, PathBuf};
+
+use settings::Files;
+
+use crate::http::Url;
+use crate::tls::{TlsOptions, Verify};
+
+/// Why a file describes no server, in 2.3's words.
+#[derive(Debug, thiserror::Error)]
+pub enum Oauth2ConfigError {
+    /// The file cannot be read, or a line is no setting.
+    #[error("oauth2 {0}")]
+    File(String, #[source] Box<settings::Diagnostic>),
+    /// Something in it makes no sense.
+    #[error("oauth2 {path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: String,
+        /// What and why.
+        reason: String,
+    },
+}
+
+/// `introspection_mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Introspection {
+    /// The token is sent as `Authorization: Bearer`.
+    Auth,
+    /// It is put behind the URL.
+    Get,
+    /// It is sent as a form.
+    Post,
+    /// It is checked here.
+    Local,
+}
+
+/// What the file says.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of the file")]
+pub struct Oauth2Config {
+    pub path: String,
+    pub tokeninfo_url: String,
+    pub grant_url: String,
+    pub introspection_url: String,
+    pub scope: String,
+    pub introspection: Introspection,
+    pub username_format: String,
+    pub username_attribute: String,
+    pub active_attribute: String,
+    pub active_value: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub pass_attrs: String,
+    pub issuers: Vec<String>,
+    pub openid_configuration_url: String,
+    pub timeout_msecs: u64,
+    pub force_introspection: bool,
+    pub send_auth_headers: bool,
+    pub use_grant_password: bool,
+    pub(super) key_dir: Option<PathBuf>,
+    pub(super) tls: TlsOptions,
+}
+
+const KEYS: [&str; 27] = [
+    "tokeninfo_url",
+    "grant_url",
+    "introspection_url",
+    "scope",
+    "force_introspection",
+    "introspection_mode",
+    "username_format",
+    "username_attribute",
+    "pass_attrs",
+    "local_validation_key_dict",
+    "active_attribute",
+    "active_value",
+    "client_id",
+    "client_secret",
+    "issuers",
+    "openid_configuration_url",
+    "timeout_msecs",
+    "send_auth_headers",
+    "use_grant_password",
+    "tls_ca_cert_file",
+    "tls_ca_cert_dir",
+    "tls_cert_file",
+    "tls_key_file",
+    "tls_allow_invalid_cert",
+    "tls_cipher_suite",
+    "rawlog_dir",
+    "debug",
+];
+
+/// About connections that are kept, of which there are none: a worker makes one for each request.
+const WITHOUT_MEANING: [&str; 3] =
+    ["max_idle_time_msecs", "max_parallel_connections", "max_pipelined_requests"];
+
+impl Oauth2Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The file is unreadable, or does not say whom to ask.
+    pub fn read(files: &dyn Files, path: &str) -> Result<Self, Oauth2ConfigError> {
+        let items = settings::ext::parse(files, Path::new(path))
+            .map_err(|source| Oauth2ConfigError::File(path.to_owned(), Box::new(source)))?;
+        Self::from_items(path, &items)
+            .map_err(|reason| Oauth2ConfigError::Invalid { path: path.to_owned(), reason })
+    }
+
+    pub(super) fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
+        let known = |key: &str| KEYS.contains(&key) || WITHOUT_MEANING.contains(&key);
+        if let Some((key, _)) = items.iter().find(|(key, _)| !known(key)) {
+            return Err(format!("Unknown setting: {key}"));
+        }
+        // The last one counts.
+        let value =
+            |wanted: &str| items.iter().rev().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
+        let text = |key: &str, default: &str| value(key).unwrap_or(default).to_owned();
+        let is = |key: &str| value(key).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
+        let file = |key: &str| value(key).filter(|value| !value.is_empty()).map(str::to_owned);
+        for key in ["tls_cipher_suite", "rawlog_dir"] {
+            if value(key).is_some_and(|value| !value.is_empty()) {
+                return Err(format!("{key}: not supported"));
+            }
+        }
+        let config = Self {
+            path: path.to_owned(),
+            tokeninfo_url: text("tokeninfo_url", ""),
+            grant_url: text("grant_url", ""),
+            introspection_url: text("introspection_url", ""),
+            scope: text("scope", ""),
+            introspection: introspection(value("introspection_mode").unwrap_or_default())?,
+            username_format: text("username_format", "%Lu"),
+            username_attribute: text("username_attribute", "email"),
+            active_attribute: text("active_attribute", "active"),
+            active_value: text("active_value", "true"),
+            client_id: text("client_id", ""),
+            client_secret: text("client_secret", ""),
+            pass_attrs: text("pass_attrs", ""),
+            issuers: text("issuers", "").split_whitespace().map(str::to_owned).collect(),
+            openid_configuration_url: text("openid_configuration_url", ""),
+            timeout_msecs: value("timeout_msecs")
+                .map_or(Ok(0), str::parse)
+                .map_err(|_| "Invalid timeout_msecs")?,
+            force_introspection: is("force_introspection"),
+            send_auth_headers: is("send_auth_headers"),
+            use_grant_password: is("use_grant_password"),
+            key_dir: file("local_validation_key_dict").map(|dict| key_dir(&dict)).transpose()?,
+            tls: TlsOptions {
+                ca_file: file("tls_ca_cert_file"),
+                ca_dir: file("tls_ca_cert_dir"),
+                cert_file: file("tls_cert_file"),
+                key_file: file("tls_key_file"),
+                verify: if is("tls_allow_invalid_cert") { Verify::Nothing } else { Verify::Full },
+            },
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let has_grant = !self.grant_url.is_empty() && !self.client_id.is_empty();
+        if self.key_dir.is_none()
+            && self.tokeninfo_url.is_empty()
+            && !has_grant
+            && self.introspection_url.is_empty()
+        {
+            return Err("Password grant, tokeninfo, introspection URL or validation key dictionary must be \
+                        given"
+                .into());
+        }
+        match (self.active_attribute.is_empty(), self.active_value.is_empty()) {
+            (false, true) => return Err("Cannot have empty active_value if active_attribute is set".into()),
+            (true, false) => return Err("Cannot have empty active_attribute is active_value is set".into()),
+            _ => {}
+        }
+        if self.introspection == Introspection::Local && self.key_dir.is_none() {
+            return Err("local_validation_key_dict is required for local introspection.".into());
+        }
+        if self.use_grant_password && self.grant_url.is_empty() {
+            return Err("use_grant_password needs a grant_url".into());
+        }
+        for url in
+            [&self.tokeninfo_url, &self.grant_url, &self.introspection_url, &self.openid_configuration_url]
+        {
+            if !url.is_empty() {
+                Url::parse(url)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn introspection(word: &str) -> Result<Introspection, String> {
+    Ok(match word {
+        "" | "auth" => Introspection::Auth,
+        "get" => Introspection::Get,
+        "post" => Introspection::Post,
+        "local" => Introspection::Local,
+        _ => {
+            return Err(format!(
+                "Invalid value '{word}' for introspection mode, must be on auth, get, post or local"
+            ));
+        }
+    })
+}
+
+/// The directory of `fs:posix:prefix=/dir/`.
+fn key_dir(dict: &str) -> Result<PathBuf, String> {
+    let refused =
+        || format!("local_validation_key_dict: only fs:posix:prefix=/path/ is supported, not {dict}");
+    let prefix = dict.strip_prefix("fs:posix:prefix=").ok_or_else(refused)?;
+    match prefix.starts_with('/') {
+        true => Ok(PathBuf::from(prefix)),
+        false => Err(refused()),
+    }
+}
