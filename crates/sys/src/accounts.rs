@@ -74,6 +74,39 @@ pub fn group_name(gid: u32) -> io::Result<Option<String>> {
     Ok(Group::from_gid(Gid::from_raw(gid))?.map(|group| group.name))
 }
 
+/// The name and password hash of the user `name` in the shadow database; `None` when there is none.
+///
+/// # Errors
+/// The database cannot be asked, which for anybody but root it cannot.
+pub fn shadow(name: &str) -> io::Result<Option<(String, String)>> {
+    let Ok(name) = CString::new(name) else { return Ok(None) };
+    let mut buffer = vec![0_u8; SHADOW_BYTES_MAX];
+    // SAFETY: all zero is a valid value: numbers and null pointers.
+    let mut entry: libc::spwd = unsafe { std::mem::zeroed() };
+    let mut found: *mut libc::spwd = std::ptr::null_mut();
+    // SAFETY: all pointers are valid, and the buffer is as long as it says.
+    let status = unsafe {
+        libc::getspnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &mut found)
+    };
+    if found.is_null() {
+        return match status {
+            0 | libc::ENOENT => Ok(None),
+            status => Err(io::Error::from_raw_os_error(status)),
+        };
+    }
+    let text = |text: *const libc::c_char| match text.is_null() {
+        true => String::new(),
+        // SAFETY: the entry's strings are C strings within the buffer.
+        false => unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned(),
+    };
+    let result = (text(entry.sp_namp), text(entry.sp_pwdp));
+    zeroize::Zeroize::zeroize(&mut buffer);
+    Ok(Some(result))
+}
+
+/// Room for a line of the shadow database. The longest hash has some hundred bytes.
+const SHADOW_BYTES_MAX: usize = 16 * 1024;
+
 /// All groups of the user `name`, `gid` among them.
 ///
 /// # Errors

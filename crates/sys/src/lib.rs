@@ -12,6 +12,7 @@ pub mod inherit;
 pub mod lock;
 pub mod malloc;
 pub mod memfile;
+pub mod pam;
 pub mod pass;
 pub mod peer;
 pub mod privilege;
