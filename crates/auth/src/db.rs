@@ -1,8 +1,15 @@
 //! The databases of one protocol's settings. A driver's lookup is synchronous; what may block is
 //! done in a worker, which calls the same drivers.
 
+mod checkpassword;
+mod files;
+mod imap;
+mod ldap;
+mod oauth2;
+mod pam;
 mod passwd;
 mod passwd_file;
+mod shadow;
 mod sql;
 mod statics;
 mod verify;
@@ -11,7 +18,6 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use db::sql::SqlConfig;
 use ipc::auth_worker::{PassdbResult, UserdbResult};
 
 use crate::cache;
@@ -19,6 +25,7 @@ use crate::config::{Config, DbConfig, Skip};
 use crate::request::{Label, Request, Scope};
 use crate::template::Template;
 
+pub(crate) use files::ConfigFiles;
 pub(crate) use passwd_file::PasswdFile;
 pub(crate) use sql::Sql;
 pub(crate) use verify::{Check, check, finish};
@@ -53,13 +60,21 @@ pub(crate) struct Userdb {
 }
 
 enum PassdbDriver {
+    Checkpassword(checkpassword::Checkpassword),
+    Imap(imap::ImapPassdb),
+    Ldap(Rc<ldap::Ldap>),
+    Oauth2(oauth2::Oauth2Passdb),
+    Pam(pam::Pam),
     Passwd,
     PasswdFile { file: Rc<PasswdFile>, username_format: String },
+    Shadow,
     Sql(Rc<Sql>),
     Static(statics::StaticPassdb),
 }
 
 enum UserdbDriver {
+    Checkpassword(checkpassword::Checkpassword),
+    Ldap(Rc<ldap::Ldap>),
     Passwd(Template),
     PasswdFile { file: Rc<PasswdFile>, username_format: String },
     Prefetch { is_only: bool },
@@ -70,17 +85,19 @@ enum UserdbDriver {
 /// Files and connections that several databases share, and what has been read of them while there
 /// were rights to.
 pub(crate) struct Sources {
-    sql_configs: HashMap<String, SqlConfig>,
+    files: ConfigFiles,
     passwd_files: HashMap<String, Rc<PasswdFile>>,
     sqls: HashMap<String, Rc<Sql>>,
+    ldaps: HashMap<String, Rc<ldap::Ldap>>,
     scope: Scope,
     /// Databases are really connected to.
     is_worker: bool,
 }
 
 impl Sources {
-    pub(crate) fn new(sql_configs: HashMap<String, SqlConfig>, scope: Scope, is_worker: bool) -> Self {
-        Self { sql_configs, passwd_files: HashMap::new(), sqls: HashMap::new(), scope, is_worker }
+    pub(crate) fn new(files: ConfigFiles, scope: Scope, is_worker: bool) -> Self {
+        let (passwd_files, sqls, ldaps) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { files, passwd_files, sqls, ldaps, scope, is_worker }
     }
 
     fn passwd_file(&mut self, path: &str) -> Rc<PasswdFile> {
@@ -93,39 +110,26 @@ impl Sources {
         if let Some(sql) = self.sqls.get(path) {
             return Ok(sql.clone());
         }
-        let config = match self.sql_configs.get(path) {
-            _ if path.is_empty() => return Err("sql: Configuration file path not given".into()),
-            Some(config) => config.clone(),
-            None => return Err(format!("sql {path}: configuration was not read")),
-        };
+        let config = self.files.sql(path)?;
         let sql = Rc::new(Sql::new(config, self.is_worker.then(|| self.scope.log.clone())));
         self.sqls.insert(path.to_owned(), sql.clone());
         Ok(sql)
+    }
+
+    fn ldap(&mut self, path: &str) -> Result<Rc<ldap::Ldap>, String> {
+        if let Some(ldap) = self.ldaps.get(path) {
+            return Ok(ldap.clone());
+        }
+        let config = self.files.ldap(path)?;
+        let ldap = Rc::new(ldap::Ldap::new(config, self.is_worker.then(|| self.scope.log.clone())));
+        self.ldaps.insert(path.to_owned(), ldap.clone());
+        Ok(ldap)
     }
 
     /// Reads the passwd-files whose paths are known.
     pub(crate) fn load(&self) {
         self.passwd_files.values().for_each(|file| file.load());
     }
-}
-
-/// Reads the files of `sql` databases, which only root may be able to.
-///
-/// # Errors
-/// In 2.3's words.
-pub(crate) fn read_sql_configs(
-    configs: &[(Option<String>, Config)],
-) -> Result<HashMap<String, SqlConfig>, String> {
-    let mut read = HashMap::new();
-    let all = configs.iter().flat_map(|(_, config)| config.passdbs.iter().chain(&config.userdbs));
-    for db in all.filter(|db| db.driver == "sql" && !db.args.is_empty()) {
-        if !read.contains_key(&db.args) {
-            let config = SqlConfig::read(&settings::StdFiles, &db.args)
-                .map_err(|error| base::chain(&error).to_string())?;
-            read.insert(db.args.clone(), config);
-        }
-    }
-    Ok(read)
 }
 
 /// All databases of one protocol's settings.
@@ -191,20 +195,7 @@ fn list(text: &str) -> Vec<String> {
 }
 
 fn unsupported(kind: &str, driver: &str) -> String {
-    const KNOWN: [&str; 12] = [
-        "bsdauth",
-        "checkpassword",
-        "dict",
-        "imap",
-        "ldap",
-        "lua",
-        "oauth2",
-        "pam",
-        "shadow",
-        "nss",
-        "vpopmail",
-        "sia",
-    ];
+    const KNOWN: [&str; 6] = ["bsdauth", "dict", "lua", "nss", "vpopmail", "sia"];
     match KNOWN.contains(&driver) {
         true => format!("Support not compiled in for {kind} driver '{driver}'"),
         false => format!("Unknown {kind} driver '{driver}'"),
@@ -217,15 +208,43 @@ impl Passdb {
         let mut default_scheme = "PLAIN".to_owned();
         let mut cache_key = None;
         let driver = match config.driver.as_str() {
-            "passwd" => {
+            "checkpassword" => {
+                is_blocking = true;
+                PassdbDriver::Checkpassword(checkpassword::Checkpassword::parse("passdb", &config.args)?)
+            }
+            "imap" => {
+                is_blocking = true;
+                PassdbDriver::Imap(imap::ImapPassdb::parse(&config.args)?)
+            }
+            "ldap" => {
+                is_blocking = true;
+                let ldap = sources.ldap(&config.args)?;
+                default_scheme = ldap.config.default_pass_scheme.clone();
+                cache_key = Some(cache::key_of(&ldap.config.pass_cache_template));
+                PassdbDriver::Ldap(ldap)
+            }
+            "oauth2" => {
+                is_blocking = true;
+                let passdb =
+                    oauth2::Oauth2Passdb::new(sources.files.oauth2(&config.args)?, sources.is_worker)?;
+                cache_key = Some(passdb.cache_key().to_owned());
+                PassdbDriver::Oauth2(passdb)
+            }
+            "pam" => {
+                is_blocking = true;
+                let pam = pam::Pam::parse(&config.args)?;
+                cache_key = pam.cache_key.clone();
+                PassdbDriver::Pam(pam)
+            }
+            driver @ ("passwd" | "shadow") => {
                 match config.args.as_str() {
                     "" => is_blocking = true,
                     "blocking=no" => {}
-                    other => return Err(format!("passdb passwd: Unknown setting: {other}")),
+                    other => return Err(format!("passdb {driver}: Unknown setting: {other}")),
                 }
                 default_scheme = "CRYPT".into();
                 cache_key = Some("%u".to_owned());
-                PassdbDriver::Passwd
+                if driver == "shadow" { PassdbDriver::Shadow } else { PassdbDriver::Passwd }
             }
             "passwd-file" => {
                 let args = passwd_file::Args::parse("passdb", &config.args)?;
@@ -288,9 +307,51 @@ impl Passdb {
         }
     }
 
+    /// Whether the database itself says if a password is right.
+    pub(crate) fn verifies(&self) -> bool {
+        match &self.driver {
+            PassdbDriver::Ldap(ldap) => ldap.config.auth_bind,
+            PassdbDriver::Checkpassword(_)
+            | PassdbDriver::Imap(_)
+            | PassdbDriver::Oauth2(_)
+            | PassdbDriver::Pam(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Asks such a database whether the given password is right.
+    pub(crate) fn verify(&self, request: &mut Request) -> PassdbResult {
+        match &self.driver {
+            PassdbDriver::Checkpassword(program) => program.verify(request),
+            PassdbDriver::Imap(imap) => imap.verify(request),
+            PassdbDriver::Ldap(ldap) => ldap.bind(request),
+            PassdbDriver::Oauth2(oauth2) => oauth2.verify(request),
+            PassdbDriver::Pam(pam) => pam.verify(request),
+            // Those have the password.
+            _ => self.lookup(request),
+        }
+    }
+
+    /// Whether the client gets to see why a login failed.
+    pub(crate) fn shows_failures(&self) -> bool {
+        matches!(&self.driver, PassdbDriver::Pam(pam) if pam.failure_show_msg)
+    }
+
+    /// Whether the process should be replaced by a fresh one.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        matches!(&self.driver, PassdbDriver::Pam(pam) if pam.is_worn_out())
+    }
+
     /// Looks the user up: sets fields and the stored password.
     pub(crate) fn lookup(&self, request: &mut Request) -> PassdbResult {
         match &self.driver {
+            PassdbDriver::Checkpassword(program) => program.lookup(request),
+            PassdbDriver::Ldap(ldap) => ldap.passdb(request),
+            PassdbDriver::Imap(_) | PassdbDriver::Oauth2(_) | PassdbDriver::Pam(_) => {
+                request.debug("passdb doesn't support credential lookups");
+                PassdbResult::SchemeNotAvailable
+            }
+            PassdbDriver::Shadow => shadow::passdb(request),
             PassdbDriver::Passwd => passwd::passdb(request),
             PassdbDriver::PasswdFile { file, username_format } => {
                 file.passdb(request, username_format, &self.default_scheme)
@@ -306,6 +367,16 @@ impl Userdb {
         let mut is_blocking = false;
         let mut cache_key = None;
         let driver = match config.driver.as_str() {
+            "checkpassword" => {
+                is_blocking = true;
+                UserdbDriver::Checkpassword(checkpassword::Checkpassword::parse("userdb", &config.args)?)
+            }
+            "ldap" => {
+                is_blocking = true;
+                let ldap = sources.ldap(&config.args)?;
+                cache_key = Some(cache::key_of(&ldap.config.user_cache_template));
+                UserdbDriver::Ldap(ldap)
+            }
             "passwd" => {
                 let mut template = Template::parse(&config.args)?;
                 is_blocking = template.take("blocking").is_none_or(|value| value.as_deref() == Some("yes"));
@@ -364,6 +435,8 @@ impl Userdb {
     /// Looks the user up: sets userdb fields.
     pub(crate) fn lookup(&self, request: &mut Request) -> UserdbResult {
         match &self.driver {
+            UserdbDriver::Checkpassword(program) => program.userdb(request),
+            UserdbDriver::Ldap(ldap) => ldap.userdb(request),
             UserdbDriver::Passwd(template) => passwd::userdb(request, template),
             UserdbDriver::PasswdFile { file, username_format } => file.userdb(request, username_format),
             UserdbDriver::Prefetch { is_only } => statics::prefetch(request, *is_only),
@@ -374,16 +447,22 @@ impl Userdb {
 
     /// Whether its users can be listed.
     pub(crate) fn can_list(&self) -> bool {
-        !matches!(self.driver, UserdbDriver::Prefetch { .. } | UserdbDriver::Static { .. })
+        !matches!(
+            self.driver,
+            UserdbDriver::Checkpassword(_) | UserdbDriver::Prefetch { .. } | UserdbDriver::Static { .. }
+        )
     }
 
     /// Calls `each` with every user; `false` if not all could be found.
-    pub(crate) fn list(&self, request: &Request, each: &mut dyn FnMut(&str)) -> bool {
+    pub(crate) fn list(&self, request: &mut Request, each: &mut dyn FnMut(&str)) -> bool {
         match &self.driver {
+            UserdbDriver::Ldap(ldap) => ldap.list(request, each),
             UserdbDriver::Passwd(_) => passwd::list(request, each),
             UserdbDriver::PasswdFile { file, .. } => file.list(request, each),
             UserdbDriver::Sql(sql) => sql.list(request, each),
-            UserdbDriver::Prefetch { .. } | UserdbDriver::Static { .. } => true,
+            UserdbDriver::Checkpassword(_) | UserdbDriver::Prefetch { .. } | UserdbDriver::Static { .. } => {
+                true
+            }
         }
     }
 }

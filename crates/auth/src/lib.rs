@@ -7,6 +7,7 @@
 
 mod cache;
 mod chain;
+pub mod checkpassword_reply;
 mod client;
 mod config;
 mod db;

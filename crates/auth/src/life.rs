@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
-use ::db::sql::SqlConfig;
 use base::Logger;
 use ipc::control::ListenerKind;
 use service::{Client, Fatal, Opening, Process};
@@ -21,7 +20,7 @@ use tokio::task::LocalSet;
 use crate::cache::Cache;
 use crate::client::{self, Kind};
 use crate::config::Config;
-use crate::db;
+use crate::db::ConfigFiles;
 use crate::hasher::Hasher;
 use crate::limits::WORKER_IDLE;
 use crate::master::{self, SocketOwner};
@@ -48,7 +47,7 @@ pub(crate) struct Server {
 /// What the databases are made of. Unlike them it can be given to another thread.
 pub(crate) struct Parts {
     configs: Vec<(Option<String>, Config)>,
-    sql_configs: HashMap<String, SqlConfig>,
+    files: ConfigFiles,
     scope_log: Logger,
 }
 
@@ -57,14 +56,14 @@ impl Parts {
     /// What is wrong with the settings or the files they name.
     pub(crate) fn read(settings: &Snapshot, scope_log: Logger) -> Result<Self, Fatal> {
         let configs = Config::all(settings);
-        let sql_configs = db::read_sql_configs(&configs).map_err(Fatal::new)?;
-        Ok(Self { configs, sql_configs, scope_log })
+        let files = ConfigFiles::read(&configs).map_err(Fatal::new)?;
+        Ok(Self { configs, files, scope_log })
     }
 
     pub(crate) fn services(&self, is_worker: bool) -> Result<Services, String> {
         let debug = self.configs.first().is_some_and(|(_, config)| config.debug);
         let scope = Scope { log: self.scope_log.clone(), before: "".into(), debug };
-        Services::new(self.configs.clone(), self.sql_configs.clone(), scope, is_worker)
+        Services::new(self.configs.clone(), self.files.clone(), scope, is_worker)
     }
 }
 

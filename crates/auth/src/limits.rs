@@ -90,3 +90,20 @@ pub const PASSWD_FILE_CHECK: Duration = Duration::from_secs(1);
 /// Databases that one login may walk through: a master passdb may send it through the ordinary ones
 /// again, and `login_user` could do so for ever.
 pub const PASSDB_STEPS_MAX: usize = 1000;
+
+/// Logins that a worker does through PAM before it is replaced, unless `max_requests` says otherwise;
+/// 2.3's `PASSDB_PAM_DEFAULT_MAX_REQUESTS`.
+pub const PAM_REQUESTS_MAX: u32 = 100;
+
+/// What a checkpassword program is given at most; 2.3's `CHECKPASSWORD_MAX_REQUEST_LEN`, and what
+/// every such program has room for.
+pub const CHECKPASSWORD_REQUEST_BYTES_MAX: usize = 512;
+
+/// The longest reply of such a program.
+pub const CHECKPASSWORD_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long such a program may take before it is killed, below [`WORKER_TIMEOUT`].
+pub const CHECKPASSWORD_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How long another IMAP server may take for a login, below [`WORKER_TIMEOUT`].
+pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,13 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use ::db::sql::SqlConfig;
 use sasl::mech::{self, MechanismInfo, Need};
 
 use crate::cache::Cache;
 use crate::client::ClientConnection;
 use crate::config::Config;
-use crate::db::{Databases, Passdb, Sources, Userdb};
+use crate::db::{ConfigFiles, Databases, Passdb, Sources, Userdb};
 use crate::delay::Delays;
 use crate::hasher::Hasher;
 use crate::penalty::Penalties;
@@ -102,12 +101,12 @@ impl Services {
     /// What is wrong with the configuration, in 2.3's words.
     pub(crate) fn new(
         configs: Vec<(Option<String>, Config)>,
-        sql_configs: HashMap<String, SqlConfig>,
+        files: ConfigFiles,
         scope: Scope,
         is_worker: bool,
     ) -> Result<Self, String> {
         let hash = Databases::hash(&configs);
-        let mut sources = Sources::new(sql_configs, scope.clone(), is_worker);
+        let mut sources = Sources::new(files, scope.clone(), is_worker);
         let mut list = Vec::with_capacity(configs.len());
         let mut first_id = 0;
         for (name, config) in configs {

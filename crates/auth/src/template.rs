@@ -38,6 +38,28 @@ impl Template {
         Ok(())
     }
 
+    /// Sets the fields of a passdb, where `%$` is what `own` says of the field's name, and with more
+    /// functions.
+    ///
+    /// # Errors
+    /// A template that cannot be expanded.
+    pub(crate) fn apply_to_passdb_with(
+        &self,
+        request: &mut Request,
+        own: &dyn Fn(&str) -> Option<String>,
+        functions: &dyn Fn(&str, &str) -> Option<String>,
+    ) -> Result<(), String> {
+        for (key, value) in &self.0 {
+            let template = value.as_deref().unwrap_or_default();
+            let dollar = own(key).unwrap_or_default();
+            let user = request.user().to_owned();
+            let value = vars::expand_more(template, request, &user, vars::plain, Some(&dollar), functions)
+                .map_err(|error| format!("var_expand({template}) failed: {error}"))?;
+            request.set_field(key, &value, "PLAIN");
+        }
+        Ok(())
+    }
+
     /// Sets the fields of a userdb.
     ///
     /// # Errors

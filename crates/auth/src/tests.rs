@@ -2,8 +2,14 @@
 //! threads instead of processes.
 
 mod bench;
+mod checkpassword;
 mod cve;
 mod dialogues;
+mod imap;
+mod ldap;
 mod mechanisms;
 mod mysql;
+mod oauth2;
+mod pam;
+mod postgres;
 mod workers;

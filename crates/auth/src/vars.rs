@@ -44,6 +44,21 @@ pub(crate) fn expand_as(
     user: &str,
     escape: Escape,
 ) -> Result<String, String> {
+    expand_more(template, request, user, escape, None, &|_, _| None)
+}
+
+/// The same with a value for `%$` and more functions.
+///
+/// # Errors
+/// What is wrong with the template, in 2.3's words.
+pub(crate) fn expand_more(
+    template: &str,
+    request: &Request,
+    user: &str,
+    escape: Escape,
+    dollar: Option<&str>,
+    more: &dyn Fn(&str, &str) -> Option<String>,
+) -> Result<String, String> {
     // The two templates that nearly everybody has.
     match template {
         "%u" => return Ok(escape(user)),
@@ -52,9 +67,11 @@ pub(crate) fn expand_as(
         _ => {}
     }
     let values = Values::new(request, user, escape);
-    let table = values.table();
-    let dynamic =
-        |function: &str, argument: &str| dynamic(request, function, argument).map(|text| escape(&text));
+    let mut table = values.table();
+    table.extend(dollar.map(|value| ('$', "", Some(value))));
+    let dynamic = |function: &str, argument: &str| {
+        more(function, argument).or_else(|| dynamic(request, function, argument).map(|text| escape(&text)))
+    };
     let env = |name: &str| std::env::var(name).ok();
     let expander = Expander { table: &table, env: &env, dynamic: &dynamic };
     expander.expand(template).map_err(|error| error.to_string())
@@ -77,7 +94,7 @@ fn dynamic(request: &Request, function: &str, argument: &str) -> Option<String> 
 }
 
 /// Values that outlive the table.
-struct Values {
+pub(crate) struct Values {
     names: Vec<(char, &'static str, Option<String>)>,
 }
 
@@ -90,7 +107,7 @@ fn domain(user: &str) -> Option<&str> {
 }
 
 impl Values {
-    fn new(request: &Request, user: &str, escape: Escape) -> Self {
+    pub(crate) fn new(request: &Request, user: &str, escape: Escape) -> Self {
         let facts = &request.facts;
         let mut names: Vec<(char, &'static str, Option<String>)> = Vec::with_capacity(48);
         let some = |text: &str| Some(escape(text));
@@ -168,7 +185,8 @@ impl Values {
         }
     }
 
-    fn table(&self) -> Vec<Variable<'_>> {
+    /// Short names, long names and values.
+    pub(crate) fn table(&self) -> Vec<Variable<'_>> {
         self.names.iter().map(|(short, long, value)| (*short, *long, value.as_deref())).collect()
     }
 }

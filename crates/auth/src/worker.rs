@@ -56,7 +56,17 @@ impl<'s> Worker<'s> {
                     }
                     ToWorker::Hello { .. } => greeted = true,
                     _ if !greeted => return Err(io::Error::other("request before the greeting")),
-                    request => self.handle(request, &mut stream)?,
+                    request => {
+                        let passdb = match &request {
+                            ToWorker::Passdb { passdb, .. } => self.services.passdb(*passdb),
+                            _ => None,
+                        };
+                        self.handle(request, &mut stream)?;
+                        // The auth process connects to another one when it needs one.
+                        if passdb.is_some_and(Passdb::is_worn_out) {
+                            return Ok(());
+                        }
+                    }
                 }
             }
             match stream.read(&mut buffer) {
@@ -122,8 +132,8 @@ impl<'s> Worker<'s> {
         let wants_verdict = password.is_some();
         request.password = password;
         request.debug("Performing passdb lookup");
-        let mut result = lookup(&mut request, passdb);
-        if result == PassdbResult::Ok && wants_verdict {
+        let mut result = lookup(&mut request, passdb, wants_verdict);
+        if result == PassdbResult::Ok && wants_verdict && !passdb.verifies() {
             result = match db::check(&request, passdb) {
                 Check::Done(result) => result,
                 Check::Slow(stored) => {
@@ -152,11 +162,11 @@ impl<'s> Worker<'s> {
         subject: Subject,
         stream: &mut UnixStream,
     ) -> io::Result<FromWorker> {
-        let request = self.request(id, subject, &userdb.label, userdb.id);
+        let mut request = self.request(id, subject, &userdb.label, userdb.id);
         request.debug("Performing userdb lookup");
         let mut names = Vec::with_capacity(LIST_CHUNK);
         let mut sent = Ok(());
-        let complete = userdb.list(&request, &mut |name| {
+        let complete = userdb.list(&mut request, &mut |name| {
             names.push(name.to_owned());
             if names.len() == LIST_CHUNK && sent.is_ok() {
                 sent = send(stream, &FromWorker::Users { id, names: std::mem::take(&mut names) });

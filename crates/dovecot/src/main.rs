@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     }
     match name.rsplit('/').next().unwrap_or_default() {
         "dovecot-lda" | "deliver" => status(delivery::lda::main(&std::env::args_os().collect::<Vec<_>>())),
+        "checkpassword-reply" => status(auth::checkpassword_reply::main()),
         "doveadm" => status(doveadm::main(&args)),
         "doveconf" => status(doveadm::doveconf::main(&args)),
         _ => dovecot(&args),

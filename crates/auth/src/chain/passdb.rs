@@ -95,9 +95,9 @@ impl Auth {
         let result = if passdb.is_blocking {
             self.workers.passdb(request, passdb.id, want == Want::Verify).await
         } else {
-            let result = lookup(request, passdb);
+            let result = lookup(request, passdb, want == Want::Verify);
             match (result, want) {
-                (PassdbResult::Ok, Want::Verify) => self.verify(request, passdb).await,
+                (PassdbResult::Ok, Want::Verify) if !passdb.verifies() => self.verify(request, passdb).await,
                 (result, _) => result,
             }
         };
@@ -290,6 +290,7 @@ impl Service {
         } else {
             place.at += 1;
         }
+        let reason = request.fields.find("reason").filter(|_| passdb.shows_failures()).map(str::to_owned);
         keep_or_forget(request, result);
         if goes_on && self.next_passdb(request, place).is_some() {
             request.progress.saw_user_unknown |= result == PassdbResult::UserUnknown;
@@ -301,6 +302,9 @@ impl Service {
             request.error_as(name, "Last passdb had noauthenticate field, cannot authenticate user");
             return Some(PassdbResult::InternalFailure);
         }
+        if let Some(reason) = reason.filter(|_| !request.progress.passdb_success) {
+            request.fields.add("reason", Some(&reason));
+        }
         Some(match &request.progress {
             progress if progress.passdb_success => PassdbResult::Ok,
             // The one that failed may have had the right password.
@@ -310,13 +314,14 @@ impl Service {
     }
 }
 
-/// Looks up without looking at the password; for passdbs that do not block.
-pub(crate) fn lookup(request: &mut Request, passdb: &Passdb) -> PassdbResult {
+/// Looks up without looking at the password, unless it is to be verified and the database does that
+/// itself. May block.
+pub(crate) fn lookup(request: &mut Request, passdb: &Passdb, verify: bool) -> PassdbResult {
     if let Err(error) = passdb.default_fields.apply_to_passdb(request) {
         request.error(format_args!("Failed to expand default_fields: {error}"));
         return PassdbResult::InternalFailure;
     }
-    passdb.lookup(request)
+    if verify && passdb.verifies() { passdb.verify(request) } else { passdb.lookup(request) }
 }
 
 /// Whether the rule leads on to the next passdb.

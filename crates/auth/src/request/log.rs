@@ -97,6 +97,10 @@ impl Request {
         }
     }
 
+    pub(crate) fn warning(&self, text: impl Display) {
+        self.write(Level::Warning, &self.database_prefix(), text);
+    }
+
     pub(crate) fn error(&self, text: impl Display) {
         self.write(Level::Error, &self.database_prefix(), text);
     }
@@ -139,6 +143,11 @@ impl Request {
 
     pub(crate) fn log_password_mismatch(&self) {
         self.log_login_failure("Password mismatch");
+    }
+
+    /// The same where the directory said so.
+    pub(crate) fn log_bind_mismatch(&self) {
+        self.log_login_failure("Password mismatch (for LDAP bind)");
     }
 
     /// With `auth_verbose_passwords` the line comes in any case, and says what was given.

@@ -1,0 +1,76 @@
+//! The files of their own that databases have, read while there are rights to.
+
+use std::collections::HashMap;
+
+use db::ldap::LdapConfig;
+use db::oauth2::Oauth2Config;
+use db::sql::SqlConfig;
+
+use crate::config::{Config, DbConfig};
+
+/// What the files say, by their paths.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConfigFiles {
+    sql: HashMap<String, SqlConfig>,
+    ldap: HashMap<String, LdapConfig>,
+    oauth2: HashMap<String, Oauth2Config>,
+}
+
+impl ConfigFiles {
+    /// Reads the files of all databases, which only root may be able to.
+    ///
+    /// # Errors
+    /// In 2.3's words.
+    pub(crate) fn read(configs: &[(Option<String>, Config)]) -> Result<Self, String> {
+        let mut files = Self::default();
+        let all = configs.iter().flat_map(|(_, config)| config.passdbs.iter().chain(&config.userdbs));
+        for db in all.filter(|db| !db.args.is_empty()) {
+            files.read_one(db)?;
+        }
+        Ok(files)
+    }
+
+    fn read_one(&mut self, db: &DbConfig) -> Result<(), String> {
+        let path = &db.args;
+        match db.driver.as_str() {
+            "sql" if !self.sql.contains_key(path) => {
+                let config = SqlConfig::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                self.sql.insert(path.clone(), config);
+            }
+            "ldap" if !self.ldap.contains_key(path) => {
+                let config = LdapConfig::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                self.ldap.insert(path.clone(), config);
+            }
+            "oauth2" if !self.oauth2.contains_key(path) => {
+                let config = Oauth2Config::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                self.oauth2.insert(path.clone(), config);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn sql(&self, path: &str) -> Result<SqlConfig, String> {
+        find(&self.sql, path, "sql: Configuration file path not given", "sql")
+    }
+
+    pub(super) fn ldap(&self, path: &str) -> Result<LdapConfig, String> {
+        find(&self.ldap, path, "LDAP: Configuration file path not given", "ldap")
+    }
+
+    pub(super) fn oauth2(&self, path: &str) -> Result<Oauth2Config, String> {
+        find(&self.oauth2, path, "oauth2: Configuration file path not given", "oauth2")
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    base::chain(error).to_string()
+}
+
+fn find<C: Clone>(map: &HashMap<String, C>, path: &str, missing: &str, kind: &str) -> Result<C, String> {
+    match map.get(path) {
+        _ if path.is_empty() => Err(missing.to_owned()),
+        Some(config) => Ok(config.clone()),
+        None => Err(format!("{kind} {path}: configuration was not read")),
+    }
+}

@@ -1,0 +1,230 @@
+//! A small OAuth 2.0 server behind workers: introspection (RFC 7662) in all its modes, token
+//! information, password grants, and servers that answer something else.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::bench::{Bench, local, plain};
+use crate::client::Kind;
+
+const PASSDB: &str = "auth_username_chars =\npassdb {\n driver = oauth2\n args = DIR/oauth2\n}\n\
+    userdb {\n driver = static\n args = uid=1 gid=1 home=/h\n}\n";
+
+/// What came: the request line, the `Authorization` field, and the body.
+type Seen = (String, String, String);
+
+/// A server that knows the token `good` of `joe@example.org` and a few others.
+struct Server {
+    port: u16,
+    seen: Receiver<Seen>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, seen) = channel();
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                // The test may have ended.
+                let _ = answer(stream).map(|seen| sender.send(seen));
+            }
+        });
+        Self { port, seen }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut first, mut authorization, mut length) = (String::new(), String::new(), 0);
+    reader.read_line(&mut first)?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        match line.trim_end().split_once(": ") {
+            Some(("Content-Length", value)) => length = value.parse().unwrap(),
+            Some(("Authorization", value)) => authorization = value.to_owned(),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let body = String::from_utf8(body).unwrap();
+    let all = format!("{first}{authorization}{body}");
+    let has = |word: &str| all.contains(word);
+    let (status, text) = match () {
+        () if has("grant_type=password") && has("password=s%20e") => {
+            ("200 OK", r#"{"access_token":"good","token_type":"bearer"}"#)
+        }
+        () if has("grant_type=password") => ("400 Bad Request", r#"{"error":"invalid_grant"}"#),
+        () if has("inactive") => ("200 OK", r#"{"active":false}"#),
+        () if has("scopeless") => ("200 OK", r#"{"active":true,"email":"joe@example.org","scope":"smtp"}"#),
+        () if has("other") => ("200 OK", r#"{"active":true,"email":"ann@example.org","scope":"mail"}"#),
+        () if has("nameless") => ("200 OK", r#"{"active":true,"scope":"mail"}"#),
+        () if has("good") => (
+            "200 OK",
+            r#"{"active":true,"email":"Joe@example.org","scope":"smtp mail","id":7,"more":{"x":1}}"#,
+        ),
+        () if has("broken") => ("200 OK", "{\"active\":tru"),
+        () if has("failing") => ("503 Unavailable", ""),
+        () => ("401 Unauthorized", r#"{"error":"invalid_token"}"#),
+    };
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+    Ok((first.trim_end().to_owned(), authorization, body))
+}
+
+async fn check(config: &str, cases: &[(&str, &str)]) {
+    let bench = Bench::new(PASSDB, &[("oauth2", config)]);
+    let mut client = bench.client(Kind::Client).await;
+    client.greeting().await;
+    for (id, (token, expect)) in (1..).zip(cases) {
+        let answer = client.ask(&plain(id, "joe@example.org", token, "")).await;
+        assert_eq!(answer.replacen(&format!("\t{id}"), "", 1), *expect, "{config}: {token}");
+    }
+    let mut master = bench.master(None).await;
+    let answer = master.ask("PASS\t1\tjoe\tservice=lda").await;
+    assert_eq!(answer, "FAIL\t1\treason=Configured passdbs don't support credentials lookups");
+}
+
+const FAIL: &str = "FAIL\tuser=joe@example.org";
+const DISABLED: &str = "FAIL\tuser=joe@example.org\tcode=user_disabled";
+const LATER: &str = "FAIL\tuser=joe@example.org\tcode=temp_fail";
+
+#[tokio::test(flavor = "current_thread")]
+async fn introspection() {
+    local(async {
+        let server = Server::start();
+        for (mode, request, authorization, body) in [
+            ("auth", "GET /introspect?token= HTTP/1.1", "Bearer good", ""),
+            ("get", "GET /introspect?token=good&client_id=me&client_secret=s%26 HTTP/1.1", "", ""),
+            ("post", "POST /introspect?token= HTTP/1.1", "", "token=good&client_id=me&client_secret=s%26"),
+        ] {
+            let config = format!(
+                "introspection_url = {}\nintrospection_mode = {mode}\nscope = mail admin\nclient_id = me\n\
+                 client_secret = s&\npass_attrs = number=%{{oauth2:id}} none=%{{oauth2:nothing:x}}\n",
+                server.url("/introspect?token=")
+            );
+            check(
+                &config,
+                &[
+                    ("good", "OK\tuser=joe@example.org\tnumber=7\tnone=x\ttoken=good"),
+                    ("inactive", FAIL),
+                    ("scopeless", DISABLED),
+                    ("other", FAIL),
+                    ("nameless", LATER),
+                    ("broken", LATER),
+                    ("failing", LATER),
+                    ("nobody", FAIL),
+                    ("", FAIL),
+                    ("go od", FAIL),
+                ],
+            )
+            .await;
+            let seen: Vec<Seen> = server.seen.try_iter().collect();
+            assert_eq!(seen[0], (request.to_owned(), authorization.to_owned(), body.to_owned()));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn token_information_and_grants() {
+    local(async {
+        let server = Server::start();
+        let info = format!("tokeninfo_url = {}\n", server.url("/info?t="));
+        check(
+            &info,
+            &[
+                ("good", "OK\tuser=joe@example.org\ttoken=good"),
+                ("nobody", FAIL),
+                ("inactive", FAIL),
+                ("failing", LATER),
+            ],
+        )
+        .await;
+        let grant = format!(
+            "grant_url = {}\nclient_id = me\nuse_grant_password = yes\nintrospection_url = {}\n\
+             introspection_mode = post\n",
+            server.url("/token"),
+            server.url("/introspect")
+        );
+        check(&grant, &[("s e", "OK\tuser=joe@example.org\ttoken=good"), ("wrong", FAIL)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn servers_that_are_not_there_or_mad() {
+    local(async {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        check(&format!("introspection_url = http://127.0.0.1:{gone}/\n"), &[("good", LATER)]).await;
+        let mad = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = mad.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for (stream, say) in
+                mad.incoming().zip(["220 smtp\r\n", "HTTP/1.1 200 OK\r\n\r\n[1,2", ""].iter().cycle())
+            {
+                // Whoever has heard enough has gone.
+                let _ = stream.and_then(|mut stream| stream.write_all(say.as_bytes()));
+            }
+        });
+        let config = format!("introspection_url = http://127.0.0.1:{port}/\n");
+        check(&config, &[("good", LATER), ("good", LATER), ("good", LATER)]).await;
+        // A plain server is no TLS server.
+        check(&format!("introspection_url = https://127.0.0.1:{port}/\n"), &[("good", LATER)]).await;
+        // One that says nothing is given up.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let config = format!("introspection_url = http://127.0.0.1:{port}/\ntimeout_msecs = 200\n");
+        check(&config, &[("good", LATER)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn local_validation() {
+    local(async {
+        let config = "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix=DIR/keys/\n\
+            username_attribute = sub\n";
+        // Signed with the key below, valid until the year 2100.
+        let head = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
+        let claims = sasl::encoding::base64(br#"{"sub":"joe@example.org","exp":4102444800}"#);
+        let claims = claims.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let signed = format!("{head}.{claims}");
+        let check = |token: String, expect: &'static str| async move {
+            let bench = Bench::new(PASSDB, &[("oauth2", config)]);
+            std::fs::create_dir_all(bench.path("keys/default/HS256")).unwrap();
+            std::fs::write(bench.path("keys/default/HS256/default"), "c2VjcmV0\n").unwrap();
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            let answer = client.ask(&plain(1, "joe@example.org", &token, "")).await;
+            assert_eq!(answer.split("\ttoken=").next().unwrap(), expect);
+        };
+        check(format!("{signed}.AAAA"), "FAIL\t1\tuser=joe@example.org").await;
+        check("good".into(), "FAIL\t1\tuser=joe@example.org").await;
+        check(format!("{signed}.{}", hs256(&signed)), "OK\t1\tuser=joe@example.org").await;
+    })
+    .await;
+}
+
+/// What `openssl dgst -sha256 -hmac secret` says, or nothing where it is not installed.
+fn hs256(text: &str) -> String {
+    let key = ["dgst", "-sha256", "-hmac", "secret", "-binary"];
+    let mut command = std::process::Command::new("openssl");
+    let mut child = command
+        .args(key)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let bytes = child.wait_with_output().unwrap().stdout;
+    let text = sasl::encoding::base64(&bytes);
+    text.trim_end_matches('=').replace('+', "-").replace('/', "_")
+}

@@ -1,0 +1,98 @@
+//! PAM behind workers, with libpam-wrapper's own services and users. The wrapper works by preloading,
+//! so the test runs itself again with it.
+
+use std::process::Command;
+
+use super::bench::{Bench, local, plain};
+use crate::client::Kind;
+
+const WRAPPER: &str = "libpam_wrapper.so";
+const INNER: &str = "PAM_WRAPPER_SERVICE_DIR";
+
+#[test]
+fn pam_behind_workers() {
+    let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let Some(found) = directories.iter().find(|dir| std::path::Path::new(dir).join(WRAPPER).exists()) else {
+        assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "libpam-wrapper is not installed");
+        return eprintln!("left out: libpam-wrapper is not installed");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let users = dir.path().join("users");
+    std::fs::write(&users, "joe:secret:dovecot\nj\u{fc}rgen:p%w:dovecot\n").unwrap();
+    let matrix = format!("{found}/pam_wrapper/pam_matrix.so passdb={}", users.display());
+    let service = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    service(
+        "dovecot",
+        &format!(
+            "auth required {matrix}\naccount required {matrix}\n\
+        session required {matrix}\npassword required {matrix}\n"
+        ),
+    );
+    service(
+        "imap",
+        "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
+    );
+    service("pop3", "auth required pam_deny.so\naccount required pam_deny.so\n");
+    service("late", "auth required pam_permit.so\naccount required pam_deny.so\n");
+    let inner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::pam::with_the_wrapper", "--nocapture", "--ignored"])
+        .env("LD_PRELOAD", WRAPPER)
+        .env("PAM_WRAPPER", "1")
+        .env(INNER, dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&inner.stdout);
+    let errors = String::from_utf8_lossy(&inner.stderr);
+    assert!(inner.status.success() && text.contains("1 passed"), "{text}\n{errors}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "started by pam_behind_workers, which prepares for it"]
+async fn with_the_wrapper() {
+    local(async {
+        let userdb = "userdb {\n driver = static\n args = uid=1 gid=1 home=/h\n}\nauth_username_chars =\n";
+        let passdb = |args: &str| format!("passdb {{\n driver = pam\n args = {args}\n}}\n{userdb}");
+        for (args, cases) in [
+            (
+                "setcred=yes session=yes dovecot",
+                &[
+                    ("joe", "secret", "", "OK\tuser=joe\t"),
+                    ("joe", "wrong", "", "FAIL\tuser=joe"),
+                    ("joe", "", "", "FAIL\tuser=joe"),
+                    ("nobody", "x", "", "FAIL\tuser=nobody"),
+                    ("j\u{fc}rgen", "p%w", "", "OK\tuser=j\u{fc}rgen\t"),
+                    ("joe'; --", "x", "", "FAIL\tuser=joe'; --"),
+                ][..],
+            ),
+            (
+                "max_requests=1 failure_show_msg=yes",
+                &[
+                    ("joe", "wrong", "", "FAIL\tuser=joe\treason=Password: "),
+                    ("joe", "secret", "", "OK\tuser=joe\t"),
+                ],
+            ),
+            (
+                "%Ls",
+                &[
+                    ("joe", "any", "\tservice=imap", "OK\tuser=joe\t"),
+                    ("joe", "any", "\tservice=pop3", "FAIL\tuser=joe"),
+                    ("joe", "any", "\tservice=../etc/x", "FAIL\tuser=joe\tcode=temp_fail"),
+                ],
+            ),
+            ("late", &[("joe", "any", "", "FAIL\tuser=joe")]),
+        ] {
+            let bench = Bench::new(&passdb(args), &[]);
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            for (id, (user, password, more, expect)) in (1..).zip(cases) {
+                let answer = client.ask(&plain(id, user, password, more)).await;
+                assert_eq!(answer.replacen(&format!("\t{id}"), "", 1), *expect, "{args}: {user}");
+            }
+            // Who only asks for the user gets no answer from PAM.
+            let mut master = bench.master(None).await;
+            let answer = master.ask("PASS\t1\tjoe\tservice=lda").await;
+            assert_eq!(answer, "FAIL\t1\treason=Configured passdbs don't support credentials lookups");
+        }
+    })
+    .await;
+}
