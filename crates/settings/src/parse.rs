@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
     pub(crate) fn run(mut self) -> Result<Config, Diagnostic> {
         let mut lexer = Lexer::default();
         while let Some(input) = self.inputs.last_mut() {
-            let Some(raw) = input.lines.get(input.next).cloned() else {
+            let Some(raw) = input.lines.get_mut(input.next).map(std::mem::take) else {
                 self.inputs.pop();
                 continue;
             };

@@ -1,4 +1,5 @@
-//! The parser against texts that proptest makes: an answer each time, never a panic, and soon.
+//! The parser against texts that proptest makes: an answer each time, never a panic, and in a time that does not
+//! grow faster than the text.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,8 +8,9 @@ use proptest::prelude::*;
 use settings::vars::Expander;
 use settings::{Config, MemoryFiles, ParseOptions, ext};
 
-/// What any machine reads a small configuration in, many times over.
-const SOON: Duration = Duration::from_secs(20);
+/// Far beyond what the slowest and busiest machine takes, and far below what the longest texts here would
+/// take if the time grew with the square of their length.
+const HUNG: Duration = Duration::from_secs(600);
 
 /// Reads a text in every way there is; files include one another in circles.
 fn read(text: &str) {
@@ -25,7 +27,7 @@ fn read(text: &str) {
     }
     let _ = ext::parse_sections(&files, Path::new("/a.conf"));
     let _ = Expander::of(&[('u', "user", Some("me@example.com"))]).expand_all(text);
-    assert!(begun.elapsed() < SOON, "{:?} for {} bytes", begun.elapsed(), text.len());
+    assert!(begun.elapsed() < HUNG, "{:?} for {} bytes", begun.elapsed(), text.len());
 }
 
 /// Lines that are nearly right.
