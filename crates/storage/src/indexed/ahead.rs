@@ -21,15 +21,17 @@ use super::{Driver, Shared};
 #[derive(Default)]
 pub(super) struct Ahead {
     expected: VecDeque<Uid>,
-    wanted: Wanted,
-    names: Vec<String>,
-    ready: VecDeque<(Uid, Facts)>,
+    /// What is asked of each of them: what the first time was read. All else is asked by the way.
+    asked: Option<(Wanted, Vec<String>)>,
+    /// What was read ahead; `None` of messages that could not be read.
+    ready: VecDeque<(Uid, Option<Facts>)>,
 }
 
 impl Ahead {
     /// `uids` will be asked for in this order.
     pub(super) fn expect(&mut self, uids: &[Uid]) {
         self.expected = uids.iter().copied().collect();
+        self.asked = None;
         self.ready.clear();
     }
 
@@ -38,8 +40,14 @@ impl Ahead {
         self.ready.clear();
     }
 
-    /// What was read ahead of a message.
-    fn take(&mut self, uid: Uid) -> Option<Facts> {
+    /// Whether that is nothing to read ahead. What only is to be given if it is at hand is not read at all.
+    fn is_by_the_way(&self, wanted: Wanted, names: &[&str]) -> bool {
+        let is_other = |asked: &(Wanted, Vec<String>)| asked.0 != wanted || asked.1 != names;
+        self.expected.is_empty() || wanted.has(Wanted::AT_HAND) || self.asked.as_ref().is_some_and(is_other)
+    }
+
+    /// What became of a message when it was read ahead; the outer `None` if it was not.
+    fn take(&mut self, uid: Uid) -> Option<Option<Facts>> {
         let at = self.ready.iter().position(|(known, _)| *known == uid)?;
         self.ready.drain(..=at).next_back().map(|(_, facts)| facts)
     }
@@ -65,26 +73,28 @@ impl<D: Driver> Shared<D> {
         wanted: Wanted,
         names: &[&str],
     ) -> Result<Facts> {
-        if !ahead.ready.is_empty() {
-            if ahead.wanted != wanted || ahead.names != names {
-                // Something else by the way.
-                return self.fetch(view, uid, wanted, names);
-            }
-            if let Some(facts) = ahead.take(uid) {
-                return Ok(facts);
-            }
+        if ahead.is_by_the_way(wanted, names) {
+            return self.fetch(view, uid, wanted, names);
+        }
+        match ahead.take(uid) {
+            Some(Some(facts)) => return Ok(facts),
+            // Now it shows why, and those behind it have been read.
+            Some(None) => return self.fetch(view, uid, wanted, names),
+            None => {}
         }
         let mut looked = self.look(view, uid, wanted, names);
-        if looked.is_enough() || ahead.expected.is_empty() {
-            self.read(view, &mut looked, wanted, names)?;
+        if looked.is_enough() {
             return self.keep(looked);
         }
         let next = ahead.next_after(uid).map(|uid| self.look(view, uid, wanted, names));
         let mut next: Vec<Looked> = next.collect();
         let result = self.read_together(view, &mut looked, &mut next, wanted, names);
-        (ahead.wanted, ahead.names) = (wanted, names.iter().map(|name| (*name).to_owned()).collect());
-        for read in next.into_iter().filter(Looked::is_read) {
-            ahead.ready.push_back((read.uid, self.keep(read)?));
+        ahead.asked = Some((wanted, names.iter().map(|name| (*name).to_owned()).collect()));
+        ahead.ready.clear();
+        for read in next.into_iter().filter(|next| !next.is_open()) {
+            let uid = read.uid;
+            let facts = if read.has_failed() { None } else { Some(self.keep(read)?) };
+            ahead.ready.push_back((uid, facts));
         }
         result?;
         self.keep(looked)
@@ -113,8 +123,10 @@ impl<D: Driver> Shared<D> {
             while start.elapsed() < AHEAD_TIME {
                 let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
                 let Some(looked) = next else { return };
-                // Whoever asks for the message finds out again.
-                let _ = self.read(view, looked, wanted, names);
+                if self.read(view, looked, wanted, names).is_err() {
+                    // Whoever asks for the message finds out again.
+                    looked.fail();
+                }
             }
         };
         std::thread::scope(|scope| {

@@ -138,6 +138,8 @@ enum State {
     Open,
     /// The driver and the message have been asked.
     Read,
+    /// So they have, without success.
+    Failed,
 }
 
 impl Looked {
@@ -146,9 +148,18 @@ impl Looked {
         self.state == State::Enough
     }
 
-    /// Whether all is known by now.
-    pub(super) fn is_read(&self) -> bool {
-        self.state != State::Open
+    /// Whether something has to be read still.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Notes that it could not be read.
+    pub(super) fn fail(&mut self) {
+        self.state = State::Failed;
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.state == State::Failed
     }
 }
 

@@ -128,7 +128,9 @@ impl Sort {
 
     /// Finds out how the first criterion is compared.
     fn choose(&mut self, mailbox: &mut dyn Mailbox) {
-        let ranking = self.criteria.first().and_then(|criterion| Ranking::new(criterion.key, mailbox));
+        let reads_all = self.slow_left == u32::MAX;
+        let first = self.criteria.first();
+        let ranking = first.and_then(|criterion| Ranking::new(criterion.key, reads_all, mailbox));
         self.first = match ranking {
             Some(ranking) => {
                 (self.wanted, self.names) = needs(self.criteria.get(1..).unwrap_or_default());

@@ -26,6 +26,8 @@ use assign::{Slot, assign};
 /// Finds the numbers of all messages, piece by piece.
 pub(super) struct Ranking {
     key: SortKey,
+    /// Whether all messages will be read, so that it may be done ahead.
+    reads_all: bool,
     ranks: SortRanks,
     /// Messages without a number, and how many of them have been read.
     missing: Vec<Uid>,
@@ -57,11 +59,12 @@ enum Place {
 }
 
 impl Ranking {
-    /// `None` if the mailbox keeps no numbers for the key.
-    pub(super) fn new(key: SortKey, mailbox: &mut dyn Mailbox) -> Option<Self> {
+    /// `None` if the mailbox keeps no numbers for the key. With `reads_all` no limit ends the reading.
+    pub(super) fn new(key: SortKey, reads_all: bool, mailbox: &mut dyn Mailbox) -> Option<Self> {
         let ranks = mailbox.sort_ranks(extension(key)?)?;
         let mut ranking = Self {
             key,
+            reads_all,
             ranks,
             missing: Vec::new(),
             read: 0,
@@ -103,7 +106,7 @@ impl Ranking {
         let view = mailbox.view();
         let seen = rest.iter().map(|(uid, _)| *uid).take_while(|uid| Some(*uid) <= view.last_uid());
         self.missing = seen.collect();
-        mailbox.expect(&self.missing);
+        self.expect_missing(mailbox);
     }
 
     fn reset(&mut self, mailbox: &mut dyn Mailbox, reason: &str) {
@@ -118,7 +121,13 @@ impl Ranking {
         let last = mailbox.view().last_uid();
         self.missing =
             self.ranks.list.iter().map(|(uid, _)| *uid).take_while(|uid| Some(*uid) <= last).collect();
-        mailbox.expect(&self.missing);
+        self.expect_missing(mailbox);
+    }
+
+    fn expect_missing(&self, mailbox: &mut dyn Mailbox) {
+        if self.reads_all {
+            mailbox.expect(&self.missing);
+        }
     }
 
     /// Whether some messages were not looked at, so that they have no number.
