@@ -63,7 +63,7 @@ enum PassdbDriver {
     Checkpassword(checkpassword::Checkpassword),
     Imap(imap::ImapPassdb),
     Ldap(Rc<ldap::Ldap>),
-    Oauth2(oauth2::Oauth2Passdb),
+    Oauth2(Box<oauth2::Oauth2Passdb>),
     Pam(pam::Pam),
     Passwd,
     PasswdFile { file: Rc<PasswdFile>, username_format: String },
@@ -228,7 +228,7 @@ impl Passdb {
                 let passdb =
                     oauth2::Oauth2Passdb::new(sources.files.oauth2(&config.args)?, sources.is_worker)?;
                 cache_key = Some(passdb.cache_key().to_owned());
-                PassdbDriver::Oauth2(passdb)
+                PassdbDriver::Oauth2(Box::new(passdb))
             }
             "pam" => {
                 is_blocking = true;

@@ -23,11 +23,14 @@ fn builder() -> Builder {
         .config(&format!("auth_mechanisms = {MECHANISMS}{bound}"))
 }
 
+/// What a client says to a challenge.
+type Answers<'a> = Box<dyn FnMut(&[u8]) -> Vec<u8> + 'a>;
+
 /// A client's side of an exchange: its first message, and what it says to each challenge.
 struct Exchange<'a> {
     mechanism: &'a str,
     first: Option<Vec<u8>>,
-    answers: Box<dyn FnMut(&[u8]) -> Vec<u8> + 'a>,
+    answers: Answers<'a>,
 }
 
 impl<'a> Exchange<'a> {

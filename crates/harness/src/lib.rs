@@ -8,8 +8,8 @@ pub mod client;
 pub mod host;
 pub mod mariadb;
 pub mod needs;
-pub mod sasl_client;
 pub mod postgres;
+pub mod sasl_client;
 pub mod slapd;
 pub mod transcript;
 

@@ -247,7 +247,9 @@ impl Pgsql {
                 | Message::BackendKeyData(_)
                 | Message::NoticeResponse(_) => {}
                 _ => {
-                    return Err(Failure::Io("The server asks for an authentication that is not known".into()));
+                    return Err(Failure::Io(
+                        "The server asks for an authentication that is not known".into(),
+                    ));
                 }
             }
             self.send(&out)?;
