@@ -47,7 +47,7 @@ fn messages_that_go_meanwhile_are_missed_one_by_one() {
     inbox.expect(&uids());
     assert_eq!(found(&mut *inbox, Uid::new(1).unwrap()).unwrap(), "s1");
     // What was read ahead may be told; what was not is gone.
-    let is_gone = |uid: Uid| uid.get() > 250 && uid.get() % 2 == 0;
+    let is_gone = |uid: Uid| uid.get() > 250 && uid.get().is_multiple_of(2);
     let mut files: Vec<_> = home.uidlist().lines().skip(1).map(str::to_owned).collect();
     files.retain(|line| is_gone(Uid::new(line.split(' ').next().unwrap().parse().unwrap()).unwrap()));
     assert_eq!(files.len(), 25);
