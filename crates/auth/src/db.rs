@@ -5,6 +5,7 @@ mod checkpassword;
 mod files;
 mod imap;
 mod ldap;
+mod lua;
 mod oauth2;
 mod pam;
 mod passwd;
@@ -26,6 +27,8 @@ use crate::request::{Label, Request, Scope};
 use crate::template::Template;
 
 pub(crate) use files::ConfigFiles;
+#[cfg(test)]
+pub(crate) use lua::check_script;
 pub(crate) use passwd_file::PasswdFile;
 pub(crate) use sql::Sql;
 pub(crate) use verify::{Check, check, finish};
@@ -63,10 +66,15 @@ enum PassdbDriver {
     Checkpassword(checkpassword::Checkpassword),
     Imap(imap::ImapPassdb),
     Ldap(Rc<ldap::Ldap>),
+    /// The script is loaded in workers.
+    Lua(Option<Rc<lua::Script>>),
     Oauth2(Box<oauth2::Oauth2Passdb>),
     Pam(pam::Pam),
     Passwd,
-    PasswdFile { file: Rc<PasswdFile>, username_format: String },
+    PasswdFile {
+        file: Rc<PasswdFile>,
+        username_format: String,
+    },
     Shadow,
     Sql(Rc<Sql>),
     Static(statics::StaticPassdb),
@@ -75,6 +83,7 @@ enum PassdbDriver {
 enum UserdbDriver {
     Checkpassword(checkpassword::Checkpassword),
     Ldap(Rc<ldap::Ldap>),
+    Lua(Option<Rc<lua::Script>>),
     Passwd(Template),
     PasswdFile { file: Rc<PasswdFile>, username_format: String },
     Prefetch { is_only: bool },
@@ -89,6 +98,7 @@ pub(crate) struct Sources {
     passwd_files: HashMap<String, Rc<PasswdFile>>,
     sqls: HashMap<String, Rc<Sql>>,
     ldaps: HashMap<String, Rc<ldap::Ldap>>,
+    scripts: lua::Scripts,
     scope: Scope,
     /// Databases are really connected to.
     is_worker: bool,
@@ -97,7 +107,7 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) fn new(files: ConfigFiles, scope: Scope, is_worker: bool) -> Self {
         let (passwd_files, sqls, ldaps) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { files, passwd_files, sqls, ldaps, scope, is_worker }
+        Self { files, passwd_files, sqls, ldaps, scripts: lua::Scripts::new(), scope, is_worker }
     }
 
     fn passwd_file(&mut self, path: &str) -> Rc<PasswdFile> {
@@ -124,6 +134,14 @@ impl Sources {
         let ldap = Rc::new(ldap::Ldap::new(config, self.is_worker.then(|| self.scope.log.clone())));
         self.ldaps.insert(path.to_owned(), ldap.clone());
         Ok(ldap)
+    }
+
+    fn script(&self, path: &str) -> Result<Option<Rc<lua::Script>>, String> {
+        let text = self.files.lua(path)?;
+        match self.is_worker {
+            true => self.scripts.get(path, &text).map(Some),
+            false => lua::Script::check(path, &text).map(|()| None),
+        }
     }
 
     /// Reads the passwd-files whose paths are known.
@@ -195,75 +213,90 @@ fn list(text: &str) -> Vec<String> {
 }
 
 fn unsupported(kind: &str, driver: &str) -> String {
-    const KNOWN: [&str; 6] = ["bsdauth", "dict", "lua", "nss", "vpopmail", "sia"];
+    const KNOWN: [&str; 5] = ["bsdauth", "dict", "nss", "vpopmail", "sia"];
     match KNOWN.contains(&driver) {
         true => format!("Support not compiled in for {kind} driver '{driver}'"),
         false => format!("Unknown {kind} driver '{driver}'"),
     }
 }
 
-impl Passdb {
-    fn new(id: usize, config: &DbConfig, sources: &mut Sources) -> Result<Self, String> {
-        let mut is_blocking = false;
-        let mut default_scheme = "PLAIN".to_owned();
-        let mut cache_key = None;
+/// A passdb's driver, and what it says of the passwords it gives.
+struct Chosen {
+    driver: PassdbDriver,
+    default_scheme: String,
+    cache_key: Option<String>,
+}
+
+impl Chosen {
+    fn of(config: &DbConfig, sources: &mut Sources) -> Result<Self, String> {
+        let (mut default_scheme, mut cache_key) = ("PLAIN".to_owned(), None);
+        let args = config.args.as_str();
         let driver = match config.driver.as_str() {
             "checkpassword" => {
-                is_blocking = true;
-                PassdbDriver::Checkpassword(checkpassword::Checkpassword::parse("passdb", &config.args)?)
+                PassdbDriver::Checkpassword(checkpassword::Checkpassword::parse("passdb", args)?)
             }
-            "imap" => {
-                is_blocking = true;
-                PassdbDriver::Imap(imap::ImapPassdb::parse(&config.args)?)
-            }
+            "imap" => PassdbDriver::Imap(imap::ImapPassdb::parse(args)?),
             "ldap" => {
-                is_blocking = true;
-                let ldap = sources.ldap(&config.args)?;
+                let ldap = sources.ldap(args)?;
                 default_scheme = ldap.config.default_pass_scheme.clone();
                 cache_key = Some(cache::key_of(&ldap.config.pass_cache_template));
                 PassdbDriver::Ldap(ldap)
             }
+            "lua" => {
+                let args = lua::LuaArgs::parse("passdb", args)?;
+                (default_scheme, cache_key) = (args.scheme, args.cache_key);
+                PassdbDriver::Lua(sources.script(&args.file)?)
+            }
             "oauth2" => {
-                is_blocking = true;
-                let passdb =
-                    oauth2::Oauth2Passdb::new(sources.files.oauth2(&config.args)?, sources.is_worker)?;
+                let passdb = oauth2::Oauth2Passdb::new(sources.files.oauth2(args)?, sources.is_worker)?;
                 cache_key = Some(passdb.cache_key().to_owned());
                 PassdbDriver::Oauth2(Box::new(passdb))
             }
             "pam" => {
-                is_blocking = true;
-                let pam = pam::Pam::parse(&config.args)?;
+                let pam = pam::Pam::parse(args)?;
                 cache_key = pam.cache_key.clone();
                 PassdbDriver::Pam(pam)
             }
             driver @ ("passwd" | "shadow") => {
-                match config.args.as_str() {
-                    "" => is_blocking = true,
-                    "blocking=no" => {}
-                    other => return Err(format!("passdb {driver}: Unknown setting: {other}")),
+                if !matches!(args, "" | "blocking=no") {
+                    return Err(format!("passdb {driver}: Unknown setting: {args}"));
                 }
-                default_scheme = "CRYPT".into();
-                cache_key = Some("%u".to_owned());
+                (default_scheme, cache_key) = ("CRYPT".into(), Some("%u".to_owned()));
                 if driver == "shadow" { PassdbDriver::Shadow } else { PassdbDriver::Passwd }
             }
             "passwd-file" => {
-                let args = passwd_file::Args::parse("passdb", &config.args)?;
+                let args = passwd_file::Args::parse("passdb", args)?;
                 default_scheme = args.scheme.unwrap_or_else(|| "CRYPT".into());
-                PassdbDriver::PasswdFile {
-                    file: sources.passwd_file(&args.path),
-                    username_format: args.username_format,
-                }
+                let file = sources.passwd_file(&args.path);
+                PassdbDriver::PasswdFile { file, username_format: args.username_format }
             }
             "sql" => {
-                is_blocking = true;
-                let sql = sources.sql(&config.args)?;
+                let sql = sources.sql(args)?;
                 default_scheme = sql.config.default_pass_scheme.clone();
                 cache_key = Some(cache::key_of(sql.config.password_query.template.text()));
                 PassdbDriver::Sql(sql)
             }
-            "static" => PassdbDriver::Static(statics::StaticPassdb::parse(&config.args)?),
+            "static" => PassdbDriver::Static(statics::StaticPassdb::parse(args)?),
             other => return Err(unsupported("passdb", other)),
         };
+        Ok(Self { driver, default_scheme, cache_key })
+    }
+
+    /// Whether it may keep its process waiting, and so is asked in a worker.
+    fn is_blocking(&self, args: &str) -> bool {
+        match self.driver {
+            PassdbDriver::PasswdFile { .. } | PassdbDriver::Static(_) => false,
+            PassdbDriver::Passwd | PassdbDriver::Shadow => args.is_empty(),
+            _ => true,
+        }
+    }
+}
+
+impl Passdb {
+    fn new(id: usize, config: &DbConfig, sources: &mut Sources) -> Result<Self, String> {
+        let chosen = Chosen::of(config, sources)?;
+        let is_blocking = chosen.is_blocking(&config.args);
+        let Chosen { driver, default_scheme, cache_key } = chosen;
         let mechanisms = match config.mechanisms.as_str() {
             "" => None,
             text if text.eq_ignore_ascii_case("none") => Some(vec!["none".to_owned()]),
@@ -311,6 +344,7 @@ impl Passdb {
     pub(crate) fn verifies(&self) -> bool {
         match &self.driver {
             PassdbDriver::Ldap(ldap) => ldap.config.auth_bind,
+            PassdbDriver::Lua(script) => script.as_ref().is_some_and(|script| script.verifies()),
             PassdbDriver::Checkpassword(_)
             | PassdbDriver::Imap(_)
             | PassdbDriver::Oauth2(_)
@@ -325,6 +359,7 @@ impl Passdb {
             PassdbDriver::Checkpassword(program) => program.verify(request),
             PassdbDriver::Imap(imap) => imap.verify(request),
             PassdbDriver::Ldap(ldap) => ldap.bind(request),
+            PassdbDriver::Lua(Some(script)) => script.verify(request, &self.default_scheme),
             PassdbDriver::Oauth2(oauth2) => oauth2.verify(request),
             PassdbDriver::Pam(pam) => pam.verify(request),
             // Those have the password.
@@ -347,6 +382,11 @@ impl Passdb {
         match &self.driver {
             PassdbDriver::Checkpassword(program) => program.lookup(request),
             PassdbDriver::Ldap(ldap) => ldap.passdb(request),
+            PassdbDriver::Lua(Some(script)) => script.passdb(request, &self.default_scheme),
+            PassdbDriver::Lua(None) => {
+                request.error("db-lua: not in a worker");
+                PassdbResult::InternalFailure
+            }
             PassdbDriver::Imap(_) | PassdbDriver::Oauth2(_) | PassdbDriver::Pam(_) => {
                 request.debug("passdb doesn't support credential lookups");
                 PassdbResult::SchemeNotAvailable
@@ -376,6 +416,12 @@ impl Userdb {
                 let ldap = sources.ldap(&config.args)?;
                 cache_key = Some(cache::key_of(&ldap.config.user_cache_template));
                 UserdbDriver::Ldap(ldap)
+            }
+            "lua" => {
+                is_blocking = true;
+                let args = lua::LuaArgs::parse("userdb", &config.args)?;
+                cache_key = args.cache_key;
+                UserdbDriver::Lua(sources.script(&args.file)?)
             }
             "passwd" => {
                 let mut template = Template::parse(&config.args)?;
@@ -437,6 +483,11 @@ impl Userdb {
         match &self.driver {
             UserdbDriver::Checkpassword(program) => program.userdb(request),
             UserdbDriver::Ldap(ldap) => ldap.userdb(request),
+            UserdbDriver::Lua(Some(script)) => script.userdb(request),
+            UserdbDriver::Lua(None) => {
+                request.error("db-lua: not in a worker");
+                UserdbResult::InternalFailure
+            }
             UserdbDriver::Passwd(template) => passwd::userdb(request, template),
             UserdbDriver::PasswdFile { file, username_format } => file.userdb(request, username_format),
             UserdbDriver::Prefetch { is_only } => statics::prefetch(request, *is_only),
@@ -457,6 +508,8 @@ impl Userdb {
     pub(crate) fn list(&self, request: &mut Request, each: &mut dyn FnMut(&str)) -> bool {
         match &self.driver {
             UserdbDriver::Ldap(ldap) => ldap.list(request, each),
+            UserdbDriver::Lua(Some(script)) => script.list(request, each),
+            UserdbDriver::Lua(None) => false,
             UserdbDriver::Passwd(_) => passwd::list(request, each),
             UserdbDriver::PasswdFile { file, .. } => file.list(request, each),
             UserdbDriver::Sql(sql) => sql.list(request, each),

@@ -107,3 +107,12 @@ pub const CHECKPASSWORD_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How long another IMAP server may take for a login, below [`WORKER_TIMEOUT`].
 pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a Lua script may take for one call, below [`WORKER_TIMEOUT`].
+pub const LUA_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// After how many instructions of a script the clock is looked at: some tens of microseconds.
+pub const LUA_INSTRUCTIONS: u32 = 10_000;
+
+/// What a script may keep in memory.
+pub const LUA_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;

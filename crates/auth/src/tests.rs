@@ -7,6 +7,7 @@ mod cve;
 mod dialogues;
 mod imap;
 mod ldap;
+mod lua;
 mod mechanisms;
 mod mysql;
 mod oauth2;

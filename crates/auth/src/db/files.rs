@@ -14,6 +14,8 @@ pub(crate) struct ConfigFiles {
     sql: HashMap<String, SqlConfig>,
     ldap: HashMap<String, LdapConfig>,
     oauth2: HashMap<String, Oauth2Config>,
+    /// Scripts as they are written.
+    lua: HashMap<String, String>,
 }
 
 impl ConfigFiles {
@@ -45,6 +47,15 @@ impl ConfigFiles {
                 let config = Oauth2Config::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
                 self.oauth2.insert(path.clone(), config);
             }
+            "lua" => {
+                // What else is wrong with the arguments is told with their database.
+                let file = path.split(' ').find_map(|word| word.strip_prefix("file=")).unwrap_or_default();
+                if !file.is_empty() && !self.lua.contains_key(file) {
+                    let text = std::fs::read_to_string(file)
+                        .map_err(|error| format!("lua: open({file}) failed: {}", base::reason(&error)))?;
+                    self.lua.insert(file.to_owned(), text);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -56,6 +67,10 @@ impl ConfigFiles {
 
     pub(super) fn ldap(&self, path: &str) -> Result<LdapConfig, String> {
         find(&self.ldap, path, "LDAP: Configuration file path not given", "ldap")
+    }
+
+    pub(super) fn lua(&self, path: &str) -> Result<String, String> {
+        find(&self.lua, path, "lua: Missing mandatory file= parameter", "lua")
     }
 
     pub(super) fn oauth2(&self, path: &str) -> Result<Oauth2Config, String> {
