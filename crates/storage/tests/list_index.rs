@@ -220,6 +220,74 @@ fn mailboxes_that_come_and_go_are_no_ghosts() {
     }
 }
 
+/// Names of a storage, those that cannot be opened with a mark.
+fn names(storage: &dyn Storage) -> Vec<String> {
+    let mark = |selectable: bool| if selectable { "" } else { " -" };
+    let listed = storage.list().unwrap().into_iter();
+    let mut names: Vec<String> = listed.map(|one| format!("{}{}", one.name, mark(one.selectable))).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Many mailboxes come and go, with names that are short and long. Only the list is asked, which nobody
+/// compares with the directories on the way: it would see one that was put there by hand.
+fn check_one_by_one(text: &str, root: &Path, extra: &Path) {
+    let dirty = MailSettings { mailbox_list_index_very_dirty_syncs: true, ..settings() };
+    let storage = storage_with(text, dirty, Fs::default());
+    let separator = storage.separator();
+    let name = |number: usize| {
+        let long = "n".repeat(number % 50);
+        format!("top{}{separator}mid{separator}{number}{long}", number / 40)
+    };
+    storage.create("First", false).unwrap();
+    opened(&*storage, "First");
+    std::fs::create_dir_all(extra).unwrap();
+    for number in 0..200 {
+        storage.create(&name(number), false).unwrap();
+        if number % 3 == 0 {
+            opened(&*storage, &name(number));
+        }
+    }
+    for number in (0..200).filter(|number| number / 40 == 2 || number % 7 == 0) {
+        storage.delete(&name(number)).unwrap();
+    }
+    // One that has others below it, and those.
+    let (upper, lower) = ("upper".to_owned(), format!("upper{separator}lower"));
+    for name in [&upper, &lower] {
+        storage.create(name, false).unwrap();
+    }
+    storage.delete(&upper).unwrap();
+    let with_lower = names(&*storage);
+    storage.delete(&lower).unwrap();
+    storage.create(&upper, false).unwrap();
+    let all = names(&*storage);
+    assert!(with_lower.contains(&lower) && all.contains(&upper), "{text}: {all:?}");
+    assert!(!all.iter().any(|name| name.starts_with("Unknown")), "{text}: the list was made anew");
+    std::fs::remove_dir_all(extra).unwrap();
+    assert_eq!(names(&*storage_at(text)), all, "{text}: what the directories have");
+    if let Some(real) = Real::new(root, text, "mailbox_list_index_very_dirty_syncs = yes\n") {
+        let theirs = String::from_utf8(real.run(&["mailbox", "list"], b"")).unwrap();
+        let mut theirs: Vec<&str> = theirs.lines().collect();
+        theirs.sort_unstable();
+        let ours: Vec<&str> = all.iter().map(|name| name.trim_end_matches(" -")).collect();
+        assert_eq!(theirs, ours, "{text}: what Dovecot finds in the list");
+    }
+}
+
+#[test]
+fn the_list_is_kept_up_with_mailboxes_one_by_one() {
+    for (driver, words, extra) in [
+        ("maildir", "", "mail/.Unknown"),
+        ("maildir", ":LAYOUT=fs", "mail/Unknown/cur"),
+        ("sdbox", "", "mail/mailboxes/Unknown/dbox-Mails"),
+        ("mdbox", ":NO-NOSELECT", "mail/mailboxes/Unknown/dbox-Mails"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = location(driver, dir.path()) + words;
+        check_one_by_one(&text, dir.path(), &dir.path().join(extra));
+    }
+}
+
 #[test]
 fn inbox_is_kept_only_if_it_is_wanted() {
     let dir = tempfile::tempdir().unwrap();

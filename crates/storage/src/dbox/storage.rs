@@ -311,6 +311,13 @@ impl DboxStorage {
         LockFile::list(&place, &self.permissions(), &self.fs, &self.settings, &self.logger)
     }
 
+    /// Tells the list of a mailbox that has come or gone.
+    fn note_one(&self, name: &str) {
+        if let Some(list_index) = &self.list_index {
+            list_index.note_one(name, &|name| self.state(name));
+        }
+    }
+
     fn note_change(&self, names: &[&str]) {
         if let Some(list_index) = &self.list_index {
             list_index.note_change(names);
@@ -365,7 +372,7 @@ impl Storage for DboxStorage {
         }
         let directory = directory && !self.location().no_noselect;
         if directory { self.make_node(name) } else { self.make(name) }?;
-        self.note_change(&[name]);
+        self.note_one(name);
         Ok(())
     }
 
@@ -380,7 +387,7 @@ impl Storage for DboxStorage {
             MailboxState::Selectable => self.remove(name),
             MailboxState::NoSelect => self.remove_node(name),
         }?;
-        self.note_change(&[name]);
+        self.note_one(name);
         Ok(())
     }
 

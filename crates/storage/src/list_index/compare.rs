@@ -70,10 +70,9 @@ impl ListIndex {
             let flags = locked.header().flags & !index::header::FLAG_FSCKD;
             transaction.set_header(index::header::FLAGS, &flags.to_le_bytes(), true);
         }
-        let names = tree.names();
-        let has_new = names.highest() > names_before.highest();
+        let has_new = tree.names().highest() > names_before.highest();
         if has_new || reset {
-            put_names(&locked, &names.encode(), reset, &mut transaction);
+            put_all_names(&locked, &mut tree, reset, &mut transaction);
         } else if tree.refresh {
             transaction.ext(&spec(&LIST), 0);
             transaction.ext_header(LIST.name, 0, &[0]);
@@ -162,7 +161,7 @@ impl ListIndex {
     }
 }
 
-fn set_flags(tree: &mut Tree, uid: u32, wanted: u8, tx: &mut Transaction) {
+pub(super) fn set_flags(tree: &mut Tree, uid: u32, wanted: u8, tx: &mut Transaction) {
     let Some(old) = tree.node(uid).map(|node| node.flags) else { return };
     if old & KIND != wanted
         && let Some(record) = Uid::new(uid)
@@ -177,17 +176,46 @@ fn flags_of(listed: &Listed) -> u8 {
     noselect | if listed.inferiors { 0 } else { flags::NOINFERIORS }
 }
 
-/// Writes the names; the header's size goes in powers of two.
-fn put_names(index: &Locked<'_>, bytes: &[u8], reset: bool, tx: &mut Transaction) {
+/// Writes all names; the header's size goes in powers of two.
+fn put_all_names(index: &Locked<'_>, tree: &mut Tree, reset: bool, tx: &mut Transaction) {
+    let bytes = tree.names().encode();
     let wanted = names_header_size(bytes.len());
     let old = if reset { None } else { index.ext_header(LIST.name).map(<[u8]>::len) };
-    let size = u32::try_from(wanted).unwrap_or(u32::MAX);
-    tx.ext(&ExtSpec::new(LIST.name, size, LIST.record_size, LIST.record_align), 0);
+    tx.ext(&names_spec(wanted), 0);
     if old.is_none_or(|old| names_header_size(old) != wanted) {
         tx.ext_resize(LIST.name);
     }
-    tx.ext_header(LIST.name, 0, bytes);
+    tx.ext_header(LIST.name, 0, &bytes);
+    tree.names_end = bytes.len() - NAMES_TAIL.len();
 }
 
+/// Writes these names, the tree's newest, after those that are there, or all if there is no room.
+pub(super) fn put_names(index: &Locked<'_>, tree: &mut Tree, new: &[(u32, &[u8])], tx: &mut Transaction) {
+    let mut bytes = Vec::new();
+    for (number, name) in new {
+        bytes.extend_from_slice(&number.to_ne_bytes());
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+    }
+    let end = tree.names_end + bytes.len();
+    bytes.extend_from_slice(&NAMES_TAIL);
+    let room = index.ext_header(LIST.name).map_or(0, <[u8]>::len);
+    match u32::try_from(tree.names_end) {
+        Ok(from) if end + NAMES_TAIL.len() <= room && tree.names_end > 0 => {
+            tx.ext(&names_spec(room), 0);
+            tx.ext_header(LIST.name, from, &bytes);
+            tree.names_end = end;
+        }
+        _ => put_all_names(index, tree, false, tx),
+    }
+}
+
+fn names_spec(size: usize) -> ExtSpec {
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    ExtSpec::new(LIST.name, size, LIST.record_size, LIST.record_align)
+}
+
+/// The number 0 ends the names.
+const NAMES_TAIL: [u8; 4] = [0; 4];
 /// The flags that say what a name is.
 const KIND: u8 = flags::NONEXISTENT | flags::NOSELECT | flags::NOINFERIORS;

@@ -8,6 +8,7 @@
 //! Locks are taken in this order: a mailbox's work mutex, the mutex here, the list's log. A mailbox's log
 //! is never locked while the list's is.
 
+mod change;
 mod compare;
 mod status;
 mod tree;
@@ -19,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use base::Logger;
-use index::list_index::{INDEX_SYNC, IndexStamp, LIST, SUBS};
-use index::{ExtSpec, Index, Origin, Place, Transaction};
+use index::list_index::LIST;
+use index::{ExtSpec, Index, Place};
 
 use crate::api::Listed;
 use crate::error::Result;
@@ -143,54 +144,6 @@ impl ListIndex {
             self.compare(&mut state);
         }
         state.compared = true;
-    }
-
-    /// Tells that a mailbox of this name, or one below it, has come or gone. Whoever uses the list next
-    /// compares it with the directories, and what it has of these mailboxes counts no more.
-    pub(crate) fn note_change(&self, names: &[&str]) {
-        let mut state = lock(&self.state);
-        state.unlisted.clear();
-        if self.refresh(&mut state).is_none() || state.tree.is_empty() {
-            return;
-        }
-        let mut transaction = Transaction::new();
-        if !state.tree.refresh {
-            transaction.ext(&spec(&LIST), 0);
-            transaction.ext_header(LIST.name, 0, &[1]);
-        }
-        let tops = names.iter().filter_map(|name| self.find(&state.tree, name));
-        let gone: Vec<u32> = tops.flat_map(|top| state.tree.with_children(top)).collect();
-        let State { index: Some(index), .. } = &mut *state else { return };
-        let column = index.view().columns().named(INDEX_SYNC.name).map(|column| column.id);
-        for uid in gone.into_iter().filter_map(base::Uid::new) {
-            // An index of the same size and time may come in the place of another.
-            let old = column.and_then(|column| index.view().ext(uid, column));
-            if old.is_some_and(|old| old.iter().any(|&byte| byte != 0)) {
-                transaction.ext(&spec(&INDEX_SYNC), 0);
-                transaction.ext_record(INDEX_SYNC.name, uid, &IndexStamp::default().encode());
-            }
-        }
-        if let Err(error) = index.commit(&transaction, Origin::External) {
-            self.fail(&mut state, &error);
-        }
-    }
-
-    /// Tells that subscriptions have changed, for those who wait for that (NOTIFY).
-    pub(crate) fn note_subscriptions(&self) {
-        let mut state = lock(&self.state);
-        if self.refresh(&mut state).is_none() {
-            return;
-        }
-        let State { index: Some(index), .. } = &mut *state else { return };
-        let old = index.ext_header(SUBS.name).and_then(|old| Some(u32::from_ne_bytes(*old.first_chunk()?)));
-        let now = now_secs();
-        let counter = old.map_or(now, |old| old.saturating_add(1).max(now));
-        let mut transaction = Transaction::new();
-        transaction.ext(&spec(&SUBS), 0);
-        transaction.ext_header(SUBS.name, 0, &counter.to_ne_bytes());
-        if self.make_dir().and_then(|()| index.commit(&transaction, Origin::External)).is_err() {
-            state.failed = true;
-        }
     }
 
     /// Reads what others wrote. `None` if there is no list that can be used.

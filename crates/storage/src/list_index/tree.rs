@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use index::View;
-use index::list_index::{BadNames, LIST, ListRecord, Names};
+use index::list_index::{BadNames, LIST, ListRecord, Names, flags};
 
 use crate::limits::LIST_DEPTH_MAX;
 
@@ -29,6 +29,8 @@ pub(super) struct Tree {
     /// How many names are below each.
     counts: HashMap<u32, usize>,
     highest_name_id: u32,
+    /// How many bytes the names take in the header, without the number 0 that ends them.
+    pub names_end: usize,
     /// The list is to be compared with the directories.
     pub refresh: bool,
 }
@@ -46,7 +48,9 @@ impl Tree {
     /// Reads the tree of an index whose `list` extension has `header`.
     pub(super) fn read(header: &[u8], view: &View) -> Result<Self, Damage> {
         let names = Names::decode(header).map_err(|BadNames(_)| Damage::Header)?;
-        let mut tree = Self { refresh: names.refresh, highest_name_id: names.highest(), ..Self::default() };
+        let names_end = 1 + names.names.iter().map(|(_, name)| name.len() + NAME_EXTRA).sum::<usize>();
+        let (refresh, highest_name_id) = (names.refresh, names.highest());
+        let mut tree = Self { refresh, highest_name_id, names_end, ..Self::default() };
         let shared: HashMap<u32, Arc<str>> = names
             .names
             .iter()
@@ -148,6 +152,12 @@ impl Tree {
         }
     }
 
+    /// Whether nothing of this name is there, nor of any below it.
+    pub(super) fn is_bare(&self, uid: u32) -> bool {
+        let is_gone = self.nodes.get(&uid).is_some_and(|node| node.flags & flags::NONEXISTENT != 0);
+        is_gone && self.counts.get(&uid).is_none_or(|&count| count == 0)
+    }
+
     /// The whole name of a record.
     pub(super) fn full_name(&self, uid: u32, separator: char) -> Option<String> {
         let mut node = self.nodes.get(&uid)?;
@@ -183,6 +193,9 @@ impl Tree {
         Names { refresh: false, names }
     }
 }
+
+/// Its number and the byte that ends it.
+const NAME_EXTRA: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -169,7 +169,8 @@ impl ListIndex {
     }
 }
 
-fn record_of<'a>(index: &'a index::Index, uid: Uid, extension: &Extension) -> Option<&'a [u8]> {
+/// What an extension has for a record.
+pub(super) fn record_of<'a>(index: &'a index::Index, uid: Uid, extension: &Extension) -> Option<&'a [u8]> {
     let column = index.view().columns().named(extension.name)?;
     index.view().ext(uid, column.id)
 }

@@ -299,6 +299,22 @@ impl MaildirStorage {
         LockFile::list(&place, &self.permissions(), &self.fs, &self.settings, &self.logger)
     }
 
+    /// Tells the list of a mailbox that has come or gone.
+    fn note_one(&self, name: &str) {
+        let Some(list_index) = &self.list_index else { return };
+        if self.tree.location.list_from_index {
+            return list_index.note_change(&[name]);
+        }
+        list_index.note_one(name, &|name| match self.tree.location.layout {
+            // Such a directory is listed as it is found; only with `maildir_stat_dirs` somebody looks.
+            Layout::MaildirPlusPlus if self.tree.stat_dirs && name != "INBOX" => {
+                let is_there = self.is_maildir(&self.tree.dir(name))?;
+                Ok(if is_there { MailboxState::Selectable } else { MailboxState::Missing })
+            }
+            _ => self.state(name),
+        });
+    }
+
     fn note_change(&self, names: &[&str]) {
         if let Some(list_index) = &self.list_index {
             list_index.note_change(names);
@@ -406,12 +422,12 @@ impl Storage for MaildirStorage {
             for node in [Some(self.tree.node(name)), self.tree.listed_node(name)].into_iter().flatten() {
                 self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
             }
-            self.note_change(&[name]);
+            self.note_one(name);
             return Ok(());
         }
         // Maildir++ has no nodes without mail: 2.3 makes a mailbox.
         self.make_maildir(name)?;
-        self.note_change(&[name]);
+        self.note_one(name);
         Ok(())
     }
 
@@ -426,7 +442,7 @@ impl Storage for MaildirStorage {
             MailboxState::Selectable => self.remove(name),
             MailboxState::NoSelect => self.remove_node(name),
         }?;
-        self.note_change(&[name]);
+        self.note_one(name);
         Ok(())
     }
 
