@@ -267,9 +267,12 @@ fn check_one_by_one(text: &str, root: &Path, extra: &Path) {
     assert_eq!(names(&*storage_at(text)), all, "{text}: what the directories have");
     if let Some(real) = Real::new(root, text, "mailbox_list_index_very_dirty_syncs = yes\n") {
         let theirs = String::from_utf8(real.run(&["mailbox", "list"], b"")).unwrap();
-        let mut theirs: Vec<&str> = theirs.lines().collect();
-        theirs.sort_unstable();
         let ours: Vec<&str> = all.iter().map(|name| name.trim_end_matches(" -")).collect();
+        // It also shows the levels above, where nothing is.
+        let is_above = |name: &str| ours.iter().any(|one| one.starts_with(&format!("{name}{separator}")));
+        let mut theirs: Vec<&str> = theirs.lines().collect();
+        theirs.retain(|name| ours.contains(name) || !is_above(name));
+        theirs.sort_unstable();
         assert_eq!(theirs, ours, "{text}: what Dovecot finds in the list");
     }
 }
