@@ -3,11 +3,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sasl::mech::{Answer, MECHANISMS, Step};
+use sasl::mech::{Answer, Bindings, Context, Issuer, MECHANISMS, Step};
 
 fuzz_target!(|data: &[u8]| {
     for info in MECHANISMS {
-        let mut mechanism = (info.begin)();
+        let mut zeros = |bytes: &mut [u8]| bytes.fill(0);
+        let mut context = Context {
+            random: &mut zeros,
+            host: "host.example",
+            now_s: 1_000_000_000,
+            realms: &[],
+            issuer: Issuer { pid: 1, connection_id: 2, started_s: 3 },
+            bindings: Bindings::default(),
+            user_is_known: data.len() % 3 == 0,
+        };
+        let mut mechanism = (info.begin)(&mut context);
         let mut messages = data.split(|&byte| byte == b'\n');
         let mut step = mechanism.start(messages.next());
         for _ in 0..20 {
@@ -16,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
                     Some(message) => mechanism.respond(message),
                     None => break,
                 },
-                Step::Verify { .. } => mechanism.answer(Answer::Verified(data.len() % 2 == 0)),
+                Step::Verify { .. } | Step::Anonymous { .. } => mechanism.answer(Answer::Verified(data.len() % 2 == 0)),
                 Step::Lookup { .. } => mechanism.answer(Answer::Credentials(Some(b"secret"))),
                 Step::Success(_) | Step::Fail(_) => break,
             };
