@@ -81,6 +81,7 @@ impl<'s> Worker<'s> {
     fn handle(&self, request: ToWorker, stream: &mut UnixStream) -> io::Result<()> {
         let id = request.id();
         self.log_step(id, format_args!("Handling {} request", name(&request)));
+        let mut is_last = false;
         let answer = match request {
             ToWorker::Hello { .. } => return Ok(()),
             ToWorker::Verify { id, user, password, stored } => {
@@ -92,7 +93,9 @@ impl<'s> Worker<'s> {
             ToWorker::Passdb { id, passdb, subject, password } => {
                 let passdb =
                     self.services.passdb(passdb).ok_or_else(|| io::Error::other("no such passdb"))?;
-                self.passdb(id, passdb, *subject, password.map(Secret::new))
+                let answer = self.passdb(id, passdb, *subject, password.map(Secret::new));
+                is_last = passdb.is_worn_out();
+                answer
             }
             ToWorker::Userdb { id, userdb, subject } => {
                 let userdb =
@@ -105,6 +108,10 @@ impl<'s> Worker<'s> {
                 self.list(id, userdb, *subject, stream)?
             }
         };
+        if is_last {
+            // Before the answer, so that nobody sends another request meanwhile.
+            send(stream, &FromWorker::Leaving { id })?;
+        }
         send(stream, &answer)?;
         self.log_step(id, format_args!("Finished{}", failure(&answer)));
         Ok(())
@@ -201,7 +208,7 @@ fn name(request: &ToWorker) -> &'static str {
 /// What went wrong, if anything did, in 2.3's words.
 fn failure(answer: &FromWorker) -> &'static str {
     match answer {
-        FromWorker::Verified { verdict: Ok(true), .. } => "",
+        FromWorker::Verified { verdict: Ok(true), .. } | FromWorker::Leaving { .. } => "",
         FromWorker::Verified { .. } => ": password_mismatch",
         FromWorker::Passdb { result, .. } => match result {
             PassdbResult::Ok => "",

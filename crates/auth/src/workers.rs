@@ -62,6 +62,8 @@ struct Worker {
     stream: UnixStream,
     decoder: Decoder,
     idle_since: Instant,
+    /// It takes no more requests.
+    is_leaving: bool,
 }
 
 impl Workers {
@@ -307,7 +309,8 @@ impl Workers {
         }
         let connect = async {
             let stream = UnixStream::connect(&self.path).await?;
-            let mut worker = Worker { stream, decoder: Decoder::new(), idle_since: Instant::now() };
+            let (decoder, idle_since) = (Decoder::new(), Instant::now());
+            let mut worker = Worker { stream, decoder, idle_since, is_leaving: false };
             let hello = ToWorker::Hello { databases: self.hello };
             worker.send(&hello).await.map_err(|failure| io::Error::other(failure.to_string()))?;
             Ok(worker)
@@ -320,7 +323,9 @@ impl Workers {
 
     fn release(&self, mut worker: Worker) {
         worker.idle_since = Instant::now();
-        self.idle.borrow_mut().push(worker);
+        if !worker.is_leaving {
+            self.idle.borrow_mut().push(worker);
+        }
         self.released.notify_one();
     }
 }
@@ -384,8 +389,13 @@ impl Worker {
         let receive = async {
             let mut buffer = [0; 4096];
             loop {
-                if let Some(message) = self.decoder.message().map_err(|_| Failure::Buggy)? {
-                    return Ok(message);
+                match self.decoder.message().map_err(|_| Failure::Buggy)? {
+                    Some(FromWorker::Leaving { .. }) => {
+                        self.is_leaving = true;
+                        continue;
+                    }
+                    Some(message) => return Ok(message),
+                    None => {}
                 }
                 match self.stream.read(&mut buffer).await? {
                     0 => return Err(Failure::Died),

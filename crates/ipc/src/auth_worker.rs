@@ -199,6 +199,11 @@ pub enum FromWorker {
         /// Whether it is complete.
         complete: bool,
     },
+    /// Comes before the last answer of a worker: it takes no more requests.
+    Leaving {
+        /// Of the request.
+        id: u32,
+    },
 }
 
 impl FromWorker {
@@ -209,7 +214,8 @@ impl FromWorker {
             | Self::Passdb { id, .. }
             | Self::Userdb { id, .. }
             | Self::Users { id, .. }
-            | Self::ListEnd { id, .. } => *id,
+            | Self::ListEnd { id, .. }
+            | Self::Leaving { id } => *id,
         }
     }
 }
