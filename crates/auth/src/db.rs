@@ -372,6 +372,14 @@ impl Passdb {
         matches!(&self.driver, PassdbDriver::Pam(pam) if pam.failure_show_msg)
     }
 
+    /// Where a client whose token was refused learns how to get another one.
+    pub(crate) fn openid_configuration(&self) -> Option<&str> {
+        match &self.driver {
+            PassdbDriver::Oauth2(oauth2) => oauth2.openid_configuration(),
+            _ => None,
+        }
+    }
+
     /// Whether the process should be replaced by a fresh one.
     pub(crate) fn is_worn_out(&self) -> bool {
         matches!(&self.driver, PassdbDriver::Pam(pam) if pam.is_worn_out())

@@ -58,6 +58,11 @@ impl Auth {
             let result = override_fields(request, passdb, result);
             request.debug("Finished passdb lookup");
             request.label = None;
+            if result != PassdbResult::Ok
+                && let Some(address) = passdb.openid_configuration()
+            {
+                request.openid_configuration = Some(address.to_owned());
+            }
             match service.follow(request, passdb, result, &mut place) {
                 Some(result) => return finish(request, result, credentials),
                 None if !credentials.is_empty() && request.facts.skip_password_check => {

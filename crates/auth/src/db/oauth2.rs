@@ -41,6 +41,10 @@ impl Oauth2Passdb {
         if self.config.use_grant_password { "%u" } else { "%u\t%w" }
     }
 
+    pub(super) fn openid_configuration(&self) -> Option<&str> {
+        Some(self.config.openid_configuration_url.as_str()).filter(|address| !address.is_empty())
+    }
+
     pub(super) fn verify(&self, request: &mut Request) -> PassdbResult {
         let Some(client) = &self.client else {
             request.error("oauth2 failed: not in a worker");

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
+use sasl::encoding::base64;
+
 use super::bench::{Bench, local, plain};
 use crate::client::Kind;
 
@@ -129,6 +131,30 @@ async fn introspection() {
             let seen: Vec<Seen> = server.seen.try_iter().collect();
             assert_eq!(seen[0], (request.to_owned(), authorization.to_owned(), body.to_owned()));
         }
+    })
+    .await;
+}
+
+/// RFC 7628 §3.2.2: a client whose token is refused learns where it gets another one.
+#[tokio::test(flavor = "current_thread")]
+async fn where_tokens_come_from() {
+    local(async {
+        let server = Server::start();
+        let config = format!(
+            "introspection_url = {}\nopenid_configuration_url = https://id.example/conf\n",
+            server.url("/introspect?token=")
+        );
+        let settings = format!("auth_mechanisms = oauthbearer\n{PASSDB}");
+        let bench = Bench::new(&settings, &[("oauth2", &config)]);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        let ask = |id: u32, token: &str| {
+            let first = format!("n,a=joe@example.org,\u{1}auth=Bearer {token}\u{1}\u{1}");
+            format!("AUTH\t{id}\tOAUTHBEARER\tservice=imap\tresp={}", base64(first.as_bytes()))
+        };
+        let told = r#"{"status":"invalid_token","openid-configuration":"https://id.example/conf"}"#;
+        assert_eq!(client.ask(&ask(1, "nobody")).await, format!("CONT\t1\t{}", base64(told.as_bytes())));
+        assert_eq!(client.ask(&ask(2, "good")).await, "OK\t2\tuser=joe@example.org\ttoken=good");
     })
     .await;
 }
