@@ -5,36 +5,21 @@
 //! `AT_ONCE_SECONDS` says how long, `AT_ONCE_SEED` what they do.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::host::MAIL_ID;
-use harness::{Builder, Client, Host, Under, needs};
+use harness::{Client, Host, SharedMail, Under, needs};
 
 /// Sessions on each side.
 const SESSIONS: u64 = 3;
 
-/// Started by root, both work as nobody.
-fn owner() -> (u32, u32) {
-    match nix::unistd::geteuid().is_root() {
-        true => (MAIL_ID, MAIL_ID),
-        false => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
-    }
-}
-
-fn server(under: Under, mail: &Path, driver: &str) -> Host {
-    let ((uid, gid), mail) = (owner(), mail.display());
-    let config = format!(
-        "passdb {{\n  driver = static\n  args = password=pass\n}}\n\
-         userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
-         mail_location = {driver}:~/mail\nmail_index_log_rotate_min_size = 8k\n\
+fn server(under: Under, mail: &SharedMail, driver: &str) -> Host {
+    let settings = format!(
+        "mail_location = {driver}:~/mail\nmail_index_log_rotate_min_size = 8k\n\
          mail_index_log_rotate_min_age = 1s\nmail_index_log_rotate_max_size = 32k\n\
          mdbox_rotate_size = 64k\n"
     );
-    Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).without_users().config(&config).start()
+    mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings)
 }
 
 /// A command that must be answered with OK.
@@ -196,13 +181,7 @@ fn check(driver: &str) {
     if !needs(&["dovecot", "doveadm"]) {
         return;
     }
-    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
-    let mail = place.path().join("mail");
-    fs::create_dir(&mail).expect("a directory");
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
-    if nix::unistd::geteuid().is_root() {
-        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
-    }
+    let mail = SharedMail::new();
     let hosts = [server(Under::Dovecot, &mail, driver), server(Under::Ours, &mail, driver)];
     ok(&mut hosts[0].login("user"), "CREATE Other");
     let seed = number_of("AT_ONCE_SEED", 1);

@@ -1,27 +1,9 @@
 //! APPENDs one after the other, while the mailbox they go to is renamed, deleted and made anew by others:
 //! each message that was acknowledged is where its name led to, under the UID that was told.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
 use std::time::Duration;
 
-use harness::host::MAIL_ID;
-use harness::{Builder, Client, Host, Under, needs};
-
-fn server(under: Under, mail: &Path, driver: &str) -> Host {
-    let (uid, gid) = match nix::unistd::geteuid().is_root() {
-        true => (MAIL_ID, MAIL_ID),
-        false => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
-    };
-    let mail = mail.display();
-    let config = format!(
-        "passdb {{\n  driver = static\n  args = password=pass\n}}\n\
-         userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
-         mail_location = {driver}:~/mail\n"
-    );
-    Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).without_users().config(&config).start()
-}
+use harness::{Client, Host, SharedMail, Under, needs};
 
 /// Who changes mailboxes meanwhile.
 enum Other<'a> {
@@ -129,14 +111,10 @@ fn check(driver: &str) {
     if !needs(&["dovecot", "doveadm"]) {
         return;
     }
-    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
-    let mail = place.path().join("mail");
-    fs::create_dir(&mail).expect("a directory");
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
-    if nix::unistd::geteuid().is_root() {
-        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
-    }
-    let hosts = [server(Under::Dovecot, &mail, driver), server(Under::Ours, &mail, driver)];
+    let mail = SharedMail::new();
+    let settings = format!("mail_location = {driver}:~/mail\n");
+    let hosts = [Under::Dovecot, Under::Ours]
+        .map(|under| mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings));
     // 2.3 takes the second as the UIDVALIDITY of a new mbox: two in one second could not be told apart.
     let pause = Duration::from_millis(if driver == "mbox" { 1100 } else { 0 });
     for host in &hosts {

@@ -2,27 +2,15 @@
 //! UIDVALIDITY, flags, keywords, dates, texts and subscriptions, in every layout.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
 
-use harness::host::MAIL_ID;
-use harness::{Builder, Client, Host, Under, needs};
+use harness::{Client, Host, SharedMail, Under, needs};
 
-/// A server over the mail below `mail`, with a location behind `maildir:~/Maildir`.
-fn server(under: Under, mail: &Path, location: &str, separator: &str) -> Host {
-    let root = nix::unistd::geteuid().is_root();
-    let (uid, gid) = match root {
-        true => (MAIL_ID, MAIL_ID),
-        false => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
-    };
-    let mail = mail.display();
-    let config = format!(
-        "passdb {{\n  driver = static\n  args = password=pass\n}}\n\
-         userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
-         mail_location = maildir:~/Maildir{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n"
+/// A server over the mail, with a location behind `maildir:~/Maildir`.
+fn server(under: Under, mail: &SharedMail, location: &str, separator: &str) -> Host {
+    let settings = format!(
+        "mail_location = maildir:~/Maildir{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n"
     );
-    Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).without_users().config(&config).start()
+    mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings)
 }
 
 /// A command that must be answered with OK.
@@ -148,24 +136,12 @@ fn no_complaints(host: &Host) {
     assert_eq!(bad, None, "{:?}", host.under());
 }
 
-/// A place for mail that both servers may write to.
-fn place() -> (tempfile::TempDir, PathBuf) {
-    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
-    let mail = place.path().join("mail");
-    fs::create_dir(&mail).expect("a directory");
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
-    if nix::unistd::geteuid().is_root() {
-        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
-    }
-    (place, mail)
-}
-
 /// One fills and is followed by the other, which changes things, and by the first again.
 fn check(first: Under, second: Under, location: &str, separator: &str) {
     if !needs(&["dovecot", "doveadm"]) {
         return;
     }
-    let (_place, mail) = place();
+    let mail = SharedMail::new();
     let run = |under: Under, work: &dyn Fn(&Host)| {
         let mut host = server(under, &mail, location, separator);
         work(&host);
@@ -212,13 +188,7 @@ fn count_together(location: &str) {
     if !needs(&["dovecot", "doveadm"]) {
         return;
     }
-    let place = tempfile::Builder::new().prefix("culver-").tempdir_in("/tmp").expect("a directory");
-    let mail = place.path().join("mail");
-    fs::create_dir(&mail).expect("a directory");
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
-    if nix::unistd::geteuid().is_root() {
-        chown(&mail, Some(MAIL_ID), Some(MAIL_ID)).expect("an owner");
-    }
+    let mail = SharedMail::new();
     let hosts = [Under::Ours, Under::Dovecot].map(|under| server(under, &mail, location, "/"));
     let mut clients: Vec<Client> = hosts.iter().map(|host| host.login("user")).collect();
     let text = "Subject: x\r\n\r\nbody\r\n";
@@ -266,7 +236,7 @@ fn sorts_go_on_from_the_other_ones_numbers() {
     if !needs(&["dovecot", "doveadm"]) {
         return;
     }
-    let (_place, mail) = place();
+    let mail = SharedMail::new();
     let words = ["m", "Re: c", "zz", "", "aa", "[l] m", "k", "mm", "b", "C", "q", "nn"];
     let orders = |client: &mut Client| -> Vec<Vec<String>> {
         ok(client, "SELECT INBOX");

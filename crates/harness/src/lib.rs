@@ -10,6 +10,7 @@ pub mod mariadb;
 pub mod needs;
 pub mod postgres;
 pub mod sasl_client;
+pub mod shared_mail;
 pub mod slapd;
 pub mod transcript;
 
@@ -18,4 +19,5 @@ pub use host::{Builder, Host, Under};
 pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};
 pub use postgres::Postgres;
+pub use shared_mail::SharedMail;
 pub use slapd::{Slapd, SlapdTls};
