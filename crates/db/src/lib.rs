@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod imap;
+mod items;
 pub mod ldap;
 pub mod limits;
 pub mod oauth2;

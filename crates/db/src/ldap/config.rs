@@ -6,6 +6,7 @@ use ldap3::{DerefAliases, Scope};
 use settings::Files;
 
 use super::AttrMap;
+use crate::items::Items;
 use crate::tls::{TlsOptions, Verify};
 
 /// Why a file describes no directory, in 2.3's words.
@@ -122,54 +123,52 @@ impl LdapConfig {
     }
 
     fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
-        let known = |key: &str| KEYS.contains(&key) || WITHOUT_MEANING.contains(&key);
-        if let Some((key, _)) = items.iter().find(|(key, _)| !known(key)) {
+        let items = Items::new(items);
+        if let Some(key) = items.unknown(&[&KEYS, &WITHOUT_MEANING]) {
             return Err(format!("Unknown setting: {key}"));
         }
-        // The last one counts.
-        let value =
-            |wanted: &str| items.iter().rev().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
-        let text = |key: &str, default: &str| value(key).unwrap_or(default).to_owned();
-        let is = |key: &str| value(key).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
-        refuse_unsupported(&value)?;
-        let base = value("base").ok_or("No base given")?.to_owned();
-        let uris = uris(value("uris"), value("hosts"))?;
-        let start_tls = is("tls");
+        refuse_unsupported(items)?;
+        let base = items.value("base").ok_or("No base given")?.to_owned();
+        let uris = uris(items.value("uris"), items.value("hosts"))?;
+        let start_tls = items.is("tls");
         if start_tls && uris.iter().any(|uri| uri.starts_with("ldaps:")) {
             return Err("Don't use both tls=yes and ldaps URI".into());
         }
-        let auth_bind = is("auth_bind");
-        let (pass_attrs, user_attrs) =
-            (text("pass_attrs", "uid=user,userPassword=password"), text("user_attrs", USER_ATTRS));
-        let (pass_filter, user_filter) = (text("pass_filter", POSIX_USER), text("user_filter", POSIX_USER));
-        let scope_name = text("scope", "subtree");
+        let auth_bind = items.is("auth_bind");
+        let (pass_attrs, user_attrs) = (
+            items.text("pass_attrs", "uid=user,userPassword=password"),
+            items.text("user_attrs", USER_ATTRS),
+        );
+        let (pass_filter, user_filter) =
+            (items.text("pass_filter", POSIX_USER), items.text("user_filter", POSIX_USER));
+        let scope_name = items.text("scope", "subtree");
         let config = Self {
             path: path.to_owned(),
             uris,
-            dn: text("dn", ""),
-            dnpass: text("dnpass", ""),
+            dn: items.text("dn", ""),
+            dnpass: items.text("dnpass", ""),
             auth_bind,
-            auth_bind_userdn: value("auth_bind_userdn").filter(|dn| !dn.is_empty()).map(str::to_owned),
+            auth_bind_userdn: items.value("auth_bind_userdn").filter(|dn| !dn.is_empty()).map(str::to_owned),
             start_tls,
-            sasl_external: is("sasl_bind"),
+            sasl_external: items.is("sasl_bind"),
             pass_cache_template: format!("{base}{pass_attrs}{pass_filter}"),
             user_cache_template: format!("{base}{user_attrs}{user_filter}"),
             base,
             pass_filter: squeezed(&pass_filter),
             user_filter: squeezed(&user_filter),
-            iterate_filter: squeezed(&text("iterate_filter", "(objectClass=posixAccount)")),
+            iterate_filter: squeezed(&items.text("iterate_filter", "(objectClass=posixAccount)")),
             pass_attrs: AttrMap::parse(&pass_attrs, auth_bind.then_some("password"))?,
             user_attrs: AttrMap::parse(&user_attrs, None)?,
-            iterate_attrs: AttrMap::parse(&text("iterate_attrs", "uid=user"), None)?,
-            default_pass_scheme: text("default_pass_scheme", "crypt"),
+            iterate_attrs: AttrMap::parse(&items.text("iterate_attrs", "uid=user"), None)?,
+            default_pass_scheme: items.text("default_pass_scheme", "crypt"),
             tls: TlsOptions {
-                ca_file: value("tls_ca_cert_file").map(str::to_owned),
-                ca_dir: value("tls_ca_cert_dir").map(str::to_owned),
-                cert_file: value("tls_cert_file").map(str::to_owned),
-                key_file: value("tls_key_file").map(str::to_owned),
-                verify: verify(value("tls_require_cert"))?,
+                ca_file: items.value("tls_ca_cert_file").map(str::to_owned),
+                ca_dir: items.value("tls_ca_cert_dir").map(str::to_owned),
+                cert_file: items.value("tls_cert_file").map(str::to_owned),
+                key_file: items.value("tls_key_file").map(str::to_owned),
+                verify: verify(items.value("tls_require_cert"))?,
             },
-            deref: deref(value("deref").unwrap_or("never"))?,
+            deref: deref(items.value("deref").unwrap_or("never"))?,
             scope: scope(&scope_name)?,
             scope_name,
         };
@@ -179,18 +178,17 @@ impl LdapConfig {
 
 const USER_ATTRS: &str = "homeDirectory=home,uidNumber=uid,gidNumber=gid";
 
-fn refuse_unsupported<'v>(value: &impl Fn(&str) -> Option<&'v str>) -> Result<(), String> {
+fn refuse_unsupported(items: Items<'_>) -> Result<(), String> {
     let refused = |key: &str, reason: &str| Err(format!("{key}: {reason}"));
-    if value("ldap_version").is_some_and(|version| version != "3") {
+    if items.value("ldap_version").is_some_and(|version| version != "3") {
         return refused("ldap_version", "only version 3 is supported");
     }
-    if value("sasl_bind").is_some_and(|value| value.eq_ignore_ascii_case("yes"))
-        && !value("sasl_mech").unwrap_or_default().eq_ignore_ascii_case("EXTERNAL")
+    if items.is("sasl_bind") && !items.value("sasl_mech").unwrap_or_default().eq_ignore_ascii_case("EXTERNAL")
     {
         return refused("sasl_mech", "only EXTERNAL is supported");
     }
     for key in ["sasl_realm", "sasl_authz_id", "ldaprc_path", "tls_cipher_suite"] {
-        if value(key).is_some_and(|value| !value.is_empty()) {
+        if items.filled(key).is_some() {
             return refused(key, "not supported");
         }
     }

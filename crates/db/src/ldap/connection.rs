@@ -73,7 +73,7 @@ impl Directory {
     ) -> Result<(), LdapFailure> {
         let scope = self.config.scope;
         let mut seen = false;
-        self.retried(|connection, deref| {
+        self.retried(true, |connection, deref| {
             let mut each = |entry| {
                 seen = true;
                 each(entry)
@@ -92,7 +92,7 @@ impl Directory {
     /// As [`Directory::search`].
     pub fn read(&mut self, dn: &str, attributes: &[String]) -> Result<Option<Entry>, LdapFailure> {
         let mut found = None;
-        self.retried(|connection, deref| {
+        self.retried(true, |connection, deref| {
             search(connection, deref, dn, Scope::Base, "(objectClass=*)", attributes, &mut |entry| {
                 found = Some(entry);
                 true
@@ -107,32 +107,23 @@ impl Directory {
     /// # Errors
     /// The server cannot be reached or refuses to say.
     pub fn bind(&mut self, dn: &str, password: &str) -> Result<Bound, LdapFailure> {
-        for is_last in [false, true] {
-            let connected = self.connection(false)?;
-            connected.is_ours = false;
-            let result =
-                guarded(|| connected.connection.with_timeout(LDAP_REQUEST_TIMEOUT).simple_bind(dn, password));
-            match result.and_then(|result| verdict(&result)) {
-                Err(LdapFailure::Connection(text)) => {
-                    self.connected = None;
-                    if is_last {
-                        return Err(LdapFailure::Connection(text));
-                    }
-                }
-                done => return done,
-            }
-        }
-        Err(LdapFailure::Connection("Not connected".into()))
+        self.retried(false, |connection, _| {
+            let result = guarded(|| connection.with_timeout(LDAP_REQUEST_TIMEOUT).simple_bind(dn, password));
+            result.and_then(|result| verdict(&result))
+        })
     }
 
-    /// Does something on a connection that is bound as `dn`, on a new one if the old one broke.
+    /// Does something on a connection, on a new one if the old one broke. `as_ours` says that it is to be
+    /// bound as `dn`, and stays so.
     fn retried<T>(
         &mut self,
+        as_ours: bool,
         mut act: impl FnMut(&mut LdapConn, SearchOptions) -> Result<T, LdapFailure>,
     ) -> Result<T, LdapFailure> {
         for is_last in [false, true] {
             let deref = SearchOptions::new().deref(self.config.deref);
-            let connected = self.connection(true)?;
+            let connected = self.connection(as_ours)?;
+            connected.is_ours &= as_ours;
             match act(&mut connected.connection, deref) {
                 Err(LdapFailure::Connection(text)) => {
                     self.connected = None;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use settings::Files;
 
 use crate::http::Url;
+use crate::items::Items;
 use crate::tls::{TlsOptions, Verify};
 
 /// Why a file describes no server, in 2.3's words.
@@ -63,7 +64,7 @@ pub struct Oauth2Config {
     pub(super) tls: TlsOptions,
 }
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 26] = [
     "tokeninfo_url",
     "grant_url",
     "introspection_url",
@@ -90,12 +91,12 @@ const KEYS: [&str; 27] = [
     "tls_allow_invalid_cert",
     "tls_cipher_suite",
     "rawlog_dir",
-    "debug",
 ];
 
-/// About connections that are kept, of which there are none: a worker makes one for each request.
-const WITHOUT_MEANING: [&str; 3] =
-    ["max_idle_time_msecs", "max_parallel_connections", "max_pipelined_requests"];
+/// About connections that are kept, of which there are none: a worker makes one for each request. What
+/// `debug` asks for comes with `auth_debug`.
+const WITHOUT_MEANING: [&str; 4] =
+    ["max_idle_time_msecs", "max_parallel_connections", "max_pipelined_requests", "debug"];
 
 impl Oauth2Config {
     /// Reads the file.
@@ -110,50 +111,46 @@ impl Oauth2Config {
     }
 
     pub(super) fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
-        let known = |key: &str| KEYS.contains(&key) || WITHOUT_MEANING.contains(&key);
-        if let Some((key, _)) = items.iter().find(|(key, _)| !known(key)) {
+        let items = Items::new(items);
+        if let Some(key) = items.unknown(&[&KEYS, &WITHOUT_MEANING]) {
             return Err(format!("Unknown setting: {key}"));
         }
-        // The last one counts.
-        let value =
-            |wanted: &str| items.iter().rev().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
-        let text = |key: &str, default: &str| value(key).unwrap_or(default).to_owned();
-        let is = |key: &str| value(key).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
-        let file = |key: &str| value(key).filter(|value| !value.is_empty()).map(str::to_owned);
+        let file = |key: &str| items.filled(key).map(str::to_owned);
         for key in ["tls_cipher_suite", "rawlog_dir"] {
-            if value(key).is_some_and(|value| !value.is_empty()) {
+            if items.filled(key).is_some() {
                 return Err(format!("{key}: not supported"));
             }
         }
         let config = Self {
             path: path.to_owned(),
-            tokeninfo_url: text("tokeninfo_url", ""),
-            grant_url: text("grant_url", ""),
-            introspection_url: text("introspection_url", ""),
-            scope: text("scope", ""),
-            introspection: introspection(value("introspection_mode").unwrap_or_default())?,
-            username_format: text("username_format", "%Lu"),
-            username_attribute: text("username_attribute", "email"),
-            active_attribute: text("active_attribute", "active"),
-            active_value: text("active_value", "true"),
-            client_id: text("client_id", ""),
-            client_secret: text("client_secret", ""),
-            pass_attrs: text("pass_attrs", ""),
-            issuers: text("issuers", "").split_whitespace().map(str::to_owned).collect(),
-            openid_configuration_url: text("openid_configuration_url", ""),
-            timeout_msecs: value("timeout_msecs")
+            tokeninfo_url: items.text("tokeninfo_url", ""),
+            grant_url: items.text("grant_url", ""),
+            introspection_url: items.text("introspection_url", ""),
+            scope: items.text("scope", ""),
+            introspection: introspection(items.value("introspection_mode").unwrap_or_default())?,
+            username_format: items.text("username_format", "%Lu"),
+            username_attribute: items.text("username_attribute", "email"),
+            active_attribute: items.text("active_attribute", "active"),
+            active_value: items.text("active_value", "true"),
+            client_id: items.text("client_id", ""),
+            client_secret: items.text("client_secret", ""),
+            pass_attrs: items.text("pass_attrs", ""),
+            issuers: items.text("issuers", "").split_whitespace().map(str::to_owned).collect(),
+            openid_configuration_url: items.text("openid_configuration_url", ""),
+            timeout_msecs: items
+                .value("timeout_msecs")
                 .map_or(Ok(0), str::parse)
                 .map_err(|_| "Invalid timeout_msecs")?,
-            force_introspection: is("force_introspection"),
-            send_auth_headers: is("send_auth_headers"),
-            use_grant_password: is("use_grant_password"),
+            force_introspection: items.is("force_introspection"),
+            send_auth_headers: items.is("send_auth_headers"),
+            use_grant_password: items.is("use_grant_password"),
             key_dir: file("local_validation_key_dict").map(|dict| key_dir(&dict)).transpose()?,
             tls: TlsOptions {
                 ca_file: file("tls_ca_cert_file"),
                 ca_dir: file("tls_ca_cert_dir"),
                 cert_file: file("tls_cert_file"),
                 key_file: file("tls_key_file"),
-                verify: if is("tls_allow_invalid_cert") { Verify::Nothing } else { Verify::Full },
+                verify: if items.is("tls_allow_invalid_cert") { Verify::Nothing } else { Verify::Full },
             },
         };
         config.check()?;

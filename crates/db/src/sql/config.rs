@@ -4,6 +4,8 @@ use std::path::Path;
 
 use settings::Files;
 
+use crate::items::Items;
+
 use super::{Driver, QueryTemplate, TemplateError};
 
 /// Why a file describes no database, in 2.3's words.
@@ -91,10 +93,10 @@ impl SqlConfig {
     pub fn read(files: &dyn Files, path: &str) -> Result<Self, SqlConfigError> {
         let items = settings::ext::parse(files, Path::new(path))
             .map_err(|source| SqlConfigError::File(path.to_owned(), Box::new(source)))?;
-        Self::from_items(path, items)
+        Self::from_items(path, &items)
     }
 
-    fn from_items(path: &str, items: Vec<(String, String)>) -> Result<Self, SqlConfigError> {
+    fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, SqlConfigError> {
         const KEYS: [&str; 8] = [
             "driver",
             "connect",
@@ -105,33 +107,31 @@ impl SqlConfig {
             "default_pass_scheme",
             "userdb_warning_disable",
         ];
-        if let Some((key, _)) = items.iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
-            return Err(SqlConfigError::UnknownKey { path: path.to_owned(), key: key.clone() });
+        let items = Items::new(items);
+        if let Some(key) = items.unknown(&[&KEYS]) {
+            return Err(SqlConfigError::UnknownKey { path: path.to_owned(), key: key.to_owned() });
         }
-        // The last one counts.
-        let value =
-            |wanted: &str| items.iter().rev().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
-        let driver = value("driver").ok_or_else(|| SqlConfigError::NoDriver(path.to_owned()))?;
+        let driver = items.value("driver").ok_or_else(|| SqlConfigError::NoDriver(path.to_owned()))?;
         let driver = Driver::find(driver).ok_or_else(|| SqlConfigError::UnknownDriver(driver.to_owned()))?;
         let query = |key: &'static str, default: &str| {
-            let text = value(key);
+            let text = items.value(key);
             let template = QueryTemplate::parse(text.unwrap_or(default), driver)
                 .map_err(|source| SqlConfigError::Template { path: path.to_owned(), key, source })?;
             Ok(Query { template, is_default: text.is_none_or(|text| text == default) })
         };
-        let connect = value("connect").ok_or_else(|| SqlConfigError::NoConnect(path.to_owned()))?;
+        let connect = items.value("connect").ok_or_else(|| SqlConfigError::NoConnect(path.to_owned()))?;
         super::pool::check_connect(driver, connect)
             .map_err(|text| SqlConfigError::Connect(driver.name(), text))?;
         Ok(Self {
             path: path.to_owned(),
             driver,
             connect: connect.to_owned(),
-            default_pass_scheme: value("default_pass_scheme").unwrap_or("MD5").to_owned(),
+            default_pass_scheme: items.value("default_pass_scheme").unwrap_or("MD5").to_owned(),
             password_query: query("password_query", PASSWORD_QUERY)?,
             user_query: query("user_query", USER_QUERY)?,
             iterate_query: query("iterate_query", ITERATE_QUERY)?,
             update_query: query("update_query", UPDATE_QUERY)?,
-            userdb_warning_disable: value("userdb_warning_disable") == Some("yes"),
+            userdb_warning_disable: items.value("userdb_warning_disable") == Some("yes"),
         })
     }
 }
@@ -141,8 +141,9 @@ mod tests {
     use super::*;
 
     fn check(items: &[(&str, &str)], expect: Result<Driver, &str>) {
-        let items = items.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let result = SqlConfig::from_items("/x", items).map(|config| config.driver);
+        let items = items.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let items: Vec<(String, String)> = items.collect();
+        let result = SqlConfig::from_items("/x", &items).map(|config| config.driver);
         assert_eq!(result.map_err(|error| error.to_string()), expect.map_err(str::to_owned));
     }
 
