@@ -1,6 +1,7 @@
 //! Removing directories with what is in them, for drivers that delete mailboxes.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
@@ -50,5 +51,28 @@ pub(crate) fn until_root(fs: &Fs, dir: &Path, root: &Path) {
             Err(error) if is_missing(&error) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Removes the directories that stand for a mailbox's name, each with its root, as far as they are empty;
+/// with `above` also those above them.
+pub(crate) fn nodes(fs: &Fs, nodes: impl IntoIterator<Item = (PathBuf, PathBuf)>, above: bool) {
+    for (node, root) in nodes {
+        match above {
+            true => until_root(fs, &node, &root),
+            false => drop(fs.rmdir(&node)),
+        }
+    }
+}
+
+/// Removes a directory that stands for a name without mail. `may_be_missing` says that the name may have
+/// another one instead.
+pub(crate) fn node(fs: &Fs, node: &Path, may_be_missing: bool) -> Result<()> {
+    match fs.rmdir(node) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()))
+        }
+        Err(error) if is_missing(&error) && may_be_missing => Ok(()),
+        result => result.map_err(|error| Error::io("rmdir", node, error)),
     }
 }

@@ -259,25 +259,13 @@ impl DboxStorage {
             self.places.alt_node(name).zip(location.alt.as_deref().map(top)),
             self.places.listed_node(name).map(|node| (node, top(self.places.index_root()))),
         ];
-        for (node, root) in nodes.into_iter().flatten() {
-            match above {
-                true => remove::until_root(&self.fs, &node, &root),
-                false => drop(self.fs.rmdir(&node)),
-            }
-        }
+        remove::nodes(&self.fs, nodes.into_iter().flatten(), above);
     }
 
     /// Removes a node without mail.
     fn remove_node(&self, name: &str) -> Result<()> {
-        let node = self.places.node(name);
-        match self.fs.rmdir(&node) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                return Err(Error::Unsupported("Mailbox has children, delete them first".to_owned()));
-            }
-            // Of the two places of a node only one may be there.
-            Err(error) if is_missing(&error) && self.location().list_from_index => {}
-            result => result.map_err(|error| Error::io("rmdir", node, error))?,
-        }
+        // Of the two places of a node only one may be there.
+        remove::node(&self.fs, &self.places.node(name), self.location().list_from_index)?;
         self.remove_nodes(name, self.location().no_noselect);
         Ok(())
     }
