@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod decl;
+pub mod digest;
 mod effect;
 pub mod error;
 pub mod ext;

@@ -137,7 +137,7 @@ impl Run<'_> {
         if word.eq_ignore_ascii_case("if") {
             return self.nested(|run| run.condition(key));
         }
-        if word == "pkcs5" || hash::Method::find(word).is_some() {
+        if word == "pkcs5" || crate::digest::Method::find(word).is_some() {
             return self.nested(|run| run.hash(function, argument));
         }
         if word == "encrypt" || word == "decrypt" {

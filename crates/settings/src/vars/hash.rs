@@ -1,63 +1,13 @@
 //! `%{sha256;rounds=..,truncate=..,salt=..,format=..:variable}`.
 
-use md4::Md4;
-use md5::Md5;
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use sha3::{Sha3_256, Sha3_512};
+use sha2::{Digest, Sha256};
+
+use crate::digest::Method;
 
 use super::{Found, Run, VarError};
 
 /// More rounds than anyone configures; each login pays for them.
 const ROUNDS_MAX: u32 = 10_000_000;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
-    Md4,
-    Md5,
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-    Sha3x256,
-    Sha3x512,
-    /// No hash: the length of the data, as eight bytes.
-    Size,
-}
-
-impl Method {
-    pub(super) fn find(name: &str) -> Option<Self> {
-        Some(match name {
-            "md4" => Self::Md4,
-            "md5" => Self::Md5,
-            "sha1" => Self::Sha1,
-            "sha256" => Self::Sha256,
-            "sha384" => Self::Sha384,
-            "sha512" => Self::Sha512,
-            "sha3-256" => Self::Sha3x256,
-            "sha3-512" => Self::Sha3x512,
-            "size" => Self::Size,
-            _ => return None,
-        })
-    }
-
-    fn digest(self, salt: &[u8], data: &[u8]) -> Vec<u8> {
-        fn of<D: Digest>(salt: &[u8], data: &[u8]) -> Vec<u8> {
-            D::new().chain_update(salt).chain_update(data).finalize().to_vec()
-        }
-        match self {
-            Self::Md4 => of::<Md4>(salt, data),
-            Self::Md5 => of::<Md5>(salt, data),
-            Self::Sha1 => of::<Sha1>(salt, data),
-            Self::Sha256 => of::<Sha256>(salt, data),
-            Self::Sha384 => of::<Sha384>(salt, data),
-            Self::Sha512 => of::<Sha512>(salt, data),
-            Self::Sha3x256 => of::<Sha3_256>(salt, data),
-            Self::Sha3x512 => of::<Sha3_512>(salt, data),
-            Self::Size => ((salt.len() + data.len()) as u64).to_be_bytes().to_vec(),
-        }
-    }
-}
 
 /// What stands between the method's name and the colon.
 struct Arguments {
@@ -81,7 +31,10 @@ impl Run<'_> {
                 let salt = arguments.salt.as_deref().unwrap_or_default().as_bytes();
                 let mut digest = value.into_bytes();
                 for _ in 0..arguments.rounds {
-                    digest = method.digest(salt, &digest);
+                    let mut running = method.start();
+                    running.update(salt);
+                    running.update(&digest);
+                    digest = running.finish();
                 }
                 digest
             }

@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-use md4::Md4;
-use md5::Md5;
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use sha3::{Sha3_256, Sha3_512};
+use settings::digest::{Method, Running};
 
 use super::base64;
 
@@ -28,20 +24,6 @@ enum Encoding {
     Hex,
     ShortHex,
     Base64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Method {
-    Md4,
-    Md5,
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-    Sha3x256,
-    Sha3x512,
-    /// No hash: the number of bytes, as eight bytes.
-    Size,
 }
 
 impl HashFormat {
@@ -84,7 +66,7 @@ impl HashFormat {
 impl Piece {
     fn of_hash(hash: &str, encoding: Encoding) -> Result<Self, String> {
         let (name, bits) = hash.split_once(':').map_or((hash, None), |(name, bits)| (name, Some(bits)));
-        let method = Method::of_name(name).ok_or_else(|| format!("Unknown hash method: {name}"))?;
+        let method = Method::find(name).ok_or_else(|| format!("Unknown hash method: {name}"))?;
         let all = method.bytes() * 8;
         let bits = match bits {
             None => all,
@@ -97,48 +79,6 @@ impl Piece {
             },
         };
         Ok(Self::Hash { method, bytes: bits / 8, encoding })
-    }
-}
-
-impl Method {
-    fn of_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "md4" => Self::Md4,
-            "md5" => Self::Md5,
-            "sha1" => Self::Sha1,
-            "sha256" => Self::Sha256,
-            "sha384" => Self::Sha384,
-            "sha512" => Self::Sha512,
-            "sha3-256" => Self::Sha3x256,
-            "sha3-512" => Self::Sha3x512,
-            "size" => Self::Size,
-            _ => return None,
-        })
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::Md4 | Self::Md5 => 16,
-            Self::Sha1 => 20,
-            Self::Sha256 | Self::Sha3x256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 | Self::Sha3x512 => 64,
-            Self::Size => 8,
-        }
-    }
-
-    fn start(self) -> Box<dyn Running> {
-        match self {
-            Self::Md4 => Box::new(Digesting(Md4::new())),
-            Self::Md5 => Box::new(Digesting(Md5::new())),
-            Self::Sha1 => Box::new(Digesting(Sha1::new())),
-            Self::Sha256 => Box::new(Digesting(Sha256::new())),
-            Self::Sha384 => Box::new(Digesting(Sha384::new())),
-            Self::Sha512 => Box::new(Digesting(Sha512::new())),
-            Self::Sha3x256 => Box::new(Digesting(Sha3_256::new())),
-            Self::Sha3x512 => Box::new(Digesting(Sha3_512::new())),
-            Self::Size => Box::new(Counting(0)),
-        }
     }
 }
 
@@ -188,34 +128,5 @@ impl Encoding {
                 out.push_str(String::from_utf8_lossy(&text).trim_end_matches('='));
             }
         }
-    }
-}
-
-trait Running: Send {
-    fn update(&mut self, bytes: &[u8]);
-    fn finish(self: Box<Self>) -> Vec<u8>;
-}
-
-struct Digesting<D>(D);
-
-impl<D: Digest + Send> Running for Digesting<D> {
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(self: Box<Self>) -> Vec<u8> {
-        self.0.finalize().to_vec()
-    }
-}
-
-struct Counting(u64);
-
-impl Running for Counting {
-    fn update(&mut self, bytes: &[u8]) {
-        self.0 += bytes.len() as u64;
-    }
-
-    fn finish(self: Box<Self>) -> Vec<u8> {
-        self.0.to_be_bytes().to_vec()
     }
 }
