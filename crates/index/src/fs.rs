@@ -88,6 +88,17 @@ impl Permissions {
     }
 }
 
+/// Something that could not be forced to disk.
+#[derive(Debug)]
+pub struct NotSynced {
+    /// The system call.
+    pub op: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
 /// What identifies a version of a file or directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stamp {
@@ -337,20 +348,30 @@ impl Fs {
 
     /// Forces a file's bytes and directories' entries to disk, which the system does in one go where it is
     /// asked at once.
-    pub fn sync_with_dirs(&self, file: &File, path: &Path, dirs: &[PathBuf]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The first that failed, and which.
+    pub fn sync_with_dirs(&self, file: &File, path: &Path, dirs: &[PathBuf]) -> Result<(), NotSynced> {
+        let at = |op, path: &Path| {
+            let path = path.to_owned();
+            move |source| NotSynced { op, path, source }
+        };
         if self.hook.is_some() {
             // Tests want one thing after the other.
-            self.sync(file, path)?;
-            return dirs.iter().try_for_each(|dir| self.sync_dir(dir));
+            self.sync(file, path).map_err(at("fdatasync", path))?;
+            return dirs.iter().try_for_each(|dir| self.sync_dir(dir).map_err(at("fsync", dir)));
         }
-        let dirs: Vec<File> = dirs.iter().map(File::open).collect::<io::Result<_>>()?;
-        let begun: Vec<_> = dirs.into_iter().map(together::begin).collect();
-        let done = file.sync_data();
-        for one in begun {
-            match one {
-                Ok(underway) => underway.wait()?,
-                Err(dir) => dir.sync_all()?,
-            }
+        let mut begun = Vec::with_capacity(dirs.len());
+        for dir in dirs {
+            begun.push((dir, together::begin(File::open(dir).map_err(at("open", dir))?)));
+        }
+        let done = file.sync_data().map_err(at("fdatasync", path));
+        for (path, one) in begun {
+            let done = match one {
+                Ok(underway) => underway.wait(),
+                Err(dir) => dir.sync_all(),
+            };
+            done.map_err(at("fsync", path))?;
         }
         done
     }

@@ -218,20 +218,25 @@ impl Place {
     /// failure takes back what was written.
     pub(super) fn append_uidlist(&self, lines: &[u8], dirs: &[PathBuf]) -> Result<Stamp> {
         let path = self.control_file("dovecot-uidlist");
-        let append = || {
-            let file = self.fs.open_append(&path)?;
-            let size = self.fs.stamp_of(&file)?.size;
-            let done = self.fs.write(&file, &path, lines).and_then(|()| match self.syncs() {
-                true => self.fs.sync_with_dirs(&file, &path, dirs),
-                false => Ok(()),
-            });
-            if done.is_err() {
-                let _ = self.fs.truncate(&file, &path, size);
-            }
-            done?;
-            self.fs.stamp_of(&file)
+        let failed = |op| {
+            let path = path.clone();
+            move |error| Error::io(op, path, error)
         };
-        append().map_err(|error| Error::io("write", path.clone(), error))
+        let file = self.fs.open_append(&path).map_err(failed("open"))?;
+        let size = self.fs.stamp_of(&file).map_err(failed("fstat"))?.size;
+        let written = self.fs.write(&file, &path, lines).map_err(failed("write"));
+        let done = written.and_then(|()| match self.syncs() {
+            true => self
+                .fs
+                .sync_with_dirs(&file, &path, dirs)
+                .map_err(|not| Error::io(not.op, not.path, not.source)),
+            false => Ok(()),
+        });
+        if done.is_err() {
+            let _ = self.fs.truncate(&file, &path, size);
+        }
+        done?;
+        self.fs.stamp_of(&file).map_err(failed("fstat"))
     }
 }
 
