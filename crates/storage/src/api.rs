@@ -212,7 +212,7 @@ pub trait Mailbox: Send {
     }
 
     /// Says which messages will be asked for next, in order, so that they can be read ahead.
-    fn expect(&mut self, uids: &[Uid]) {
+    fn will_fetch(&mut self, uids: &[Uid]) {
         let _ = uids;
     }
 

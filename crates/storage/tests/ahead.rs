@@ -44,7 +44,7 @@ fn found(inbox: &mut dyn Mailbox, uid: Uid) -> storage::Result<String> {
 fn messages_that_go_meanwhile_are_missed_one_by_one() {
     let home = Home::new();
     let mut inbox = filled(&home, subject);
-    inbox.expect(&uids());
+    inbox.will_fetch(&uids());
     assert_eq!(found(&mut *inbox, Uid::new(1).unwrap()).unwrap(), "s1");
     // What was read ahead may be told; what was not is gone.
     let is_gone = |uid: Uid| uid.get() > 250 && uid.get().is_multiple_of(2);
@@ -69,7 +69,7 @@ fn messages_that_go_meanwhile_are_missed_one_by_one() {
 fn another_order_and_other_wishes_come_to_the_same() {
     let home = Home::new();
     let mut inbox = filled(&home, subject);
-    inbox.expect(&uids());
+    inbox.will_fetch(&uids());
     for uid in uids().into_iter().rev().step_by(7).chain(uids()) {
         assert_eq!(found(&mut *inbox, uid).unwrap(), format!("s{uid}"));
         if uid.get() % 3 == 0 {
@@ -85,7 +85,7 @@ fn another_order_and_other_wishes_come_to_the_same() {
 fn what_is_not_at_hand_is_not_read() {
     let home = Home::new();
     let mut inbox = filled(&home, subject);
-    inbox.expect(&uids());
+    inbox.will_fetch(&uids());
     for uid in uids() {
         let told = inbox.fetch_fields(uid, Wanted::AT_HAND, &["Subject"]);
         assert!(matches!(told, Err(Error::TooSlow(_))), "{uid}");
@@ -121,7 +121,7 @@ fn no_message_is_too_deep_for_the_threads() {
         format!("Subject: {number}\n{parts}Content-Type: text/plain\n\nx\n")
     };
     let mut inbox = filled(&home, deep);
-    inbox.expect(&uids());
+    inbox.will_fetch(&uids());
     for uid in uids() {
         let facts = inbox.fetch_facts(uid, Wanted::BODYSTRUCTURE | Wanted::ENVELOPE).unwrap();
         assert!(facts.bodystructure.is_some_and(|text| text.len() > 1000), "{uid}");

@@ -32,7 +32,7 @@ pub(super) fn start(context: &mut Context, name: &str, uid: bool, fetch: Fetch) 
     let wanted = wanted(&items);
     if wanted != Wanted::NONE || items.iter().any(|item| matches!(item, FetchItem::Section(_))) {
         let uids: Vec<Uid> = selected.view.records_in(&uids).map(|(_, record)| record.uid).collect();
-        selected.mailbox.expect(&uids);
+        selected.mailbox.will_fetch(&uids);
     }
     Start::Job(Box::new(FetchJob {
         todo: Walk::new(&selected.view.seqs_of(&uids)),

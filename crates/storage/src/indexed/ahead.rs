@@ -29,7 +29,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// `uids` will be asked for in this order.
-    pub(super) fn expect(&mut self, uids: &[Uid]) {
+    pub(super) fn will_fetch(&mut self, uids: &[Uid]) {
         self.expected = uids.iter().copied().collect();
         self.asked = None;
         self.ready.clear();

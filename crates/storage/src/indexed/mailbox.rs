@@ -186,8 +186,8 @@ impl<D: Driver> Mailbox for Handle<D> {
         self.shared.fetch_ahead(&mut self.ahead, &self.view, uid, wanted, names)
     }
 
-    fn expect(&mut self, uids: &[Uid]) {
-        self.ahead.expect(uids);
+    fn will_fetch(&mut self, uids: &[Uid]) {
+        self.ahead.will_fetch(uids);
     }
 
     fn sort_ranks(&mut self, name: &str) -> Option<SortRanks> {

@@ -109,7 +109,7 @@ impl Sort {
             self.has_given_up |= ranking.has_given_up();
         }
         if self.done == 0 && !self.only_numbers() && self.slow_left == u32::MAX {
-            mailbox.expect(&self.uids);
+            mailbox.will_fetch(&self.uids);
         }
         while let Some(&uid) = self.uids.get(self.done) {
             self.look_at(mailbox, uid)?;

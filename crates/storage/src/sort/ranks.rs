@@ -126,7 +126,7 @@ impl Ranking {
 
     fn expect_missing(&self, mailbox: &mut dyn Mailbox) {
         if self.reads_all {
-            mailbox.expect(&self.missing);
+            mailbox.will_fetch(&self.missing);
         }
     }
 

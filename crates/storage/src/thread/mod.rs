@@ -66,7 +66,7 @@ impl Thread {
         if self.facts.len() == 0 {
             let uid_validity = mailbox.view().uid_validity();
             self.memo = mailbox.memo().map(|memo| (memo, uid_validity));
-            mailbox.expect(&self.uids);
+            mailbox.will_fetch(&self.uids);
         }
         let memo = self.memo.clone();
         let mut kept = memo.as_ref().map(|(memo, uid_validity)| memo.kept(*uid_validity));
