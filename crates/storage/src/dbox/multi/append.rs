@@ -202,7 +202,7 @@ impl Appender {
         let mut new = AppendFile { id: None, path, file, in_alt, start: 0, end: 0, is_closed: false };
         if let Err(error) = store.fs.write_at(&new.file, &new.path, &header.to_line(), 0) {
             let _ = store.fs.unlink(&new.path);
-            return Err(Error::io("write", new.path, error));
+            return Err(Error::io("write", new.path.clone(), error));
         }
         new.end = header.bytes;
         Ok(new)
@@ -303,6 +303,15 @@ impl Appender {
             if file.id.is_none() {
                 let _ = self.store.fs.unlink(&file.path);
             }
+        }
+    }
+}
+
+impl Drop for AppendFile {
+    fn drop(&mut self) {
+        if self.start > 0 {
+            // Closing is not enough while a program that is being started has the descriptor, too.
+            let _ = flock(&self.file, FlockOperation::Unlock);
         }
     }
 }
