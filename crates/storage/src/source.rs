@@ -83,6 +83,40 @@ impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
     }
 }
 
+/// A source of which some bytes have been read at one go, since they will be asked for.
+pub(crate) struct Window<S> {
+    inner: S,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<S: ReadAt> Window<S> {
+    /// Reads `count` bytes from `start` on, or as many as there are.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn read(inner: S, start: u64, count: usize) -> io::Result<Self> {
+        let mut bytes = vec![0; count];
+        let read = if count == 0 { 0 } else { inner.read_at(&mut bytes, start)? };
+        bytes.truncate(read);
+        Ok(Self { inner, start, bytes })
+    }
+}
+
+impl<S: ReadAt> ReadAt for Window<S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let within = offset.checked_sub(self.start).filter(|within| *within < self.bytes.len() as u64);
+        match within {
+            Some(within) => self.bytes.read_at(buffer, within),
+            None => self.inner.read_at(buffer, offset),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+}
+
 /// A buffered position in a [`ReadAt`].
 pub struct Cursor<'a, S: ?Sized> {
     source: &'a S,
@@ -217,6 +251,19 @@ mod tests {
         assert!(cursor.peek(5).unwrap().starts_with(b"two\nthree"));
         cursor.skip(u64::MAX);
         assert_eq!(cursor.peek(1).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_window_is_what_it_was_and_the_rest_is_read() {
+        let text = b"0123456789".to_vec();
+        let window = Window::read(&text, 3, 4).unwrap();
+        let mut cursor = Cursor::new(&window, 0);
+        assert_eq!(cursor.line(100).unwrap().unwrap(), text);
+        let mut some = [0; 8];
+        assert_eq!(window.read_at(&mut some, 3).unwrap(), 4);
+        assert_eq!(some[..4], *b"3456");
+        assert_eq!(window.read_at(&mut some, 7).unwrap(), 3);
+        assert_eq!(Window::read(&text, 8, 100).unwrap().bytes, b"89");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A message's bytes within a dbox file, for sessions.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::source::ReadAt;
 
 /// Reads some bytes of a file that may be open elsewhere too.
 pub(crate) struct BodyReader {
-    file: Arc<File>,
+    source: Arc<dyn ReadAt + Send + Sync>,
     start: u64,
     size: u64,
     /// Counted from `start`, of the first byte of `buffer`.
@@ -21,15 +20,15 @@ pub(crate) struct BodyReader {
 
 impl BodyReader {
     /// The `size` bytes from `start` on.
-    pub(crate) fn new(file: Arc<File>, start: u64, size: u64) -> Self {
-        Self { file, start, size, buffered_at: 0, buffer: Vec::new(), at: 0 }
+    pub(crate) fn new(source: Arc<dyn ReadAt + Send + Sync>, start: u64, size: u64) -> Self {
+        Self { source, start, size, buffered_at: 0, buffer: Vec::new(), at: 0 }
     }
 
     fn fill(&mut self) -> io::Result<()> {
         let left = self.size.saturating_sub(self.at);
         self.buffer.resize(usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES), 0);
         self.buffered_at = self.at;
-        let read = self.file.read_at(&mut self.buffer, self.start.saturating_add(self.at));
+        let read = self.source.read_at(&mut self.buffer, self.start.saturating_add(self.at));
         self.buffer.truncate(*read.as_ref().unwrap_or(&0));
         match read? {
             0 if left > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -41,7 +40,7 @@ impl BodyReader {
     fn read_direct(&mut self, out: &mut [u8], left: usize) -> io::Result<usize> {
         let count = out.len().min(left);
         let room = out.get_mut(..count).unwrap_or_default();
-        let read = self.file.read_at(room, self.start.saturating_add(self.at))?;
+        let read = self.source.read_at(room, self.start.saturating_add(self.at))?;
         if read == 0 && count > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -46,6 +46,11 @@ impl<S: ReadAt> DboxFile<S> {
         Ok(Self { source, header })
     }
 
+    /// The same file, read through another source.
+    pub(crate) fn through<T: ReadAt>(&self, source: T) -> DboxFile<T> {
+        DboxFile { source, header: self.header }
+    }
+
     /// What the first line says.
     pub fn header(&self) -> &FileHeader {
         &self.header

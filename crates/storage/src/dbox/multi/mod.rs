@@ -2,6 +2,7 @@
 //! bytes; `doveadm purge` gives back the room of those without any.
 
 mod append;
+mod files;
 mod map;
 mod purge;
 mod rebuild;
@@ -22,12 +23,11 @@ use crate::facts::{Facts, Wanted};
 use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
 use crate::view::View;
 
-use super::body::BodyReader;
-use super::file::Message;
 use super::mailbox::{self, MailboxPlace};
 use super::names;
 use super::records::{GUID, MDBOX_HEADER, MDBOX_RECORD, MailboxHeader, MdboxRecord};
-use store::{MapLock, OpenFile};
+use files::{Found, Needs};
+use store::MapLock;
 
 pub(crate) use store::Store;
 
@@ -83,13 +83,13 @@ impl Mdbox {
         Error::Corrupt { path: dir.clone(), offset: 0, what: what.to_string() }
     }
 
-    fn locate(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<(Arc<OpenFile>, Message)> {
+    fn locate(&self, shared: &Shared<Self>, view: &View, uid: Uid, needs: Needs) -> Result<Found> {
         let map_uid = self.map_uid(view, uid)?;
         let (mine, now) = (self.map_validity.load(Ordering::Relaxed), self.store.uid_validity()?);
         if mine != 0 && mine != now {
             return Err(self.broken(format_args!("mdbox: map uidvalidity mismatch ({mine} vs {now})")));
         }
-        match self.store.locate(map_uid)? {
+        match self.store.locate(map_uid, needs)? {
             Some(found) => Ok(found),
             None => Err(self.lost(shared, uid, map_uid)),
         }
@@ -294,13 +294,12 @@ impl Driver for Mdbox {
     fn note_change(&self, _index: &Index, _work: &mut Known, _tx: &mut Transaction) {}
 
     fn open(&self, shared: &Shared<Self>, view: &View, uid: Uid) -> Result<Opened> {
-        let (file, message) = self.locate(shared, view, uid)?;
-        let reader = BodyReader::new(file.file.clone(), message.body, message.size);
-        let metadata = file.dbox.metadata(&message);
-        let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
-        let mut opened = self.place.opened(reader, &file.path, &metadata, || Ok(String::new()))?;
+        let found = self.locate(shared, view, uid, Needs::Body)?;
+        let path = &found.file.path;
+        let metadata = found.metadata().map_err(|error| self.store.damaged(path, error))?;
+        let mut opened = self.place.opened(found.body(), path, &metadata, || Ok(String::new()))?;
         opened.facts.save_date = Self::saved(view, uid);
-        mailbox::fill(&mut opened.facts, &message, &metadata, Wanted::NONE);
+        mailbox::fill(&mut opened.facts, &found.message, &metadata, Wanted::NONE);
         Ok(opened)
     }
 
@@ -313,17 +312,15 @@ impl Driver for Mdbox {
         facts: &mut Facts,
     ) -> Result<()> {
         facts.save_date = facts.save_date.or_else(|| Self::saved(view, uid));
-        let (file, message) = self.locate(shared, view, uid)?;
-        let metadata = file.dbox.metadata(&message);
-        let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
-        mailbox::fill(facts, &message, &metadata, wanted);
+        let found = self.locate(shared, view, uid, Needs::Metadata)?;
+        let metadata = found.metadata().map_err(|error| self.store.damaged(&found.file.path, error))?;
+        mailbox::fill(facts, &found.message, &metadata, wanted);
         Ok(())
     }
 
     fn size_virtual(&self, view: &View, uid: Uid) -> Option<u64> {
         let map_uid = Uid::new(Self::record(view, uid)?.map_uid)?;
-        let (file, message) = self.store.locate_known(map_uid)?;
-        file.dbox.metadata(&message).ok()?.virtual_size()
+        self.store.metadata_known(map_uid)?.virtual_size()
     }
 
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {

@@ -15,6 +15,7 @@ use crate::limits::READ_BYTES;
 use crate::source::ReadAt;
 
 use super::append::{Appender, Slot};
+use super::files::Needs;
 use super::map::{self, Entry};
 use super::store::{AltMoves, Store, lock};
 use crate::dbox::apart;
@@ -305,9 +306,9 @@ impl FilePurge<'_> {
         };
         let used = map::entries(&view).filter_map(|(_, entry)| entry);
         for entry in used.filter(|entry| entry.refcount > 0 && entry.place.size == gone.size) {
-            let Some((file, message)) = self.store.locate(entry.uid)? else { continue };
-            let metadata = file.dbox.metadata(&message);
-            let metadata = metadata.map_err(|error| self.store.damaged(&file.path, error))?;
+            let Some(found) = self.store.locate(entry.uid, Needs::Metadata)? else { continue };
+            let metadata = found.metadata();
+            let metadata = metadata.map_err(|error| self.store.damaged(&found.file.path, error))?;
             if metadata.guid() == gone.guid.as_deref() {
                 return Ok(true);
             }

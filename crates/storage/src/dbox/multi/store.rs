@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -21,9 +20,9 @@ use crate::indexed::Context;
 use crate::settings::{FsyncMode, MailSettings};
 use crate::view::View;
 
+use super::files::Files;
 use super::map::{self, Entry};
 use crate::dbox::FileError;
-use crate::dbox::file::{DboxFile, Message};
 use crate::dbox::mailbox::MailboxPlace;
 use crate::dbox::names;
 use crate::dbox::places::Places;
@@ -44,13 +43,13 @@ pub(crate) struct Store {
     pub alt_dir: Option<PathBuf>,
     map: Mutex<Option<Index>>,
     /// The map as it was seen last; held for moments.
-    view: Mutex<Arc<View>>,
+    pub(super) view: Mutex<Arc<View>>,
     /// How often the storage had been rebuilt by then; `u32::MAX` while nobody has looked.
     rebuild_count: AtomicU32,
     /// The map's UIDVALIDITY; 0 while nobody has looked.
     uid_validity: AtomicU32,
     /// Recently used files.
-    files: Mutex<Vec<(u32, Arc<OpenFile>)>>,
+    pub(super) files: Files,
     /// Something does not fit together; with how often the storage had been rebuilt by then.
     corrupted: Mutex<Option<u32>>,
     /// Messages of the map that are to be moved to the alternative place, with how many of their
@@ -63,15 +62,6 @@ pub(crate) struct Store {
 pub(crate) struct AltMoves {
     pub to_alt: BTreeMap<Uid, u32>,
     pub from_alt: BTreeMap<Uid, ()>,
-}
-
-/// An `m.N` file.
-pub(crate) struct OpenFile {
-    pub path: PathBuf,
-    /// Device and inode.
-    inode: (u64, u64),
-    pub file: Arc<File>,
-    pub dbox: DboxFile<Arc<File>>,
 }
 
 /// The map, to be used by one thread at a time.
@@ -118,7 +108,7 @@ impl Store {
             view: Mutex::new(Arc::new(View::empty(base::UidValidity::ONE, Uid::ONE))),
             rebuild_count: AtomicU32::new(u32::MAX),
             uid_validity: AtomicU32::new(0),
-            files: Mutex::default(),
+            files: Files::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
         });
@@ -181,8 +171,13 @@ impl Store {
     /// Makes the map's state what lookups see.
     pub(crate) fn publish(&self, index: &Index) {
         *lock(&self.view) = index.view().clone();
-        self.rebuild_count.store(map::header(index).rebuild_count, Ordering::Relaxed);
-        self.uid_validity.store(index.header().uid_validity, Ordering::Relaxed);
+        let (count, validity) = (map::header(index).rebuild_count, index.header().uid_validity);
+        let was_count = self.rebuild_count.swap(count, Ordering::Relaxed);
+        let was_validity = self.uid_validity.swap(validity, Ordering::Relaxed);
+        if (was_count, was_validity) != (count, validity) {
+            // Mended files have taken the places of damaged ones.
+            self.files.clear();
+        }
     }
 
     /// UIDVALIDITY of the map.
@@ -237,16 +232,7 @@ impl Store {
 
     pub(crate) fn set_rebuilt(&self) {
         *lock(&self.corrupted) = None;
-        lock(&self.files).clear();
-    }
-
-    /// The file and place of a message of the map as far as that is known without waiting for the map.
-    pub(crate) fn locate_known(&self, uid: Uid) -> Option<(Arc<OpenFile>, Message)> {
-        let seen = lock(&self.view).clone();
-        let place = map::entry(&seen, uid)?.place;
-        let file = self.file(place.file_id).ok()??;
-        let message = file.dbox.message(place.offset.into()).ok()?;
-        Some((file, message))
+        self.files.clear();
     }
 
     /// A message of the map, if need be after looking at the disk.
@@ -258,33 +244,12 @@ impl Store {
         }
     }
 
-    fn entry_now(&self, uid: Uid) -> Result<Option<Entry>> {
+    pub(super) fn entry_now(&self, uid: Uid) -> Result<Option<Entry>> {
         let mut map = self.map()?;
         let index = map.index()?;
         index.refresh()?;
         self.publish(index);
         Ok(map::entry(index.view(), uid))
-    }
-
-    /// Opens the file that a message of the map is in. `None` if the message is not there.
-    pub(crate) fn locate(&self, uid: Uid) -> Result<Option<(Arc<OpenFile>, Message)>> {
-        let mut entry = self.entry(uid)?;
-        for _ in 0..RETRIES {
-            let Some(place) = entry.map(|entry| entry.place) else { return Ok(None) };
-            if let Some(file) = self.file(place.file_id)? {
-                return match file.dbox.message(place.offset.into()) {
-                    Ok(message) => Ok(Some((file, message))),
-                    Err(error) => Err(self.damaged(&file.path, error)),
-                };
-            }
-            // Purged to another file meanwhile, or lost.
-            let now = self.entry_now(uid)?;
-            if now.map(|entry| entry.place) == Some(place) {
-                return Ok(None);
-            }
-            entry = now;
-        }
-        Ok(None)
     }
 
     /// An error that says where a file is damaged.
@@ -331,41 +296,6 @@ impl Store {
             made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
         }
         Ok(())
-    }
-
-    /// Where an `m.N` file can be, the primary place first.
-    pub(crate) fn paths(&self, id: u32) -> impl Iterator<Item = PathBuf> + '_ {
-        let name = names::multi(id);
-        [Some(&self.dir), self.alt_dir.as_ref()].into_iter().flatten().map(move |dir| dir.join(&name))
-    }
-
-    /// An `m.N` file; `None` if there is none.
-    pub(crate) fn file(&self, id: u32) -> Result<Option<Arc<OpenFile>>> {
-        let known = lock(&self.files).iter().find(|(known, _)| *known == id).map(|(_, file)| file.clone());
-        if let Some(file) = known.filter(|file| self.is_current(file)) {
-            return Ok(Some(file));
-        }
-        for path in self.paths(id) {
-            let file = match self.fs.open(&path) {
-                Ok(file) => Arc::new(file),
-                Err(error) if is_missing(&error) => continue,
-                Err(error) => return Err(Error::io("open", path, error)),
-            };
-            let dbox = DboxFile::open(file.clone()).map_err(|error| self.damaged(&path, error))?;
-            let stamp = self.fs.stamp_of(&file).map_err(|error| Error::io("fstat", path.clone(), error))?;
-            let file = Arc::new(OpenFile { path, inode: (stamp.dev, stamp.ino), file, dbox });
-            let mut files = lock(&self.files);
-            files.retain(|(known, _)| *known != id);
-            files.insert(0, (id, file.clone()));
-            files.truncate(OPEN_FILES_MAX);
-            return Ok(Some(file));
-        }
-        Ok(None)
-    }
-
-    /// Whether a file is still the one of its name: mending puts another in its place.
-    fn is_current(&self, file: &OpenFile) -> bool {
-        matches!(self.fs.stamp(&file.path), Ok(Some(now)) if (now.dev, now.ino) == file.inode)
     }
 
     /// The map, locked, as whoever changed it last left it: rebuilt, if that was not what it should be.
@@ -480,9 +410,5 @@ fn registry() -> &'static Mutex<HashMap<Key, Weak<Store>>> {
     REGISTRY.get_or_init(Mutex::default)
 }
 
-/// A message that is moved to another file again and again while it is looked for is given up.
-const RETRIES: usize = 5;
 /// A rebuild that leaves the map as it must not be will not do better the next time.
 const LOCK_TRIES: usize = 2;
-/// `m.N` files that are kept open, for the messages of a mailbox are mostly in few of them.
-const OPEN_FILES_MAX: usize = 3;
