@@ -35,3 +35,11 @@ pub const SEARCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long the mailbox of an APPEND stays open for the next one.
 pub const DESTINATION_KEPT: Duration = Duration::from_secs(1);
+
+/// How long a thread that has done storage work waits for the client's next command before it serves
+/// others: longer than a client nearby needs, and nothing for one far away.
+pub const LINGER: Duration = Duration::from_millis(1);
+
+/// How long a client that gives one command after the other may keep a thread to itself, and how late it
+/// learns that it has to go.
+pub const STRETCH_MAX: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use service::stream::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
-use crate::limits::{DESTINATION_KEPT, INACTIVITY_MAX, READ_BYTES, UNREAD_OUTPUT_MAX};
+use crate::limits::{DESTINATION_KEPT, INACTIVITY_MAX, LINGER, READ_BYTES, STRETCH_MAX, UNREAD_OUTPUT_MAX};
 use crate::out::OutBuf;
 use crate::session::{Progress, Session};
 use crate::settings::ImapSettings;
@@ -144,21 +144,69 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
     }
 
     fn step(&mut self) -> Result<Progress, Panicked> {
-        let (session, out) = (&mut self.session, &mut self.out);
-        let mut rest = self.input.get(self.taken..).unwrap_or_default();
         // Most steps of a client that polls or comes and goes need no storage, and then no thread
         // has to be found that may block.
-        let mut progress = caught(AssertUnwindSafe(|| session.step_in_memory(&mut rest, out)))?;
-        if progress == Progress::Storage {
-            progress = blocking(AssertUnwindSafe(|| session.step(&mut rest, out)))?;
+        match caught(AssertUnwindSafe(|| self.work(Session::step_in_memory)))? {
+            Progress::Storage => blocking(AssertUnwindSafe(|| self.stretch())),
+            progress => Ok(progress),
         }
+    }
+
+    fn work(&mut self, step: impl FnOnce(&mut Session, &mut &[u8], &mut OutBuf) -> Progress) -> Progress {
+        let mut rest = self.input.get(self.taken..).unwrap_or_default();
+        let progress = step(&mut self.session, &mut rest, &mut self.out);
         let left = rest.len();
         self.taken = self.input.len() - left;
         if left == 0 {
             self.input = Vec::new();
             self.taken = 0;
         }
-        Ok(progress)
+        progress
+    }
+
+    /// Storage work, and what the client asks right behind it: a client that gives one command after the
+    /// other keeps the thread that was found for the first.
+    fn stretch(&mut self) -> Progress {
+        let begun = Instant::now();
+        loop {
+            let progress = self.work(Session::step);
+            self.show_title();
+            let may_go_on = has_threads() && self.send_now() && begun.elapsed() < STRETCH_MAX;
+            let goes_on = match progress {
+                Progress::Again | Progress::Storage => may_go_on,
+                Progress::NeedInput => may_go_on && !self.session.is_idling() && self.receive_soon(),
+                Progress::Closed(_) => false,
+            };
+            if !goes_on {
+                return progress;
+            }
+        }
+    }
+
+    /// Sends output for as long as the socket takes it at once. Errors show when the rest is sent.
+    fn send_now(&mut self) -> bool {
+        while !self.out.bytes().is_empty() {
+            match self.stream.send_now(self.out.bytes()) {
+                Ok(count) if count > 0 => self.out.sent(count),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Waits a moment for more input. The end and errors show at the next look.
+    fn receive_soon(&mut self) -> bool {
+        self.input.drain(..self.taken);
+        self.taken = 0;
+        self.input.reserve(READ_BYTES);
+        match self.stream.receive_within(LINGER, &mut self.input) {
+            Ok(count) if count > 0 => {
+                self.session.stats().input_bytes += count as u64;
+                self.heard_at = Instant::now();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Sends all output.
@@ -350,11 +398,15 @@ pub(crate) fn caught<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R,
 
 /// The same with storage work: on a thread that may block.
 pub(crate) fn blocking<R>(work: AssertUnwindSafe<impl FnOnce() -> R>) -> Result<R, Panicked> {
-    let flavor = tokio::runtime::Handle::current().runtime_flavor();
-    match flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+    match has_threads() {
         true => tokio::task::block_in_place(|| caught(work)),
         false => caught(work),
     }
+}
+
+/// Whether others go on while a thread blocks.
+fn has_threads() -> bool {
+    tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
 }
 
 /// The clock that real sessions use.

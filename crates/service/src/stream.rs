@@ -4,7 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -51,6 +54,30 @@ impl Stream {
             Self::Tcp(stream) => stream.ready(Interest::READABLE).await.map(drop),
             Self::Unix(stream) => stream.ready(Interest::READABLE).await.map(drop),
         }
+    }
+
+    /// Sends as many bytes as the socket takes without waiting, for a thread that may not wait; how many.
+    ///
+    /// # Errors
+    /// Those of `send`; `WouldBlock` if it takes none.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(rustix::io::retry_on_intr(|| rustix::net::send(self, bytes, flags))?)
+    }
+
+    /// Appends what arrives within `patience` to `buffer`, up to its capacity, which must not be used up,
+    /// for a thread that may block; how many bytes. None at all is the end of the stream.
+    ///
+    /// # Errors
+    /// Those of `recv`; `WouldBlock` if nothing came.
+    pub fn receive_within(&self, patience: Duration, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let within = Timespec::try_from(patience).map_err(io::Error::other)?;
+        let mut socket = [PollFd::new(self, PollFlags::IN)];
+        if rustix::event::poll(&mut socket, Some(&within))? == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let room = rustix::buffer::spare_capacity(buffer);
+        Ok(rustix::net::recv(self, room, RecvFlags::DONTWAIT)?.1)
     }
 }
 
