@@ -2,6 +2,7 @@
 //! write or a crash between any two steps, or write down what happened to the disk. Reading goes
 //! through here as well; only changes ask the hook.
 
+mod near;
 mod together;
 
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +13,9 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fc
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
+
+pub use near::Near;
+use together::{Underway, What};
 
 /// Asked before every change on disk, and told of it afterwards.
 pub trait Hook: Send + Sync {
@@ -97,6 +101,28 @@ pub struct NotSynced {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+/// A file that may not be on disk yet.
+#[must_use = "it is not known to be on disk before `finish` says so"]
+pub struct Syncing(State);
+
+enum State {
+    Underway(Underway),
+    Later(Fs, Arc<File>, PathBuf),
+}
+
+impl Syncing {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    /// Those of `fdatasync`.
+    pub fn finish(self) -> io::Result<()> {
+        match self.0 {
+            State::Underway(underway) => underway.wait(),
+            State::Later(fs, file, path) => fs.sync(&file, &path),
+        }
+    }
 }
 
 /// What identifies a version of a file or directory.
@@ -338,6 +364,16 @@ impl Fs {
         Ok(())
     }
 
+    /// Begins to force a file's bytes to disk, for somebody who has other work to do until they are there.
+    pub fn begin_sync(&self, file: &Arc<File>, path: &Path) -> Syncing {
+        // Tests want one thing after the other, and this as late as it may be.
+        let underway = if self.hook.is_some() { None } else { together::begin_alone(file, What::Data) };
+        Syncing(match underway {
+            Some(underway) => State::Underway(underway),
+            None => State::Later(self.clone(), file.clone(), path.to_owned()),
+        })
+    }
+
     /// Forces a directory's entries to disk.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.ask("fsync", path, 0)?;
@@ -363,14 +399,12 @@ impl Fs {
         }
         let mut begun = Vec::with_capacity(dirs.len());
         for dir in dirs {
-            begun.push((dir, together::begin(File::open(dir).map_err(at("open", dir))?)));
+            let open = Arc::new(File::open(dir).map_err(at("open", dir))?);
+            begun.push((dir, together::begin(&open, What::All), open));
         }
         let done = file.sync_data().map_err(at("fdatasync", path));
-        for (path, one) in begun {
-            let done = match one {
-                Ok(underway) => underway.wait(),
-                Err(dir) => dir.sync_all(),
-            };
+        for (path, underway, open) in begun {
+            let done = underway.map_or_else(|| What::All.sync(&open), Underway::wait);
             done.map_err(at("fsync", path))?;
         }
         done

@@ -53,7 +53,7 @@ pub const NEW_LOG_STALE: Duration = Duration::from_secs(2);
 /// The same where there is no log yet.
 pub const FIRST_LOG_STALE: Duration = Duration::from_secs(10);
 
-/// Threads of a process that wait for directories to be on disk.
+/// Threads of a process that wait for files and directories to be on disk.
 pub const SYNC_THREADS_MAX: usize = 16;
 
 /// How long such a thread waits for more to do.

@@ -5,17 +5,36 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
 use crate::limits::{SYNC_IDLE, SYNC_STACK_BYTES, SYNC_THREADS_MAX};
 
-/// A directory on its way to disk.
+/// A file or directory on its way to disk.
 pub(super) struct Underway(Receiver<io::Result<()>>);
 
+/// How much of a file is to be on disk.
+#[derive(Clone, Copy)]
+pub(super) enum What {
+    /// `fdatasync`
+    Data,
+    /// `fsync`
+    All,
+}
+
+impl What {
+    pub(super) fn sync(self, file: &File) -> io::Result<()> {
+        match self {
+            Self::Data => file.sync_data(),
+            Self::All => file.sync_all(),
+        }
+    }
+}
+
 struct Job {
-    dir: File,
+    file: Arc<File>,
+    what: What,
     done: SyncSender<io::Result<()>>,
 }
 
@@ -30,24 +49,33 @@ struct Waiters {
 static WAITERS: Mutex<Waiters> = Mutex::new(Waiters { jobs: VecDeque::new(), idle: 0, threads: 0 });
 static CHANGED: Condvar = Condvar::new();
 
-/// Begins to force a directory to disk on another thread; `Err` gives it back where there is none.
-pub(super) fn begin(dir: File) -> Result<Underway, File> {
-    let mut waiters = lock();
+/// Begins to force a file or directory to disk on another thread. `None` where there is none.
+pub(super) fn begin(file: &Arc<File>, what: What) -> Option<Underway> {
+    begin_in(lock(), file, what)
+}
+
+/// The same, but only while no other is on its way: whoever has work of his own to do meanwhile gains
+/// nothing where all cores have enough to do.
+pub(super) fn begin_alone(file: &Arc<File>, what: What) -> Option<Underway> {
+    let waiters = lock();
+    let is_alone = waiters.jobs.is_empty() && waiters.idle == waiters.threads;
+    is_alone.then(|| begin_in(waiters, file, what)).flatten()
+}
+
+fn begin_in(mut waiters: MutexGuard<'static, Waiters>, file: &Arc<File>, what: What) -> Option<Underway> {
     if waiters.idle <= waiters.jobs.len() {
         if waiters.threads >= SYNC_THREADS_MAX {
-            return Err(dir);
+            return None;
         }
         let builder = Builder::new().name("sync".to_owned()).stack_size(SYNC_STACK_BYTES);
-        if builder.spawn(work).is_err() {
-            return Err(dir);
-        }
+        builder.spawn(work).ok()?;
         waiters.threads += 1;
     }
     let (done, underway) = sync_channel(1);
-    waiters.jobs.push_back(Job { dir, done });
+    waiters.jobs.push_back(Job { file: file.clone(), what, done });
     drop(waiters);
     CHANGED.notify_one();
-    Ok(Underway(underway))
+    Some(Underway(underway))
 }
 
 impl Underway {
@@ -61,10 +89,11 @@ impl Underway {
 fn work() {
     let mut waiters = lock();
     loop {
-        if let Some(Job { dir, done }) = waiters.jobs.pop_front() {
+        if let Some(Job { file, what, done }) = waiters.jobs.pop_front() {
             drop(waiters);
             // Whoever has given up waiting does not need to know.
-            let _ = done.send(dir.sync_all());
+            let _ = done.send(what.sync(&file));
+            drop(file);
             waiters = lock();
             continue;
         }
@@ -95,15 +124,11 @@ mod tests {
     #[test]
     fn many_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || File::open(dir.path()).unwrap();
+        let dir = Arc::new(File::open(dir.path()).unwrap());
         for _ in 0..3 {
-            let begun: Vec<_> = (0..SYNC_THREADS_MAX + 5).map(|_| begin(open())).collect();
-            for one in begun {
-                match one {
-                    Ok(underway) => underway.wait().unwrap(),
-                    Err(dir) => dir.sync_all().unwrap(),
-                }
-            }
+            let begun: Vec<_> = (0..SYNC_THREADS_MAX + 5).filter_map(|_| begin(&dir, What::All)).collect();
+            assert!(begun.len() >= SYNC_THREADS_MAX);
+            begun.into_iter().for_each(|underway| underway.wait().unwrap());
         }
         assert!(lock().threads <= SYNC_THREADS_MAX);
     }

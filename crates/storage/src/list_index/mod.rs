@@ -25,11 +25,11 @@ use index::{ExtSpec, Index, Place};
 
 use crate::api::Listed;
 use crate::error::Result;
-use crate::fs::{Fs, Permissions};
+use crate::fs::{Fs, Near, Permissions};
 use crate::location::{Location, Names};
 use crate::settings::MailSettings;
 
-pub(crate) use status::{IsSame, Proof, stamp_of};
+pub(crate) use status::{IsSame, Look, Proof, stamp_of};
 pub(crate) use update::{Known, Source};
 
 use tree::{Damage, Tree};
@@ -65,6 +65,8 @@ struct State {
     at: Option<(u32, u64)>,
     /// When the disk was last looked at.
     refreshed: Option<Instant>,
+    /// The root, while STATUS follows STATUS.
+    near: Option<Arc<Near>>,
     /// It has been compared with the directories by this process.
     compared: bool,
     /// Mailboxes that listing does not show, such as those with whole paths for names.

@@ -1,6 +1,7 @@
 //! Answers STATUS from the list, if it can be shown that the mailbox has not changed since.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Guid, ModSeq, Uid, UidValidity};
@@ -9,6 +10,7 @@ use index::list_index::{
 };
 
 use crate::api::{Status, StatusItems};
+use crate::fs::{Fs, Near, Stamp};
 
 use super::{ListIndex, State, lock, log_of};
 
@@ -21,7 +23,20 @@ pub(crate) struct Proof<'a> {
 }
 
 /// Whether the mail store still is as a record says.
-pub(crate) type IsSame<'a> = &'a dyn Fn(&[u8]) -> bool;
+pub(crate) type IsSame<'a> = &'a dyn Fn(&[u8], &Look<'_>) -> bool;
+
+/// How files are looked at where many are.
+pub(crate) struct Look<'a> {
+    fs: &'a Fs,
+    near: Option<Arc<Near>>,
+}
+
+impl Look<'_> {
+    /// See [`Fs::stamp`].
+    pub(crate) fn stamp(&self, path: &Path) -> std::io::Result<Option<Stamp>> {
+        self.fs.stamp_near(self.near.as_deref(), path)
+    }
+}
 
 /// What the list has of a mailbox.
 struct Found {
@@ -31,6 +46,7 @@ struct Found {
     size: Option<VirtualSize>,
     log: IndexStamp,
     store: Vec<u8>,
+    near: Option<Arc<Near>>,
 }
 
 impl ListIndex {
@@ -48,8 +64,13 @@ impl ListIndex {
     fn found(&self, name: &str, proof: &Proof<'_>) -> Option<Found> {
         let mut state = lock(&self.state);
         // Commands that a client sends together are answered from one look at the list.
-        if state.failed || state.refreshed.is_none_or(|at| at.elapsed() >= TOGETHER) {
+        let since = state.refreshed.map(|at| at.elapsed());
+        if state.failed || since.is_none_or(|since| since >= TOGETHER) {
             self.refresh(&mut state)?;
+            let stays = since.is_some_and(|since| since < NEAR_KEPT);
+            state.near = state.near.take().filter(|near| stays && near.is_current(&self.fs));
+        } else if state.near.is_none() {
+            state.near = Near::open(&self.root).ok().map(Arc::new);
         }
         if state.tree.refresh {
             self.compare(&mut state)?;
@@ -75,6 +96,7 @@ impl ListIndex {
                 .and_then(|(extension, _)| record(extension))
                 .unwrap_or_default()
                 .to_vec(),
+            near: state.near.clone(),
         })
     }
 
@@ -86,8 +108,10 @@ impl ListIndex {
         if self.very_dirty {
             return true;
         }
-        let Ok(Some(stamp)) = self.fs.stamp(&log_of(proof.index_dir)) else { return false };
-        stamp_of(&stamp) == found.log && proof.store.as_ref().is_none_or(|(_, is_same)| is_same(&found.store))
+        let look = Look { fs: &self.fs, near: found.near.clone() };
+        let Ok(Some(stamp)) = look.stamp(&log_of(proof.index_dir)) else { return false };
+        let is_same = |(_, is_same): &(_, IsSame<'_>)| is_same(&found.store, &look);
+        stamp_of(&stamp) == found.log && proof.store.as_ref().is_none_or(is_same)
     }
 }
 
@@ -139,6 +163,9 @@ impl Found {
 pub(crate) fn stamp_of(stamp: &crate::fs::Stamp) -> IndexStamp {
     IndexStamp { size: stamp.size as u32, mtime: stamp.mtime_ns.div_euclid(1_000_000_000) as u32 }
 }
+
+/// For how long the mailboxes' root is kept open after a STATUS.
+const NEAR_KEPT: Duration = Duration::from_secs(1);
 
 /// Less than the way to a client and back: nobody can have heard of a later change.
 const TOGETHER: Duration = Duration::from_micros(100);

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::layout::Tree;
-use crate::list_index::{IsSame, ListIndex, Lister, Proof};
+use crate::list_index::{IsSame, ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Layout, Location};
 use crate::lock_file::{LockFile, LockPlace};
 use crate::remove;
@@ -72,10 +72,10 @@ impl MaildirStorage {
     }
 
     /// Whether the directories still have the times that the list index remembers.
-    fn is_as(&self, dir: &Path, remembered: &[u8]) -> bool {
+    fn is_as(dir: &Path, remembered: &[u8], look: &Look<'_>) -> bool {
         let Some(times) = MaildirTimes::decode(remembered) else { return false };
         let is_same = |sub: &str, secs: u32| {
-            let stamp = self.fs.stamp(&dir.join(sub));
+            let stamp = look.stamp(&dir.join(sub));
             let now = |stamp: Stamp| stamp.mtime_ns.div_euclid(1_000_000_000);
             secs != 0 && stamp.is_ok_and(|stamp| stamp.map(now) == Some(secs.into()))
         };
@@ -490,7 +490,7 @@ impl Storage for MaildirStorage {
         }
         self.check(name).ok()?;
         let (dir, index_dir) = (self.tree.dir(name), self.tree.index(name)?);
-        let is_same = |bytes: &[u8]| self.is_as(&dir, bytes);
+        let is_same = |bytes: &[u8], look: &Look<'_>| Self::is_as(&dir, bytes, look);
         let watches = !self.settings.maildir_very_dirty_syncs;
         let store = watches.then_some((MAILDIR, &is_same as IsSame<'_>));
         list_index.status(name, items, &Proof { index_dir: &index_dir, store })

@@ -14,7 +14,7 @@ use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, Stat
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, join};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
-use crate::list_index::{IsSame, ListIndex, Lister, Proof};
+use crate::list_index::{IsSame, ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
 use crate::remove;
@@ -99,11 +99,11 @@ impl MboxStorage {
     }
 
     /// Whether the file still has the size and the time that the list index remembers.
-    fn is_as(&self, name: &str, remembered: &[u8]) -> bool {
+    fn is_as(&self, name: &str, remembered: &[u8], look: &Look<'_>) -> bool {
         let Some(known) = MboxStamp::decode(remembered).filter(|known| known.mtime != 0) else {
             return false;
         };
-        let stamp = self.fs.stamp(&self.places.file(name));
+        let stamp = look.stamp(&self.places.file(name));
         stamp.is_ok_and(|stamp| stamp.is_some_and(|stamp| listed_stamp(&stamp) == known))
     }
 
@@ -402,7 +402,7 @@ impl Storage for MboxStorage {
         }
         self.places.check(name).ok()?;
         let index_dir = self.places.index(name)?;
-        let is_same = |bytes: &[u8]| self.is_as(name, bytes);
+        let is_same = |bytes: &[u8], look: &Look<'_>| self.is_as(name, bytes, look);
         let store = Some((MBOX, &is_same as IsSame<'_>));
         list_index.status(name, items, &Proof { index_dir: &index_dir, store })
     }

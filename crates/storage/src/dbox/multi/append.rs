@@ -9,7 +9,7 @@ use base::Seq;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use crate::error::{Error, Result};
-use crate::fs::is_missing;
+use crate::fs::{Syncing, is_missing};
 use crate::view::View;
 
 use super::map;
@@ -230,14 +230,11 @@ impl Appender {
         }
     }
 
-    /// Forces all to disk.
-    pub(crate) fn flush(&self) -> Result<()> {
+    /// Begins to force all to disk.
+    pub(crate) fn begin_flush(&self) -> Flush {
         let store = &self.store;
-        for file in self.files.iter().filter(|file| file.end > file.start && store.syncs()) {
-            let synced = store.fs.sync(&file.file, &file.path);
-            synced.map_err(|error| Error::io("fdatasync", file.path.clone(), error))?;
-        }
-        Ok(())
+        let written = self.files.iter().filter(|file| file.end > file.start && store.syncs());
+        Flush(written.map(|file| (file.path.clone(), store.fs.begin_sync(&file.file, &file.path))).collect())
     }
 
     /// Gives new files their ids, from `next` on, under the map's lock. Gives the highest id used, or
@@ -313,6 +310,20 @@ impl Drop for AppendFile {
             // Closing is not enough while a program that is being started has the descriptor, too.
             let _ = flock(&self.file, FlockOperation::Unlock);
         }
+    }
+}
+
+/// Files on their way to disk.
+#[must_use = "they are not known to be on disk before `finish` says so"]
+pub(crate) struct Flush(Vec<(PathBuf, Syncing)>);
+
+impl Flush {
+    /// Waits until they are there.
+    pub(crate) fn finish(self) -> Result<()> {
+        for (path, syncing) in self.0 {
+            syncing.finish().map_err(|error| Error::io("fdatasync", path, error))?;
+        }
+        Ok(())
     }
 }
 

@@ -236,7 +236,7 @@ impl SaveBatch for Batch {
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {
         self.abort();
-        self.appender.flush()?;
+        let flush = self.appender.begin_flush();
         let shared = self.shared.clone();
         let store = shared.driver.store.clone();
         let mut work = shared.work();
@@ -247,6 +247,8 @@ impl SaveBatch for Batch {
         let mut map = lock.locked()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver)?;
+        // The map must not know of bytes that are not there.
+        flush.finish()?;
         let map_uids = self.enter_map(&mut map)?;
         let validity = map.header().uid_validity;
         let saved = self.enter_mailbox(&mut index, &map_uids, validity);
