@@ -34,6 +34,7 @@ pub(crate) struct Local {
 struct Open {
     mailbox: Box<dyn Mailbox>,
     view: Arc<View>,
+    name: String,
     batch: Option<Box<dyn SaveBatch>>,
 }
 
@@ -250,7 +251,7 @@ impl Side for Local {
             messages,
             expunged: history.expunged.into_iter().collect(),
         };
-        self.open = Some(Open { mailbox, view, batch: None });
+        self.open = Some(Open { mailbox, view, name, batch: None });
         Ok(opened)
     }
 
@@ -271,7 +272,7 @@ impl Side for Local {
     }
 
     fn identify(&mut self, identity: &Identity) -> Result<()> {
-        let open = self.open_now()?;
+        let name = self.open_now()?.name.clone();
         let update = MailboxUpdate {
             guid: Some(identity.guid).filter(|guid| *guid != Guid::default()),
             uid_validity: UidValidity::new(identity.uid_validity),
@@ -279,8 +280,12 @@ impl Side for Local {
             min_highest_modseq: Some(ModSeq(identity.highest_modseq)),
             ..MailboxUpdate::default()
         };
-        open.mailbox.update(&update)?;
-        open.view = open.mailbox.sync(SyncMode::Full)?;
+        // The mailbox may get another place with its GUID.
+        self.open = None;
+        self.user.update_mailbox(&name, &update)?;
+        let mut mailbox = self.user.open_mailbox(&name, OpenMode::Append)?;
+        let view = mailbox.sync(SyncMode::Full)?;
+        self.open = Some(Open { mailbox, view, name, batch: None });
         Ok(())
     }
 

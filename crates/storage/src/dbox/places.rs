@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base::Guid;
+
 use crate::api::Listed;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, is_missing, join};
@@ -21,7 +23,7 @@ impl Places {
     /// Refuses what dbox cannot be, in 2.3's words where it has some.
     pub(crate) fn new(location: Location, full_access: bool, multi: bool) -> Result<Self> {
         let driver = &location.driver;
-        if location.layout != Layout::Fs {
+        if location.layout == Layout::MaildirPlusPlus {
             return Err(Error::Unsupported(
                 "Mailbox list driver maildir++: maildir_name not supported by this driver".to_owned(),
             ));
@@ -62,6 +64,11 @@ impl Places {
     /// The directory that stands for a name and holds its children.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.tree.node(name)
+    }
+
+    /// The GUID of the mailbox with this place, where directories are named so.
+    pub(crate) fn guid_of(&self, place: &str) -> Option<Guid> {
+        if self.location().layout == Layout::Index { place.parse().ok() } else { None }
     }
 
     /// The directory with a mailbox's messages, or only its index.
@@ -170,6 +177,9 @@ impl Places {
 
     /// Every mailbox and node on disk, INBOX among them if it is there.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
+        if self.location().layout == Layout::Index {
+            return self.tree.list_guids(fs);
+        }
         let mut found = Vec::new();
         let root = self.tree.list_root();
         self.list_below(fs, &root, "", 0, &mut found)?;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use base::{Guid, Uid, UidSet};
+use base::{Uid, UidSet};
 
 use crate::error::{Error, Result};
 use crate::fs::{Stamp, join};
@@ -360,7 +360,7 @@ impl Names {
     fn rewrite(&mut self, place: &Place) -> Result<()> {
         self.header.next_uid = self.next_uid();
         self.header.version = 3;
-        let guid = *self.header.guid.get_or_insert_with(new_guid);
+        let guid = *self.header.guid.get_or_insert_with(|| place.new_guid());
         let mut text = Vec::with_capacity(self.entries.len() * 64 + 80);
         uidlist::write_header(&self.header, guid, &mut text);
         for entry in &self.entries {
@@ -393,14 +393,6 @@ fn keep_seen(old: Vec<Entry>, new: &mut [Entry]) {
             (entry.name, entry.seen) = (known.name, known.seen);
         }
     }
-}
-
-/// A mailbox GUID in the shape that 2.3 makes: random enough to be unique.
-pub(super) fn new_guid() -> Guid {
-    let mut guid = Guid::default();
-    // The call cannot fail for so few bytes once the system has started.
-    let _ = rustix::rand::getrandom(&mut guid.0[..], rustix::rand::GetRandomFlags::empty());
-    guid
 }
 
 /// 2.3's UIDLIST_COMPRESS_PERCENTAGE: write the list anew when a quarter of its lines is dead.

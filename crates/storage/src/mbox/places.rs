@@ -20,6 +20,9 @@ pub(super) struct Places {
 impl Places {
     /// Refuses what mbox cannot be.
     pub(super) fn new(location: Location, full_access: bool, has_inbox: bool) -> Result<Self> {
+        if location.layout == Layout::Index {
+            return Err(Error::Unsupported("mbox: LAYOUT=index isn't supported by this driver".to_owned()));
+        }
         if location.list_from_index {
             // Directories of indexes stand for files and for directories: 2.3 opens none of them.
             return Err(Error::Unsupported("mbox: ITERINDEX isn't possible with this driver".to_owned()));

@@ -25,7 +25,6 @@ use crate::view::View;
 use super::body::BodyReader;
 use super::file::Message;
 use super::mailbox::{self, MailboxPlace};
-use super::names;
 use super::records::{GUID, MDBOX_HEADER, MDBOX_RECORD, MailboxHeader, MdboxRecord};
 use store::{MapLock, OpenFile};
 
@@ -129,7 +128,7 @@ impl Mdbox {
             }
         }
         let old = index.ext_header(MDBOX_HEADER).and_then(MailboxHeader::parse).unwrap_or_default();
-        let guid = if old.guid == Guid::default() { names::new_guid() } else { old.guid };
+        let guid = if old.guid == Guid::default() { self.place.context.new_guid() } else { old.guid };
         let number = self.map_validity.load(Ordering::Relaxed);
         mailbox::write_header(&mut tx, MDBOX_HEADER, &MailboxHeader { number, guid, flags: old.flags });
         Ok(index.commit(&tx, Origin::External)?)

@@ -56,7 +56,12 @@ pub(crate) struct Store {
     /// Messages of the map that are to be moved to the alternative place, with how many of their
     /// references asked for it, and those that are to be moved back.
     pub alt_moves: Mutex<AltMoves>,
+    /// Where mailboxes are named by their GUIDs.
+    pub by_guid: OnceLock<PlaceOf>,
 }
+
+/// Gives the place of a mailbox by the name that messages' metadata have; see [`Store::place_of`].
+pub(crate) type PlaceOf = Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>;
 
 /// See [`Store::alt_moves`].
 #[derive(Default)]
@@ -121,6 +126,7 @@ impl Store {
             files: Mutex::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
+            by_guid: OnceLock::new(),
         });
         registry.insert(key, Arc::downgrade(&store));
         store
@@ -313,6 +319,7 @@ impl Store {
                 index_dir: Some(places.index(name)),
                 cache_dir: places.cache(name),
                 list: None,
+                guid: places.guid_of(name),
                 size_lock: None,
             },
             alt: places.alt_dir(name),
@@ -322,6 +329,17 @@ impl Store {
             dir,
             is_inbox: name == "INBOX",
         }
+    }
+
+    /// The place of the mailbox that a message was saved to, as its metadata have it; that of INBOX, if it
+    /// cannot be used.
+    pub(crate) fn place_of(&self, stored: Option<&str>) -> Result<String> {
+        if let Some(place_of) = self.by_guid.get() {
+            return place_of(stored);
+        }
+        let name = stored.and_then(|name| self.places.decode(name.as_bytes()));
+        let name = name.filter(|name| self.places.check(name).is_ok());
+        Ok(name.unwrap_or_else(|| "INBOX".to_owned()))
     }
 
     /// Makes the directories of a mailbox.
