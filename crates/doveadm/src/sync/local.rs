@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
-use index::mailbox_log::name_hash;
 use mail_user::input::NamespaceList;
 use mail_user::{ListOptions, MailUser, Namespace, Node as Listed};
 use storage::api::{PathKind, SaveMeta};
@@ -137,7 +136,7 @@ pub(super) fn name_of(levels: &Levels, prefix: &str, separator: char) -> Result<
 /// A message's GUID as 128 bits: formats that have longer ones are converted to those that do not by
 /// 2.3's rule, which this is.
 pub(super) fn short_guid(text: &str) -> Guid {
-    text.parse().unwrap_or_else(|_| name_hash(text))
+    storage::dbox::names::guid_bits(text)
 }
 
 impl Side for Local {

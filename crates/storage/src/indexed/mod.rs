@@ -185,6 +185,12 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
+    /// A message's GUID, if it can be told without opening anything.
+    fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
+        let _ = (view, uid);
+        None
+    }
+
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
 

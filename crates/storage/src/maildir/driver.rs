@@ -336,6 +336,12 @@ impl Driver for Maildir {
         self.known_size(uid)
     }
 
+    fn guid_at_hand(&self, _view: &View, uid: Uid) -> Option<Guid> {
+        let mut facts = Facts::default();
+        self.names_of(&self.entry(uid).ok()?, &mut facts);
+        Some(crate::dbox::names::guid_bits(facts.guid.as_deref()?))
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         let mut names = self.names();
         names.refresh(&self.place, false)?;

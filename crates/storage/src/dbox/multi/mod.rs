@@ -325,6 +325,10 @@ impl Driver for Mdbox {
         file.dbox.metadata(&message).ok()?.virtual_size()
     }
 
+    fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
+        Self::guid(view, uid)
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         if index.is_new() || self.header(index).is_none() {
             let none = UidSet::new();
