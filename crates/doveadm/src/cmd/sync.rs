@@ -20,6 +20,7 @@ use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Failure, Outcome, status};
 use crate::mail::through::{Place as Elsewhere, Routes, command_line};
+use crate::print::{Format, untitled};
 use crate::mail::{Job, Told, Whose, open_location};
 use crate::sync::original::both::Both;
 use crate::sync::original::export::push;
@@ -128,7 +129,7 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
     let remote_cmd = settings.get(key::DSYNC_REMOTE_CMD).to_owned();
     let alt_char = settings.get(key::DSYNC_ALT_CHAR).chars().next().unwrap_or('_');
     let (reverse, timeout) = (args.flag("reverse"), timeout(args)?);
-    whose.each(cx, &mut |job, user| {
+    whose.each_printing(cx, Format::Flow, &[untitled("state", "state")], &mut |job, user| {
         let _lock = match wait.map(|secs| lock(user, secs)).transpose() {
             Ok(lock) => lock,
             Err(why) => {
@@ -478,9 +479,9 @@ impl Work<'_> {
         own: &mut Local,
     ) -> Outcome {
         let mut report = Reporter { job: &mut *job, desync: None };
-        let (choice, only_changed) = (self.choice, self.only_changed);
         // A state of nothing is none.
         let states = self.states.filter(|states| !states.is_empty()).cloned();
+        let (choice, only_changed) = (self.choice, self.only_changed && states.is_none());
         let both = Both { terms, choice, is_first: true, only_changed, states };
         let done = both.begin(line, own, &mut report);
         report.end();

@@ -2,7 +2,7 @@
 //! has, decides by the same rules what it lacks ([`merge`](super::merge), `sync::tree`), asks for that, and
 //! sends what the other asks for. With a state of the last time only what has changed since is told.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 
 use base::Guid;
@@ -76,7 +76,7 @@ impl Both<'_> {
         let mut states = States::default();
         match self.is_first {
             true => self.lead(&mut line, local, &named, &mut states, report)?,
-            false => self.follow(&mut line, local, named, &mut states, report)?,
+            false => self.follow(&mut line, local, &named, &mut states, report)?,
         }
         Ok(states)
     }
@@ -93,7 +93,7 @@ impl Both<'_> {
     ) -> Result<Named> {
         let wanted = |node: &Node| self.choice.wants(node);
         let validities: HashMap<Guid, u32> = known.values().copied().collect();
-        let mut both = Trees { own, other, replaced: BTreeMap::new(), local, report };
+        let mut both = Trees { own, other, replaced: BTreeMap::new(), joined: HashSet::new(), local, report };
         for _ in 0..TURNS_MAX {
             let steps = tree::moves(&both.own, &both.other, Way::Both, &wanted);
             if steps.iter().all(Vec::is_empty) || !both.apply(&steps) {
@@ -107,10 +107,10 @@ impl Both<'_> {
         both.apply(&steps);
         let steps = tree::subscriptions(&both.own, &both.other, Way::Both, &wants_name);
         both.apply(&steps);
-        let (mut nodes, replaced) = (both.own.mailboxes, both.replaced);
+        let (mut nodes, replaced, joined) = (both.own.mailboxes, both.replaced, both.joined);
         nodes.retain(wanted);
         nodes.sort_by(|one, other| one.levels.cmp(&other.levels));
-        Ok(Named { nodes, replaced })
+        Ok(Named { nodes, replaced, joined })
     }
 
     /// Names one mailbox after the other.
@@ -129,19 +129,22 @@ impl Both<'_> {
                 states.put(opened.guid, *state);
                 continue;
             }
-            trees::send_mailbox(line, &opened)?;
+            let is_joined = named.joined.contains(&node.levels);
+            trees::send_mailbox(line, &opened, is_joined)?;
             let mut told = line.expect(MAILBOX)?;
             if let Some(&old) = named.replaced.get(&node.levels).filter(|_| told.has("mailbox_lost")) {
                 // The other side has taken ours as we took its own.
                 adopt(local, &node.levels, old, 0)?;
                 opened = local.open(&node.levels, &self.choice.filter)?;
-                trees::send_mailbox(line, &opened)?;
+                trees::send_mailbox(line, &opened, is_joined)?;
                 told = line.expect(MAILBOX)?;
             }
             if told.has("mailbox_lost") {
                 let guid = node.guid;
                 report.desync(format!("Remote lost mailbox GUID {guid} (maybe it was just deleted?)"));
-            } else if !told.has("mailbox_ignore") && !(self.only_changed && trees::is_same(&told, &opened)?) {
+            } else if !told.has("mailbox_ignore")
+                && (is_joined || !self.only_changed || !trees::is_same(&told, &opened)?)
+            {
                 self.mailbox(line, local, &node.levels, opened, &told, states, report)?;
             }
         }
@@ -154,14 +157,14 @@ impl Both<'_> {
         &self,
         line: &mut Line<R, W>,
         local: &mut Local,
-        named: Named,
+        named: &Named,
         states: &mut States,
         report: &mut dyn Report,
     ) -> Result<()> {
         let by_guid: HashMap<Guid, Levels> =
-            named.nodes.into_iter().map(|node| (node.guid, node.levels)).collect();
+            named.nodes.iter().cloned().map(|node| (node.guid, node.levels)).collect();
         let replaced: HashMap<Guid, Levels> =
-            named.replaced.into_iter().map(|(levels, guid)| (guid, levels)).collect();
+            named.replaced.iter().map(|(levels, guid)| (*guid, levels.clone())).collect();
         while let Some(told) = line.next(MAILBOX)? {
             let guid: Guid = told.text("mailbox_guid").unwrap_or_default().parse().unwrap_or_default();
             // The other side may have taken ours as we took its own.
@@ -172,9 +175,10 @@ impl Both<'_> {
                 continue;
             };
             let opened = local.open(levels, &self.choice.filter)?;
-            trees::send_mailbox(line, &opened)?;
+            let is_joined = named.joined.contains(levels);
+            trees::send_mailbox(line, &opened, is_joined)?;
             // Where all numbers are the same both go on at once.
-            if !(self.only_changed && trees::is_same(&told, &opened)?) {
+            if is_joined || !self.only_changed || !trees::is_same(&told, &opened)? {
                 self.mailbox(line, local, levels, opened, &told, states, report)?;
             }
         }
@@ -298,6 +302,8 @@ struct Named {
     nodes: Vec<Node>,
     /// GUIDs that mailboxes had here before.
     replaced: BTreeMap<Levels, Guid>,
+    /// Whose numbers may be the same though the messages are not.
+    joined: HashSet<Levels>,
 }
 
 /// Both trees as they will be, and the mailboxes here.
@@ -305,6 +311,7 @@ struct Trees<'a> {
     own: Tree,
     other: Tree,
     replaced: BTreeMap<Levels, Guid>,
+    joined: HashSet<Levels>,
     local: &'a mut Local,
     report: &'a mut dyn Report,
 }
@@ -324,9 +331,13 @@ impl Trees<'_> {
         let others: BTreeMap<&Levels, Guid> =
             self.other.mailboxes.iter().map(|node| (&node.levels, node.guid)).collect();
         for node in self.own.mailboxes.iter_mut().filter(|node| wanted(node)) {
-            let Some(&theirs) = others.get(&node.levels).filter(|theirs| **theirs > node.guid) else {
+            let Some(&theirs) = others.get(&node.levels).filter(|theirs| **theirs != node.guid) else {
                 continue;
             };
+            self.joined.insert(node.levels.clone());
+            if theirs < node.guid {
+                continue;
+            }
             adopt(self.local, &node.levels, theirs, 0)?;
             self.replaced.insert(node.levels.clone(), node.guid);
             node.guid = theirs;

@@ -42,7 +42,7 @@ pub(crate) fn push<R: Read, W: Write>(
     trees::exchange(&mut line, Some((&tree, local)), terms)?;
     for node in &tree.mailboxes {
         let opened = local.open(&node.levels, &choice.filter)?;
-        trees::send_mailbox(&mut line, &opened)?;
+        trees::send_mailbox(&mut line, &opened, false)?;
         let told = line.expect(MAILBOX)?;
         if told.has("mailbox_lost") {
             report.desync(format!("Remote lost mailbox GUID {} (maybe it was just deleted?)", node.guid));
@@ -68,7 +68,7 @@ pub(super) fn answer<R: Read, W: Write>(
             by_guid.get(&guid).map(|levels| local.open(levels, filter).map(|opened| (levels, opened)));
         match opened.transpose()? {
             Some((levels, opened)) => {
-                trees::send_mailbox(line, &opened)?;
+                trees::send_mailbox(line, &opened, false)?;
                 // Where all numbers are the same both go on at once.
                 if !only_changed || !trees::is_same(&told, &opened)? {
                     mailbox(line, local, levels, &opened, filter)?;

@@ -135,7 +135,7 @@ impl<R: Read, W: Write> Original<R, W> {
         };
         // An empty one: of it the other side changes nothing to fit it, and tells everything. Without a UIDNEXT
         // it can't be the same as that of the other side, which would pass it over.
-        trees::send_mailbox(&mut self.line, &Opened { guid, uid_validity, ..Opened::default() })?;
+        trees::send_mailbox(&mut self.line, &Opened { guid, uid_validity, ..Opened::default() }, false)?;
         let told = match told {
             Some(told) => told,
             None => self.line.expect(MAILBOX)?,

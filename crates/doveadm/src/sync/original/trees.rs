@@ -177,8 +177,13 @@ fn node(values: &Values, terms: &Terms, tree: &mut Tree, known: &mut Known) -> R
     Ok(times)
 }
 
-/// Tells of a mailbox here.
-pub(super) fn send_mailbox<R: Read, W: Write>(line: &mut Line<R, W>, opened: &Opened) -> Result<()> {
+/// Tells of a mailbox here, with numbers that none there can have if `differs` says so.
+pub(super) fn send_mailbox<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    opened: &Opened,
+    differs: bool,
+) -> Result<()> {
+    let first_recent = if differs { "0" } else { "1" };
     let (guid, validity, next) =
         (opened.guid.to_string(), opened.uid_validity.to_string(), opened.uid_next.to_string());
     let (count, modseq) = (opened.messages.len().to_string(), opened.highest_modseq.to_string());
@@ -189,7 +194,7 @@ pub(super) fn send_mailbox<R: Read, W: Write>(line: &mut Line<R, W>, opened: &Op
             ("uid_validity", &validity),
             ("uid_next", &next),
             ("messages_count", &count),
-            ("first_recent_uid", "1"),
+            ("first_recent_uid", first_recent),
             ("highest_modseq", &modseq),
             ("highest_pvt_modseq", "0"),
             ("cache_fields", ""),
