@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base::Guid;
 
 use crate::api::Listed;
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, is_missing, join};
 use crate::location::{IndexPlace, Layout, Location};
@@ -18,6 +19,8 @@ pub(crate) struct Tree {
     pub full_access: bool,
     /// `maildir_stat_dirs`
     pub stat_dirs: bool,
+    /// What is known of directories.
+    pub dirs: Dirs,
 }
 
 impl Tree {
@@ -280,23 +283,26 @@ impl Tree {
         if depth > DEPTH_MAX {
             return Ok(());
         }
-        let mut names = Vec::new();
-        let read = fs.read_dir(dir, |name, kind| {
-            let is_inner = !self.location.list_from_index && matches!(name, b"cur" | b"new" | b"tmp");
-            let reserved = is_inner || name == self.location.dir_name.as_bytes();
-            if may_be_dir(kind) && !reserved && !name.starts_with(b".") {
-                names.push((name.to_vec(), kind == rustix::fs::FileType::Directory));
+        let location = &self.location;
+        let entries_of = |dir: &Path| {
+            self.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error))
+        };
+        let is_apart = location.list_from_index || !location.dir_name.is_empty();
+        for (raw, sure) in entries_of(dir)?.iter() {
+            let is_inner = !location.list_from_index && matches!(raw, b"cur" | b"new" | b"tmp");
+            if is_inner || raw == location.dir_name.as_bytes() {
+                continue;
             }
-        });
-        ignore_missing(read, dir)?;
-        for (raw, sure) in names {
-            let path = join(dir, &raw);
+            let path = join(dir, raw);
             if !sure && !path.is_dir() {
                 continue;
             }
-            let Some(part) = self.decode(&raw) else { continue };
+            let Some(part) = self.decode(raw) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
-            let selectable = self.dir(&name).join("cur").is_dir();
+            let selectable = match is_apart {
+                true => self.dir(&name).join("cur").is_dir(),
+                false => entries_of(&path)?.has(&path, b"cur"),
+            };
             // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
             if name != "INBOX" {
                 found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });

@@ -105,3 +105,7 @@ pub(crate) mod tests {
         }
     }
 }
+
+/// Directories of mailboxes that one session remembers the entries of, a few hundred bytes each: enough for
+/// 10,000 mailboxes with what is above them. Beyond it all are forgotten.
+pub const KNOWN_DIRS_MAX: usize = 20_000;

@@ -175,8 +175,9 @@ impl Place {
         super::uidvalidity::next(&self.fs, &self.control_root, &self.permissions, &self.logger)
     }
 
-    /// Replaces the uidlist as a whole.
-    pub(super) fn replace_uidlist(&self, content: &[u8]) -> Result<Stamp> {
+    /// Writes the uidlist as a whole. One that `replaces` another, or names messages, is sure to be found
+    /// after a crash.
+    pub(super) fn replace_uidlist(&self, content: &[u8], replaces: bool) -> Result<Stamp> {
         let path = self.control_file("dovecot-uidlist");
         let temp = self.control_file("dovecot-uidlist.tmp");
         let write = || {
@@ -186,7 +187,9 @@ impl Place {
                 self.fs.sync(&file, &temp)?;
             }
             self.fs.rename(&temp, &path)?;
-            self.sync_control();
+            if replaces {
+                self.sync_control();
+            }
             self.fs.stamp_of(&file)
         };
         write().map_err(|error| {

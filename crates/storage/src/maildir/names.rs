@@ -349,7 +349,11 @@ impl Names {
         for entry in self.entries.get(first_new..).unwrap_or_default() {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
         }
-        let stamp = place.append_uidlist(&text, dirs)?;
+        let stamp = match self.lines <= 1 {
+            // Whoever made an empty list has not waited until it was sure to be found.
+            true => place.append_uidlist(&text, &[dirs, &[place.control.clone()]].concat())?,
+            false => place.append_uidlist(&text, dirs)?,
+        };
         self.offset += text.len();
         self.lines += fresh;
         self.header.next_uid = self.next_uid();
@@ -366,7 +370,8 @@ impl Names {
         for entry in &self.entries {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
         }
-        self.stamp = Some(place.replace_uidlist(&text)?);
+        let replaces = self.stamp.is_some() || !self.entries.is_empty();
+        self.stamp = Some(place.replace_uidlist(&text, replaces)?);
         (self.offset, self.lines) = (text.len(), self.entries.len() + 1);
         self.gone.clear();
         self.recreate = false;

@@ -10,6 +10,7 @@ use index::list_index::{Extension, MAILDIR, MaildirTimes};
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
@@ -55,6 +56,7 @@ impl MaildirStorage {
             location,
             full_access: settings.mail_full_filesystem_access,
             stat_dirs: settings.maildir_stat_dirs,
+            dirs: Dirs::default(),
         };
         let lister: Lister = {
             let (tree, fs) = (tree.clone(), fs.clone());

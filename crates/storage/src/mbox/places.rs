@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::api::{Listed, MailboxState};
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::layout::Tree;
@@ -27,7 +28,7 @@ impl Places {
             // Directories of indexes stand for files and for directories: 2.3 opens none of them.
             return Err(Error::Unsupported("mbox: ITERINDEX isn't possible with this driver".to_owned()));
         }
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false }, has_inbox })
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs: Dirs::default() }, has_inbox })
     }
 
     pub(super) fn location(&self) -> &Location {
