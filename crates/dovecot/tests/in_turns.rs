@@ -7,10 +7,10 @@ use harness::{Client, Host, SharedMail, Under, needs};
 
 /// A server over the mail, with a location that is whole or stands behind `maildir:~/Maildir`.
 fn server(under: Under, mail: &SharedMail, location: &str, separator: &str) -> Host {
-    let default = if location.contains(":~/") && !location.starts_with(':') { "" } else { "maildir:~/Maildir" };
-    let settings = format!(
-        "mail_location = {default}{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n"
-    );
+    let default =
+        if location.contains(":~/") && !location.starts_with(':') { "" } else { "maildir:~/Maildir" };
+    let settings =
+        format!("mail_location = {default}{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n");
     mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings)
 }
 

@@ -233,9 +233,7 @@ fn both_ways_with_the_original() {
             run(&one, &["mailbox", "create", "-u", "user1", "-s", "Gone"]);
             run(&one, &["mailbox", "create", "-u", "user1", "Renamed"]);
             let place = address(&other);
-            let sync = |options: &[&str]| {
-                run(&one, &[&["sync", "-u", "user1"], options, &[&place]].concat())
-            };
+            let sync = |options: &[&str]| run(&one, &[&["sync", "-u", "user1"], options, &[&place]].concat());
             sync(&[]);
             same(&one, &other, with_guids, &format!("{what}, at first"));
             change_both(&one, &other);

@@ -301,7 +301,8 @@ impl Known {
     /// 2.3's mailbox_list_escape_name_params.
     fn stored_level(&self, level: &str) -> String {
         let raw = self.names.encode(level);
-        let is_reserved = matches!(raw.as_str(), "." | "..") || !self.reserved.is_empty() && raw == self.reserved;
+        let is_reserved =
+            matches!(raw.as_str(), "." | "..") || !self.reserved.is_empty() && raw == self.reserved;
         let mut stored = String::with_capacity(raw.len());
         for (at, c) in raw.char_indices() {
             let is_first = at == 0 && (c == '~' || is_reserved);

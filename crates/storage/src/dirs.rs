@@ -15,8 +15,10 @@ use crate::limits::KNOWN_DIRS_MAX;
 /// See the module. Clones share what they know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dirs {
-    known: Arc<Mutex<HashMap<PathBuf, (Stamp, Arc<Entries>)>>>,
+    known: Arc<Mutex<Known>>,
 }
+
+type Known = HashMap<PathBuf, (Stamp, Arc<Entries>)>;
 
 /// What may be directories in a directory, but for those whose names begin with a dot: each with whether it is
 /// sure to be one.
@@ -27,7 +29,8 @@ impl Dirs {
     /// The directories in a directory; none where there is none.
     pub(crate) fn entries(&self, fs: &Fs, dir: &Path) -> io::Result<Arc<Entries>> {
         let Some(stamp) = fs.stamp(dir)? else { return Ok(Arc::default()) };
-        let known = |dir: &Path| self.lock().get(dir).filter(|(old, _)| *old == stamp).map(|(_, all)| all.clone());
+        let known =
+            |dir: &Path| self.lock().get(dir).filter(|(old, _)| *old == stamp).map(|(_, all)| all.clone());
         if let Some(entries) = known(dir) {
             return Ok(entries);
         }
@@ -53,7 +56,7 @@ impl Dirs {
         Ok(found)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (Stamp, Arc<Entries>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -241,7 +241,9 @@ impl Tree {
         let read = fs.read_dir(&root, |name, kind| {
             let name = std::str::from_utf8(name).ok().filter(|_| may_be_dir(kind));
             // In lower case only, as the directories are named.
-            if let Some(guid) = name.and_then(|name| name.parse::<Guid>().ok().filter(|guid| guid.to_string() == name)) {
+            if let Some(guid) =
+                name.and_then(|name| name.parse::<Guid>().ok().filter(|guid| guid.to_string() == name))
+            {
                 let name = guid.to_string();
                 found.push(Listed { name, selectable: true, inferiors: false, marked: None });
             }
@@ -284,9 +286,8 @@ impl Tree {
             return Ok(());
         }
         let location = &self.location;
-        let entries_of = |dir: &Path| {
-            self.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error))
-        };
+        let entries_of =
+            |dir: &Path| self.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
         let is_apart = location.list_from_index || !location.dir_name.is_empty();
         for (raw, sure) in entries_of(dir)?.iter() {
             let is_inner = !location.list_from_index && matches!(raw, b"cur" | b"new" | b"tmp");

@@ -57,6 +57,12 @@ impl At {
     }
 }
 
+/// Hears what shows that the mail store is as the list says.
+pub(crate) type CheckProof<'a> = &'a mut dyn FnMut(Option<(Extension, IsSame<'_>)>);
+
+/// Gives the place of a mailbox by the name that messages' metadata have, and INBOX's without one.
+pub(crate) type PlaceOf = Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>;
+
 /// What a driver's storage does with mailboxes that somebody else has named. All other names in its
 /// [`Storage`] are then places.
 pub(crate) trait Placed: Storage {
@@ -85,10 +91,10 @@ pub(crate) trait Placed: Storage {
     fn path_at(&self, place: &str, kind: PathKind) -> Option<PathBuf>;
 
     /// What the list keeps of the mail store, and whether it still is so.
-    fn store_proof(&self, place: &str, check: &mut dyn FnMut(Option<(Extension, IsSame<'_>)>));
+    fn store_proof(&self, place: &str, check: CheckProof<'_>);
 
     /// Tells the driver how to find the place of a mailbox by the name that messages have.
-    fn name_places(&self, place_of: Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>) {
+    fn name_places(&self, place_of: PlaceOf) {
         let _ = place_of;
     }
 }

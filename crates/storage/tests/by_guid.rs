@@ -12,7 +12,7 @@ use index::list_index::{LIST, ListRecord};
 use index::{ExtSpec, Index, Origin, Place, Transaction};
 use storage::api::PathKind;
 use storage::{
-    Error, Flags, GuidStorage, Location, MailSettings, MailboxState, OpenMode, Storage, StatusItems, SyncMode,
+    Error, Flags, GuidStorage, Location, MailSettings, MailboxState, OpenMode, StatusItems, Storage, SyncMode,
 };
 
 const DRIVERS: [&str; 3] = ["maildir", "sdbox", "mdbox"];

@@ -131,12 +131,7 @@ fn names(trees: &(Tree, Tree), way: Way, choice: &Choice) -> Vec<Levels> {
 }
 
 /// Whether all could be done.
-fn apply(
-    here: &mut dyn Side,
-    there: &mut dyn Side,
-    steps: &[Vec<Step>; 2],
-    report: &mut dyn Report,
-) -> bool {
+fn apply(here: &mut dyn Side, there: &mut dyn Side, steps: &[Vec<Step>; 2], report: &mut dyn Report) -> bool {
     let [here_steps, there_steps] = steps;
     let done = apply_to(here, here_steps, report);
     apply_to(there, there_steps, report) && done

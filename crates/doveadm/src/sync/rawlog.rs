@@ -19,11 +19,7 @@ pub(crate) struct Logged<T> {
 ///
 /// # Errors
 /// The file cannot be opened.
-pub(crate) fn logged<I, O>(
-    path: Option<&Path>,
-    input: I,
-    output: O,
-) -> io::Result<(Logged<I>, Logged<O>)> {
+pub(crate) fn logged<I, O>(path: Option<&Path>, input: I, output: O) -> io::Result<(Logged<I>, Logged<O>)> {
     let open = |path| File::options().create(true).append(true).open(path);
     let log = path.map(open).transpose()?.map(|file| Arc::new(Mutex::new(file)));
     let line = Vec::new;

@@ -199,9 +199,8 @@ impl Places {
             return Ok(());
         }
         let dir_name = self.location().dir_name.as_bytes();
-        let entries_of = |dir: &Path| {
-            self.tree.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error))
-        };
+        let entries_of =
+            |dir: &Path| self.tree.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
         for (raw, is_dir) in entries_of(dir)?.iter().filter(|(raw, _)| *raw != dir_name) {
             let path = join(dir, raw);
             let Some(part) = self.decode(raw).filter(|_| is_dir || path.is_dir()) else { continue };

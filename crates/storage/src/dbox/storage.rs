@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Logger, UidValidity};
-use index::list_index::Extension;
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
@@ -13,10 +12,10 @@ use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
 use crate::indexed::{Context, Driver, Handle, PrivatePlace, Shared, opened};
-use crate::list_index::{IsSame, ListIndex, Lister, Proof};
+use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
-use crate::place::{At, Placed};
+use crate::place::{At, CheckProof, PlaceOf, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -558,11 +557,11 @@ impl Placed for DboxStorage {
         })
     }
 
-    fn store_proof(&self, _place: &str, check: &mut dyn FnMut(Option<(Extension, IsSame<'_>)>)) {
+    fn store_proof(&self, _place: &str, check: CheckProof<'_>) {
         check(None);
     }
 
-    fn name_places(&self, place_of: Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>) {
+    fn name_places(&self, place_of: PlaceOf) {
         if let Some(store) = &self.store {
             // Whoever was first knows the same list.
             let _ = store.by_guid.set(place_of);

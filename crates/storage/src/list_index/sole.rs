@@ -321,7 +321,12 @@ fn entry_of(tree: &Tree, uid: u32) -> Entry {
 }
 
 /// The record of a name, made if need be with those above it, and the names that are new.
-fn add(tree: &mut Tree, locked: &Locked<'_>, levels: &[String], tx: &mut Transaction) -> Result<(Uid, Vec<(u32, String)>)> {
+fn add(
+    tree: &mut Tree,
+    locked: &Locked<'_>,
+    levels: &[String],
+    tx: &mut Transaction,
+) -> Result<(Uid, Vec<(u32, String)>)> {
     let exhausted = || Error::Unsupported("UIDs exhausted".to_owned());
     let (mut at, mut next, mut created) = (0, locked.header().next_uid.max(1), Vec::new());
     let mut last = None;
@@ -350,8 +355,7 @@ fn put_new(locked: &Locked<'_>, tree: &mut Tree, names: &[(u32, String)], tx: &m
 
 fn put_record(tree: &Tree, uid: Uid, uid_validity: u32, tx: &mut Transaction) {
     let Some(node) = tree.node(uid.get()) else { return };
-    let record =
-        ListRecord { name: node.name_id, parent_uid: node.parent, guid: node.guid, uid_validity };
+    let record = ListRecord { name: node.name_id, parent_uid: node.parent, guid: node.guid, uid_validity };
     tx.ext(&spec(&LIST), 0);
     tx.ext_record(LIST.name, uid, &record.encode());
 }

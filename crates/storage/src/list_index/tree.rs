@@ -104,7 +104,12 @@ impl Tree {
             return tree;
         };
         for (record, bytes) in view.records_with(column.id) {
-            let list = ListRecord::decode(bytes).unwrap_or(ListRecord { name: 0, parent_uid: 0, guid: Guid::default(), uid_validity: 0 });
+            let list = ListRecord::decode(bytes).unwrap_or(ListRecord {
+                name: 0,
+                parent_uid: 0,
+                guid: Guid::default(),
+                uid_validity: 0,
+            });
             let name = names.name(list.name).and_then(|name| std::str::from_utf8(name).ok());
             let name_id = if name.is_some() { list.name } else { tree.next_name_id() };
             let name = name.map(Arc::from).unwrap_or_else(|| {
@@ -126,9 +131,8 @@ impl Tree {
         let (has_guid, no_mailbox) = (node.guid != Guid::default(), flags::NONEXISTENT | flags::NOSELECT);
         let name = &node.name;
         if !has_guid && node.flags & no_mailbox == 0 {
-            complaints.push(format!(
-                "mailbox '{name}' (uid={uid}) is missing GUID - marking it non-selectable"
-            ));
+            complaints
+                .push(format!("mailbox '{name}' (uid={uid}) is missing GUID - marking it non-selectable"));
             node.flags |= flags::NOSELECT;
         } else if has_guid && node.flags & no_mailbox != 0 {
             complaints.push(format!(

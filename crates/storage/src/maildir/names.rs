@@ -351,7 +351,7 @@ impl Names {
         }
         let stamp = match self.lines <= 1 {
             // Whoever made an empty list has not waited until it was sure to be found.
-            true => place.append_uidlist(&text, &[dirs, &[place.control.clone()]].concat())?,
+            true => place.append_uidlist(&text, &[dirs, std::slice::from_ref(&place.control)].concat())?,
             false => place.append_uidlist(&text, dirs)?,
         };
         self.offset += text.len();

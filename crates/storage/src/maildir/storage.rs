@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base::{Logger, UidValidity};
-use index::list_index::{Extension, MAILDIR, MaildirTimes};
+use index::list_index::{MAILDIR, MaildirTimes};
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::layout::Tree;
-use crate::list_index::{IsSame, ListIndex, Lister, Proof};
+use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Layout, Location};
 use crate::lock_file::{LockFile, LockPlace};
-use crate::place::{At, Placed};
+use crate::place::{At, CheckProof, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -104,8 +104,7 @@ impl MaildirStorage {
         let (name, dir) = (at.place.as_str(), self.tree.dir(&at.place));
         let location = &self.tree.location;
         let index_dir = self.index_dir(name)?;
-        let size_lock =
-            index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &at.stored));
+        let size_lock = index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &at.stored));
         let context = Context {
             fs: self.fs.clone(),
             logger: self.logger.clone(),
@@ -613,7 +612,7 @@ impl Placed for MaildirStorage {
         }
     }
 
-    fn store_proof(&self, place: &str, check: &mut dyn FnMut(Option<(Extension, IsSame<'_>)>)) {
+    fn store_proof(&self, place: &str, check: CheckProof<'_>) {
         let dir = self.tree.dir(place);
         let is_same = |bytes: &[u8]| self.is_as(&dir, bytes);
         let watches = !self.settings.maildir_very_dirty_syncs;

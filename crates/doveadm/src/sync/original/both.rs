@@ -241,8 +241,7 @@ impl Both<'_> {
 
     /// The mailbox with more messages keeps its UIDVALIDITY, or the higher one counts.
     fn settle_validity(&self, local: &mut Local, opened: &mut Opened, told: &Values) -> Result<()> {
-        let (theirs, count): (u32, usize) =
-            (told.wanted("uid_validity")?, told.wanted("messages_count")?);
+        let (theirs, count): (u32, usize) = (told.wanted("uid_validity")?, told.wanted("messages_count")?);
         let own = opened.messages.len();
         if theirs == opened.uid_validity || (count, theirs) < (own, opened.uid_validity) || theirs == 0 {
             return Ok(());
@@ -445,8 +444,7 @@ fn hear_changes<R: Read, W: Write>(
         match values.text("type") {
             Some("s") => {
                 let mut message = message(&values, uid, guid, filter)?;
-                message.long_guid =
-                    text.filter(|text| text.parse::<Guid>().is_err()).map(str::to_owned);
+                message.long_guid = text.filter(|text| text.parse::<Guid>().is_err()).map(str::to_owned);
                 guids.extend(text.map(|text| (uid, text.to_owned())));
                 heard.messages.push(message);
             }

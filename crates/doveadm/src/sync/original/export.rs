@@ -154,7 +154,8 @@ pub(super) fn change<R: Read, W: Write>(
     let keywords = keyword_changes(message);
     let received = message.received.map(|time| format!("{:x}", time.max(0)));
     let size = message.size.map(|size| format!("{size:x}"));
-    let mut values = vec![("type", kind.as_str()), ("uid", uid.as_str()), ("guid", &guid), ("modseq", &modseq)];
+    let mut values =
+        vec![("type", kind.as_str()), ("uid", uid.as_str()), ("guid", &guid), ("modseq", &modseq)];
     if added != 0 {
         values.push(("add_flags", &added_text));
     }

@@ -208,7 +208,8 @@ impl<'a> Merge<'a> {
             };
             let at = news.len();
             let link = (one.is_some() && other.is_some()).then_some(at);
-            let mut new = New { guid: key(either), one, other, uid: either.uid, is_usable, link, skip: false };
+            let mut new =
+                New { guid: key(either), one, other, uid: either.uid, is_usable, link, skip: false };
             let same = by_guid.entry(new.guid.clone()).or_default();
             link_up(&mut news, &mut new, at, same);
             news.push(new);
@@ -370,7 +371,7 @@ mod tests {
                 };
                 assert_eq!(has.insert(arrival.uid, number), None, "{merged:?}");
             }
-            merged.work.expunge.iter().chain(&merged.work.moved).for_each(|uid| drop(has.remove(uid)));
+            has.retain(|uid, _| !merged.work.expunge.contains(uid) && !merged.work.moved.contains(uid));
             assert_eq!(has.into_iter().collect::<Vec<_>>(), after, "{merged:?}");
         }
     }
@@ -412,7 +413,7 @@ mod tests {
             let work = merge(&opened, &told, is_first, None).work;
             work.flag.first().map_or(own.flags, |flagged| flagged.flags)
         };
-        let mut check = |one: Message, other: Message, flags| {
+        let check = |one: Message, other: Message, flags| {
             assert_eq!(after(one.clone(), other.clone(), true), flags);
             assert_eq!(after(other, one, false), flags);
         };
@@ -426,7 +427,8 @@ mod tests {
 
     #[test]
     fn with_a_state_only_changes_are_told() {
-        let opened = Opened { messages: messages(&[(1, 1), (2, 2), (4, 4)]), uid_next: 5, ..Opened::default() };
+        let opened =
+            Opened { messages: messages(&[(1, 1), (2, 2), (4, 4)]), uid_next: 5, ..Opened::default() };
         let told = Told {
             messages: messages(&[(4, 5)]),
             changed: vec![Message { uid: 1, guid: guid(1), flags: 8, modseq: 9, ..Message::default() }],

@@ -175,7 +175,6 @@ impl<R: Read, W: Write> Original<R, W> {
         Ok(Current { levels, opened, attributes, guids, asked: false, ended: false, early })
     }
 
-
     /// Comes to an end with the mailbox whose turn it is.
     fn leave(&mut self) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
@@ -248,8 +247,7 @@ fn message(values: &Values, uid: u32, guid: Guid, filter: &Filter) -> Result<Mes
     let keywords = with(&['+', '=', '&']);
     let bits = |name: &str| Ok::<_, Error>(values.hex(name)?.unwrap_or(0) & u64::from(Flags::ALL.0));
     let changed = bits("add_flags")? | bits("remove_flags")?;
-    let changed =
-        Changed { flags: u8::try_from(changed).unwrap_or(0), keywords: with(&['+', '&', '-']) };
+    let changed = Changed { flags: u8::try_from(changed).unwrap_or(0), keywords: with(&['+', '&', '-']) };
     let mut message = Message {
         uid,
         guid,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use mail_user::MailUser;
 use storage::{Error, Result};
 
-use super::line::{HANDSHAKE, Line, STATE, Values};
 use super::both::Both;
+use super::line::{HANDSHAKE, Line, STATE, Values};
 use super::state::{State, States};
 use super::{Original, Terms, export, trees};
 use crate::sync::local::Local;

@@ -9,8 +9,8 @@ use service::authmaster::{escape, unescape};
 use storage::Result;
 
 use super::Terms;
-use super::state::State;
 use super::line::{DELETES, FINISH, Line, MAILBOX, NODE, STATE, Values};
+use super::state::State;
 use crate::sync::local::Local;
 use crate::sync::remote::broken;
 use crate::sync::side::{Levels, Node, Opened, Tree};
@@ -103,10 +103,8 @@ fn send_nodes<R: Read, W: Write>(line: &mut Line<R, W>, tree: &Tree, local: &Loc
     let times = |levels: &Levels| {
         let last = |action| tree.last_of_name(action, levels);
         let subscription = last(Action::Subscribe).max(last(Action::Unsubscribe));
-        let all = [
-            ("last_renamed_or_created", last(Action::Rename)),
-            ("last_subscription_change", subscription),
-        ];
+        let all =
+            [("last_renamed_or_created", last(Action::Rename)), ("last_subscription_change", subscription)];
         all.map(|(name, time)| (name, if time == 0 { String::new() } else { time.to_string() }))
     };
     let known = |times: &'_ [(&'static str, String); 2]| -> Vec<(&'static str, String)> {
@@ -238,11 +236,7 @@ pub(super) fn send_state<R: Read, W: Write>(line: &mut Line<R, W>, opened: &Open
 }
 
 /// Tells up to where both have the same.
-pub(super) fn send_common<R: Read, W: Write>(
-    line: &mut Line<R, W>,
-    guid: Guid,
-    state: &State,
-) -> Result<()> {
+pub(super) fn send_common<R: Read, W: Write>(line: &mut Line<R, W>, guid: Guid, state: &State) -> Result<()> {
     let (guid, validity) = (guid.to_string(), state.uid_validity.to_string());
     let last = state.common_uid.to_string();
     let (modseq, count) = (state.common_modseq.to_string(), state.messages.to_string());

@@ -18,6 +18,7 @@ use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::indexed::Context;
+use crate::place::PlaceOf;
 use crate::settings::{FsyncMode, MailSettings};
 use crate::view::View;
 
@@ -59,9 +60,6 @@ pub(crate) struct Store {
     /// Where mailboxes are named by their GUIDs.
     pub by_guid: OnceLock<PlaceOf>,
 }
-
-/// Gives the place of a mailbox by the name that messages' metadata have; see [`Store::place_of`].
-pub(crate) type PlaceOf = Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>;
 
 /// See [`Store::alt_moves`].
 #[derive(Default)]
