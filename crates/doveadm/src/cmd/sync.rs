@@ -142,16 +142,10 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
             let what = "Saved sync state is invalid, falling back to full sync";
             job.log().error(format_args!("{what}: {why}"));
         }
-        let place = match &place {
-            Some(place) => place.clone(),
-            None => match replica(job) {
-                Some(location) => self::place(&[location], command)?,
-                None => {
-                    job.log().error("User has no mail_replica in userdb");
-                    job.fail_as(status::NOT_FOUND);
-                    return Ok(());
-                }
-            },
+        let Some(place) =
+            place.clone().map_or_else(|| replica_place(job, command), |place| Ok(Some(place)))?
+        else {
+            return Ok(());
         };
         let work = Work {
             command,
@@ -177,6 +171,18 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
             Place::Server(target) => work.server(job, user, target),
         }
     })
+}
+
+/// The place that the user's mail is at, too; `None` if there is none, which is said.
+fn replica_place(job: &mut Job<'_>, command: &'static str) -> Outcome<Option<Place>> {
+    match replica(job) {
+        Some(location) => place(&[location], command).map(Some),
+        None => {
+            job.log().error("User has no mail_replica in userdb");
+            job.fail_as(status::NOT_FOUND);
+            Ok(None)
+        }
+    }
 }
 
 /// Where the userdb or the configuration says that the user's mail is, too.
