@@ -100,6 +100,13 @@ fn serve_pipe(
     serve_logged(user, rawlog, input, BufWriter::new(std::io::stdout().lock()), report)
 }
 
+/// How many seconds others that synchronize the user are waited for, if at all.
+fn lock_wait(args: &Args) -> Outcome<Option<u64>> {
+    let Some(text) = args.text("lock-timeout") else { return Ok(None) };
+    let secs = text.parse::<u64>().ok().filter(|secs| *secs > 0);
+    secs.map(Some).ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))
+}
+
 fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -> Outcome {
     let whose = Whose::parse(cx, args)?;
     let choice = choice(args)?;
@@ -108,13 +115,7 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
         Err(why) => (Some(States::default()), Some(why)),
     };
     let rawlog = args.text("rawlog").map(PathBuf::from);
-    let wait = match args.text("lock-timeout") {
-        None => None,
-        Some(text) => {
-            let secs = text.parse::<u64>().ok().filter(|secs| *secs > 0);
-            Some(secs.ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))?)
-        }
-    };
+    let wait = lock_wait(args)?;
     let scope = match (args.flag("all-namespaces"), args.list("namespace")) {
         (true, _) => Scope::Visible,
         (false, []) => Scope::Inbox,
