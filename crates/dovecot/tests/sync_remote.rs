@@ -255,11 +255,9 @@ fn what_changed_since_a_state() {
     for (starts, serves) in [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours)] {
         let (one, other) = (host(starts, "mdbox"), host(serves, "maildir"));
         with_mail(&one);
-        let program = other.program("doveadm").display().to_string();
-        let conf = other.conf().display().to_string();
-        let command = [program.as_str(), "-c", &conf, "dsync-server", "-u", "user1"];
+        let server = address(&other);
         let sync = |options: &[&str]| {
-            run(&one, &[&["sync", "-u", "user1"], options, &command].concat()).trim_end().to_owned()
+            run(&one, &[&["sync", "-u", "user1"], options, &[&server]].concat()).trim_end().to_owned()
         };
         let first = sync(&["-s", ""]);
         assert!(!first.is_empty());
@@ -286,7 +284,7 @@ fn what_changed_since_a_state() {
         assert!(lines(" O: C") + lines(" I: C") <= 5, "{starts:?}: {text}");
         sync(&["-s", &second]);
         same(&one, &other, false, "again");
-        let broken = output(&one, &[&["sync", "-u", "user1", "-s", "broken"][..], &command].concat());
+        let broken = output(&one, &["sync", "-u", "user1", "-s", "broken", &server]);
         let said = harness::host::stderr(&broken);
         assert!(said.contains("Saved sync state is invalid, falling back to full sync: "), "{said}");
     }
