@@ -30,7 +30,7 @@ const SUBSCRIPTIONS: Param = option('s', "subscriptions", Kind::Flag, "The subsc
 /// Those of `sync` and `backup`.
 const SYNC: &[Param] = params![
     option('1', "oneway", Kind::Flag, "Changes go one way only; what changed there stays"),
-    option('f', "full-sync", Kind::Flag, "Compares everything, which is done in any case"),
+    option('f', "full-sync", Kind::Flag, "Compares also what seems to be the same"),
     option('R', "reverse", Kind::Flag, "The other way round"),
     option('P', "purge-remote", Kind::Flag, "Frees the space of expunged messages there afterwards"),
     option('m', "mailbox", Kind::List, "Only this mailbox"),
@@ -44,10 +44,10 @@ const SYNC: &[Param] = params![
     option('I', "sync-max-size", Kind::Text, "Only messages that are not larger"),
     option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
     option('d', "default-destination", Kind::Flag, "The place is what the userdb says in mail_replica"),
-    option('r', "rawlog", Kind::Text, "Not yet"),
+    option('r', "rawlog", Kind::Text, "Keeps what goes over the line in this file"),
     option('N', "all-namespaces", Kind::Flag, "All namespaces that are visible"),
-    option('a', "all-mailbox", Kind::Text, "Not yet"),
-    option('s', "state", Kind::Text, "Not yet"),
+    option('a', "all-mailbox", Kind::Text, "Dovecot at the other end looks for missing messages there first"),
+    option('s', "state", Kind::Text, "What was printed the last time; prints how things stand now"),
     option('U', "replicator-notify", Kind::Flag, "Whoever asks is the replicator; there is none to tell"),
     argument("destination", Kind::Command, "The place, as mail_location has it, or a command to run"),
 ];
@@ -109,7 +109,7 @@ pub(crate) static MAIL_COMMANDS: &[Command] = &[
         "The other end of a sync or backup",
         params![
             option('E', "legacy-dsync", Kind::Flag, "Not yet"),
-            option('r', "rawlog", Kind::Text, "Not yet"),
+            option('r', "rawlog", Kind::Text, "Keeps what goes over the line in this file"),
             option('T', "timeout", Kind::Text, "How many seconds the other end may be silent"),
             option(
                 'U',

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use harness::{Client, Host, SharedMail, Under, needs};
 
-/// A server over the mail, with a location behind `maildir:~/Maildir`.
+/// A server over the mail, with a location that is whole or stands behind `maildir:~/Maildir`.
 fn server(under: Under, mail: &SharedMail, location: &str, separator: &str) -> Host {
-    let settings = format!(
-        "mail_location = maildir:~/Maildir{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n"
-    );
+    let default =
+        if location.contains(":~/") && !location.starts_with(':') { "" } else { "maildir:~/Maildir" };
+    let settings =
+        format!("mail_location = {default}{location}\nnamespace inbox {{\n  separator = {separator}\n}}\n");
     mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings)
 }
 
@@ -311,6 +312,78 @@ fn other_places_for_index_control_and_inbox() {
 #[test]
 fn other_places_with_layout_fs() {
     check(Under::Ours, Under::Dovecot, ":LAYOUT=fs:INDEX=MEMORY:CONTROL=~/control:INBOX=~/inbox", "/");
+}
+
+#[test]
+fn layout_index_maildir() {
+    check(Under::Dovecot, Under::Ours, "maildir:~/Maildir:LAYOUT=index", "/");
+}
+
+#[test]
+fn layout_index_maildir_culver_first() {
+    check(Under::Ours, Under::Dovecot, "maildir:~/Maildir:LAYOUT=index:CONTROL=~/control", ".");
+}
+
+#[test]
+fn layout_index_sdbox() {
+    check(Under::Dovecot, Under::Ours, "sdbox:~/sdbox:LAYOUT=index:INDEX=~/index", "/");
+}
+
+#[test]
+fn layout_index_sdbox_culver_first() {
+    check(Under::Ours, Under::Dovecot, "sdbox:~/sdbox:LAYOUT=index", "^");
+}
+
+#[test]
+fn layout_index_mdbox() {
+    check(Under::Dovecot, Under::Ours, "mdbox:~/mdbox:LAYOUT=index:ALT=~/alt", ".");
+}
+
+#[test]
+fn layout_index_mdbox_culver_first() {
+    check(Under::Ours, Under::Dovecot, "mdbox:~/mdbox:LAYOUT=index:UTF-8:NO-NOSELECT", "/");
+}
+
+#[test]
+fn layout_index_at_once() {
+    count_together("mdbox:~/mdbox:LAYOUT=index");
+}
+
+/// Names are in the list alone; each mailbox's index has its own for when the list is lost.
+fn lose_the_list(first: Under, second: Under, location: &str) {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let mail = SharedMail::new();
+    let run = |under: Under, work: &dyn Fn(&Host)| {
+        let mut host = server(under, &mail, location, "/");
+        work(&host);
+        let mut seen = state(&host);
+        // Names without mail are gone with the list.
+        seen.retain(|name, _| !["old", "work/2024"].contains(&name.as_str()));
+        host.stop();
+        seen
+    };
+    let filled = run(first, &|host| {
+        fill(host, "/");
+        change(host, "/");
+        ok(&mut host.login("user"), "SELECT old/q1");
+    });
+    let root = mail.home("user").join(location.split([':', '/']).nth(2).expect("a root"));
+    for name in ["dovecot.list.index", "dovecot.list.index.log", "dovecot.list.index.log.2"] {
+        let _ = std::fs::remove_file(root.join(name));
+    }
+    let found = run(second, &|_| {});
+    assert_eq!(found, filled, "found by {second:?}");
+    assert_eq!(run(first, &|_| {}), filled, "and by {first:?}");
+}
+
+#[test]
+fn layout_index_without_the_list() {
+    for location in ["maildir:~/Maildir:LAYOUT=index", "sdbox:~/sdbox:LAYOUT=index"] {
+        lose_the_list(Under::Dovecot, Under::Ours, location);
+    }
+    lose_the_list(Under::Ours, Under::Dovecot, "sdbox:~/sdbox:LAYOUT=index");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use harness::{Builder, Host, Under, needs};
@@ -163,14 +164,130 @@ fn through_the_originals_command_and_with_filters() {
     run(&ours, &[&["backup", "-R", "-u", "user1"][..], &command].concat());
     let found = run(&ours, &["-f", "flow", "fetch", "-u", "user1", "uid", "mailbox", "Work", "all"]);
     assert_eq!(found, "uid=1\n");
-    // Both ways at once is refused before anything happens.
-    let refused = "Changes go one way with Dovecot's dsync at the other end: use backup or sync -1";
-    let done = output(&ours, &["sync", "-u", "user1", &address(&real)]);
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert_eq!(said, format!("doveadm(user1): Error: sync failed: {refused}\n"));
-    assert_eq!(done.status.code(), Some(65));
-    assert!(!output(&real, &["sync", "-u", "user1", &address(&ours)]).status.success());
-    ours.wait_log("Error: dsync-server failed: dsync both ways isn't supported with this server");
+}
+
+/// Changes of both sides, among them such as fight, while nobody has synchronized.
+fn change_both(one: &Host, other: &Host) {
+    // The same UID for two messages, twice.
+    for (host, name) in [(one, "one"), (other, "other")] {
+        save(host, "INBOX", &format!("Subject: new of {name}\n\nx\n"));
+        save(host, "Work/Old", &format!("Subject: old of {name}\n\nx\n"));
+    }
+    // Where all numbers were the same both would pass the mailbox over.
+    save(one, "INBOX", "Subject: a second one\n\nx\n");
+    save(one, "Work/Old", "Subject: a second one\n\nx\n");
+    // Flags of the same message, and one that both change.
+    run(one, &["flags", "add", "-u", "user1", "\\Answered first", "mailbox", "INBOX", "uid", "1"]);
+    run(other, &["flags", "add", "-u", "user1", "\\Draft second", "mailbox", "INBOX", "uid", "1"]);
+    run(one, &["flags", "remove", "-u", "user1", "$Label", "mailbox", "Work/Old", "uid", "2"]);
+    run(other, &["flags", "add", "-u", "user1", "\\Flagged", "mailbox", "Work/Old", "uid", "2"]);
+    // Expunged on one side, in the middle, and changed on the other.
+    run(one, &["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "3"]);
+    run(other, &["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "4"]);
+    run(one, &["flags", "add", "-u", "user1", "\\Seen", "mailbox", "INBOX", "uid", "4"]);
+    // Mailboxes.
+    run(one, &["mailbox", "rename", "-u", "user1", "Renamed", "Work/There"]);
+    run(other, &["mailbox", "delete", "-u", "user1", "-s", "Gone"]);
+    run(one, &["mailbox", "create", "-u", "user1", "-s", "Of one", "Of both"]);
+    run(other, &["mailbox", "create", "-u", "user1", "-s", "Of other", "Of both"]);
+    save(one, "Of both", "Subject: both 1\n\nx\n");
+    save(other, "Of both", "Subject: both 2\n\nx\n");
+    run(other, &["mailbox", "unsubscribe", "-u", "user1", "Work"]);
+    run(one, &["mailbox", "metadata", "set", "-u", "user1", "INBOX", "/private/note", "z"]);
+}
+
+/// What both sides must have in the end.
+fn all_is_there(host: &Host, what: &str) {
+    let list = ["-f", "flow", "fetch", "-u", "user1", "mailbox hdr.subject", "all"];
+    let mut found: Vec<String> = run(host, &list).lines().map(str::to_owned).collect();
+    found.sort();
+    let inbox = ["0", "1", "4", "a second one", "new of one", "new of other"];
+    let old = ["0", "1", "2", "4", "a second one", "old of one", "old of other"];
+    let rest = ["mailbox=Of both hdr.subject=both 1", "mailbox=Of both hdr.subject=both 2"];
+    let mut wanted: Vec<String> = inbox.map(|text| format!("mailbox=INBOX hdr.subject={text}")).into();
+    wanted.extend(old.map(|text| format!("mailbox=Work/Old hdr.subject={text}")));
+    wanted.extend(rest.map(str::to_owned));
+    wanted.push("mailbox=Work hdr.subject=long".to_owned());
+    wanted.sort();
+    assert_eq!(found, wanted, "{:?}: {what}", host.under());
+    let mut names: Vec<String> =
+        run(host, &["mailbox", "list", "-u", "user1"]).lines().map(str::to_owned).collect();
+    names.sort();
+    let wanted = ["Empty", "Gr\u{fc}n", "INBOX", "Of both", "Of one", "Of other", "Work"];
+    assert_eq!(names, [&wanted[..], &["Work/Old", "Work/There"]].concat(), "{:?}", host.under());
+}
+
+/// Changes of both sides come together, whoever of the two begins.
+#[test]
+fn both_ways_with_the_original() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let formats = [("maildir", "mdbox"), ("mdbox", "maildir"), ("maildir", "maildir"), ("mdbox", "mdbox")];
+    for (first, second) in formats {
+        let with_guids = first == second;
+        for (starts, serves) in [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours)] {
+            let (one, other) = (host(starts, first), host(serves, second));
+            let what = format!("{first} of {starts:?} with {second}");
+            with_mail(&one);
+            run(&one, &["mailbox", "create", "-u", "user1", "-s", "Gone"]);
+            run(&one, &["mailbox", "create", "-u", "user1", "Renamed"]);
+            let place = address(&other);
+            let sync = |options: &[&str]| run(&one, &[&["sync", "-u", "user1"], options, &[&place]].concat());
+            sync(&[]);
+            same(&one, &other, with_guids, &format!("{what}, at first"));
+            change_both(&one, &other);
+            sync(&[]);
+            all_is_there(&one, &what);
+            same(&one, &other, with_guids, &format!("{what}, after changes"));
+            sync(&["-f"]);
+            same(&one, &other, with_guids, &format!("{what}, once more"));
+        }
+    }
+}
+
+/// Only what has changed since the last time is told, and what is printed may be given to the other one.
+#[test]
+fn what_changed_since_a_state() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    for (starts, serves) in [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours)] {
+        let (one, other) = (host(starts, "mdbox"), host(serves, "maildir"));
+        with_mail(&one);
+        let server = address(&other);
+        let sync = |options: &[&str]| {
+            run(&one, &[&["sync", "-u", "user1"], options, &[&server]].concat()).trim_end().to_owned()
+        };
+        let first = sync(&["-s", ""]);
+        assert!(!first.is_empty());
+        same(&one, &other, false, "at first");
+        // Numbers that saving has raised are levelled.
+        let first = sync(&["-s", &first]);
+        // Whoever has the mail writes it.
+        let place = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+        let raw = place.path().join("raw");
+        let raw_text = raw.display().to_string();
+        for (host, name) in [(&one, "one"), (&other, "other")] {
+            save(host, "INBOX", &format!("Subject: new of {name}\n\nx\n"));
+        }
+        run(&other, &["flags", "add", "-u", "user1", "\\Seen", "mailbox", "INBOX", "uid", "1"]);
+        run(&one, &["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "2"]);
+        let second = sync(&["-s", &first, "-r", &raw_text]);
+        assert_ne!(first, second);
+        same(&one, &other, false, "after changes");
+        let text = fs::read_to_string(&raw).expect("what went over the line");
+        // Mailboxes that are as they were are not named, and messages that both have are not told.
+        let lines = |start: &str| text.lines().filter(|line| line.contains(start)).count() - 1;
+        assert!(lines(" O: B") < 4, "{starts:?}: {text}");
+        assert!(lines(" O: C") + lines(" I: C") <= 5, "{starts:?}: {text}");
+        sync(&["-s", &second]);
+        same(&one, &other, false, "again");
+        let broken = output(&one, &["sync", "-u", "user1", "-s", "broken", &server]);
+        let said = harness::host::stderr(&broken);
+        assert!(said.contains("Saved sync state is invalid, falling back to full sync: "), "{said}");
+    }
 }
 
 /// The original is run at its own end, or gets mail from ours: the way back.

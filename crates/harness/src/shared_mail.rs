@@ -31,6 +31,11 @@ impl SharedMail {
         Self { _place: place, homes }
     }
 
+    /// The home of a user.
+    pub fn home(&self, user: &str) -> PathBuf {
+        self.homes.join(user)
+    }
+
     /// A server over it for any user with the password `pass`. `ours` is the path of our own, `settings`
     /// are lines that say where and how mail is kept below the homes.
     pub fn server(&self, ours: &str, under: Under, settings: &str) -> Host {

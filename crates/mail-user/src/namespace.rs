@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use storage::location::Owner;
-use storage::{DboxStorage, Error, MailSettings, MaildirStorage, MboxStorage, Result, Storage};
+use storage::{DboxStorage, Error, GuidStorage, MailSettings, MaildirStorage, MboxStorage, Result, Storage};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, NamespaceType};
 
@@ -170,6 +170,9 @@ fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<A
     location.prefix.clone_from(&settings.prefix);
     location.is_public = settings.kind == NamespaceType::Public;
     let mail: Arc<MailSettings> = Arc::new(input.settings.mail.clone());
+    if location.layout == storage::location::Layout::Index {
+        return Ok(Arc::new(GuidStorage::new(location, mail, settings.inbox, input.logger.clone())?));
+    }
     match location.driver.as_str() {
         "maildir" => Ok(Arc::new(MaildirStorage::new(location, mail, settings.inbox, input.logger.clone()))),
         "sdbox" | "dbox" | "mdbox" => {

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::Logger;
 use storage::api::PathKind;
 use storage::mailbox_log::{self, Action, name_hash};
-use storage::{Error, Mailbox, MailboxState, OpenMode, Result, Status, StatusItems};
+use storage::{Error, Mailbox, MailboxState, MailboxUpdate, OpenMode, Result, Status, StatusItems};
 
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
 use crate::list::{self, ListEntry, ListOptions};
@@ -239,6 +239,25 @@ impl MailUser {
     /// Whether any mailbox has a special use, so that SPECIAL-USE is a capability.
     pub fn has_special_use(&self) -> bool {
         self.namespaces.iter().any(|ns| ns.configured().any(|(_, mailbox)| !mailbox.special_use.is_empty()))
+    }
+
+    /// Changes the identity of a mailbox. Where its place depends on its GUID, mailboxes that are open do
+    /// not follow.
+    pub fn update_mailbox(&self, name: &str, update: &MailboxUpdate) -> Result<()> {
+        let (namespace, below) = self.resolve(name)?;
+        match namespace.storage().update(&below, update) {
+            Err(Error::NotFound(_)) if self.auto(namespace, name) != Auto::No => {
+                self.create_automatic(namespace, name, &below)?;
+                namespace.storage().update(&below, update)
+            }
+            result => result,
+        }
+        .map_err(|error| named(error, name))
+    }
+
+    /// Looks for mailboxes whose names are lost, in the formats where that is possible.
+    pub fn rebuild_lists(&self) -> Result<()> {
+        self.namespaces.iter().try_for_each(|namespace| namespace.storage().rebuild_list())
     }
 
     /// Where something of a mailbox lies.

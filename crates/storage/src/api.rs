@@ -54,6 +54,17 @@ pub trait Storage: Send + Sync {
         None
     }
 
+    /// Changes the identity of a mailbox, also where its place depends on its GUID, so that open mailboxes
+    /// do not follow (`doveadm mailbox update`).
+    fn update(&self, name: &str, update: &MailboxUpdate) -> Result<()> {
+        self.open(name, OpenMode::ReadWrite)?.update(update)
+    }
+
+    /// Looks for mailboxes that the list lacks, where only that knows their names (`doveadm force-resync`).
+    fn rebuild_list(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Where something of a mailbox lies, if the format has it: `doveadm mailbox path`.
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf>;
 

@@ -1,8 +1,12 @@
-//! How mailbox names become directories: Maildir++ (`.parent.child`) and `fs` (`parent/child`).
+//! How mailbox names become directories: Maildir++ (`.parent.child`) and `fs` (`parent/child`). With `index`
+//! what is called a name here is the mailbox's GUID; `by_guid` translates.
 
 use std::path::{Path, PathBuf};
 
+use base::Guid;
+
 use crate::api::Listed;
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, is_missing, join};
 use crate::location::{IndexPlace, Layout, Location};
@@ -15,13 +19,15 @@ pub(crate) struct Tree {
     pub full_access: bool,
     /// `maildir_stat_dirs`
     pub stat_dirs: bool,
+    /// What is known of directories.
+    pub dirs: Dirs,
 }
 
 impl Tree {
     pub(crate) fn separator(&self) -> char {
         match self.location.layout {
             Layout::MaildirPlusPlus => '.',
-            Layout::Fs => '/',
+            Layout::Fs | Layout::Index => '/',
         }
     }
 
@@ -78,6 +84,8 @@ impl Tree {
                 return invalid("Has adjacent hierarchy separators");
             }
             Layout::MaildirPlusPlus => {}
+            Layout::Index if name.parse::<Guid>().is_err() => return invalid("Not a GUID"),
+            Layout::Index => {}
             Layout::Fs if name.starts_with('/') => return invalid("Begins with '/'"),
             Layout::Fs if name.starts_with('~') => return invalid("Begins with '~'"),
             Layout::Fs if name.contains("//") => return invalid("Has adjacent '/' chars"),
@@ -95,6 +103,7 @@ impl Tree {
         let longest = match self.location.layout {
             Layout::MaildirPlusPlus => self.encode(name).len() + 1,
             Layout::Fs => name.split('/').map(|part| self.encode(part).len()).max().unwrap_or(0),
+            Layout::Index => name.len(),
         };
         if longest > NAME_BYTES_MAX || name.len() > PATH_BYTES_MAX {
             return invalid("Mailbox name too long");
@@ -188,8 +197,8 @@ impl Tree {
     pub(crate) fn below(&self, root: &Path, name: &str) -> PathBuf {
         match self.location.layout {
             Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),
-            Layout::Fs if self.location.mailbox_dir.is_empty() => root.join(self.encode(name)),
-            Layout::Fs => root.join(&self.location.mailbox_dir).join(self.encode(name)),
+            _ if self.location.mailbox_dir.is_empty() => root.join(self.encode(name)),
+            Layout::Fs | Layout::Index => root.join(&self.location.mailbox_dir).join(self.encode(name)),
         }
     }
 
@@ -207,7 +216,9 @@ impl Tree {
     pub(crate) fn list_root(&self) -> PathBuf {
         let root = if self.location.list_from_index { self.index_root() } else { &self.location.root };
         match self.location.layout {
-            Layout::Fs if !self.location.mailbox_dir.is_empty() => root.join(&self.location.mailbox_dir),
+            Layout::Fs | Layout::Index if !self.location.mailbox_dir.is_empty() => {
+                root.join(&self.location.mailbox_dir)
+            }
             _ => root.to_owned(),
         }
     }
@@ -219,7 +230,25 @@ impl Tree {
         match self.location.layout {
             Layout::MaildirPlusPlus => self.list_flat(fs, &root, &mut found)?,
             Layout::Fs => self.list_deep(fs, &root, "", 0, &mut found)?,
+            Layout::Index => found = self.list_guids(fs)?,
         }
+        Ok(found)
+    }
+
+    /// The mailboxes of `LAYOUT=index`, each under its GUID.
+    pub(crate) fn list_guids(&self, fs: &Fs) -> Result<Vec<Listed>> {
+        let (mut found, root) = (Vec::new(), self.list_root());
+        let read = fs.read_dir(&root, |name, kind| {
+            let name = std::str::from_utf8(name).ok().filter(|_| may_be_dir(kind));
+            // In lower case only, as the directories are named.
+            if let Some(guid) =
+                name.and_then(|name| name.parse::<Guid>().ok().filter(|guid| guid.to_string() == name))
+            {
+                let name = guid.to_string();
+                found.push(Listed { name, selectable: true, inferiors: false, marked: None });
+            }
+        });
+        ignore_missing(read, &root)?;
         Ok(found)
     }
 
@@ -256,23 +285,25 @@ impl Tree {
         if depth > DEPTH_MAX {
             return Ok(());
         }
-        let mut names = Vec::new();
-        let read = fs.read_dir(dir, |name, kind| {
-            let is_inner = !self.location.list_from_index && matches!(name, b"cur" | b"new" | b"tmp");
-            let reserved = is_inner || name == self.location.dir_name.as_bytes();
-            if may_be_dir(kind) && !reserved && !name.starts_with(b".") {
-                names.push((name.to_vec(), kind == rustix::fs::FileType::Directory));
+        let location = &self.location;
+        let entries_of =
+            |dir: &Path| self.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
+        let is_apart = location.list_from_index || !location.dir_name.is_empty();
+        for (raw, sure) in entries_of(dir)?.iter() {
+            let is_inner = !location.list_from_index && matches!(raw, b"cur" | b"new" | b"tmp");
+            if is_inner || raw == location.dir_name.as_bytes() {
+                continue;
             }
-        });
-        ignore_missing(read, dir)?;
-        for (raw, sure) in names {
-            let path = join(dir, &raw);
+            let path = join(dir, raw);
             if !sure && !path.is_dir() {
                 continue;
             }
-            let Some(part) = self.decode(&raw) else { continue };
+            let Some(part) = self.decode(raw) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
-            let selectable = self.dir(&name).join("cur").is_dir();
+            let selectable = match is_apart {
+                true => self.dir(&name).join("cur").is_dir(),
+                false => entries_of(&path)?.has(&path, b"cur"),
+            };
             // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
             if name != "INBOX" {
                 found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });

@@ -8,8 +8,10 @@
 pub mod api;
 pub mod attachment;
 pub mod attributes;
+mod by_guid;
 pub mod compress;
 pub mod dbox;
+mod dirs;
 pub mod error;
 pub mod facts;
 mod indexed;
@@ -22,6 +24,7 @@ pub mod maildir;
 pub mod mbox;
 pub mod memo;
 pub mod notify;
+mod place;
 mod remove;
 pub mod search;
 mod session_lock;
@@ -40,6 +43,7 @@ pub use api::{
     MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, SortRanks, Status, StatusItems,
     Storage, SyncMode,
 };
+pub use by_guid::GuidStorage;
 pub use compress::Compression;
 pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};

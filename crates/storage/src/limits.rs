@@ -66,6 +66,10 @@ pub const AHEAD_STACK_BYTES: usize = 512 * 1024;
 /// Largest file of mailbox attributes that is read, in bytes. It is read whole at each look.
 pub const ATTRIBUTE_FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Directories of mailboxes that one session remembers the entries of, a few hundred bytes each: enough for
+/// 10,000 mailboxes with what is above them. Beyond it all are forgotten.
+pub const KNOWN_DIRS_MAX: usize = 20_000;
+
 #[cfg(test)]
 pub(crate) mod tests {
     /// Numbers that look random and are the same in every run.

@@ -72,6 +72,8 @@ pub enum Layout {
     MaildirPlusPlus,
     /// `parent/child`.
     Fs,
+    /// Each mailbox's directory is named by its GUID; only the list index knows names.
+    Index,
 }
 
 /// Whose mail a location is about.
@@ -139,7 +141,13 @@ impl Location {
             (true, true) => default.to_owned(),
             _ => word,
         };
-        let dir_name = given(words.dir_name, "dbox-Mails");
+        let mut dir_name = given(words.dir_name, "dbox-Mails");
+        let mut inbox = words.inbox;
+        if layout == Layout::Index {
+            // A mailbox is the directory with its GUID, INBOX as well.
+            dir_name.clear();
+            inbox = None;
+        }
         if layout == Layout::MaildirPlusPlus && (!dir_name.is_empty() || words.alt.is_some()) {
             let what = if dir_name.is_empty() { "alt_dir" } else { "maildir_name" };
             let error = format!("Mailbox list driver maildir++: {what} not supported by this driver");
@@ -149,7 +157,7 @@ impl Location {
         let apart = |dir: Option<PathBuf>| dir.filter(|dir| *dir != root);
         Ok(Self {
             driver: driver.to_owned(),
-            inbox: words.inbox,
+            inbox,
             control: apart(words.control),
             index: words.index.filter(|index| *index != IndexPlace::Dir(root.clone())),
             index_private: apart(words.index_private),
@@ -266,7 +274,8 @@ fn layout(word: &str) -> Result<Layout> {
     match word.to_ascii_lowercase().as_str() {
         "maildir++" => Ok(Layout::MaildirPlusPlus),
         "fs" => Ok(Layout::Fs),
-        "index" | "imapdir" | "none" => Err(Error::Unsupported(format!("LAYOUT={word} isn't supported yet"))),
+        "index" => Ok(Layout::Index),
+        "imapdir" | "none" => Err(Error::Unsupported(format!("LAYOUT={word} isn't supported yet"))),
         _ => Err(Error::Unsupported(format!("Mailbox list driver {word}: Unknown driver name"))),
     }
 }

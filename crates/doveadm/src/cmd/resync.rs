@@ -12,6 +12,9 @@ pub(crate) fn force_resync(cx: &mut Context, args: &Args) -> Outcome {
     let mask = args.text("mailbox-mask").ok_or_else(|| help("force-resync"))?;
     let fsck = args.flag("fsck");
     whose.each(cx, &mut |job, user| {
+        if let Err(error) = user.rebuild_lists() {
+            job.fail("Rebuilding the mailbox list index failed", &error);
+        }
         let places = match boxes::of_masks(user, &[mask.to_owned()]) {
             Ok(places) => places,
             Err(error) => {

@@ -5,7 +5,7 @@
 
 use std::io::{BufWriter, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,14 +21,15 @@ use crate::cmd::auth::help;
 use crate::context::{Context, Failure, Outcome, status};
 use crate::mail::through::{Place as Elsewhere, Routes, command_line};
 use crate::mail::{Job, Told, Whose, open_location};
+use crate::print::{Format, untitled};
+use crate::sync::original::both::Both;
 use crate::sync::original::export::push;
+use crate::sync::original::state::States;
 use crate::sync::original::{Line, Original, Terms};
+use crate::sync::rawlog::logged;
 use crate::sync::remote::Peer;
 use crate::sync::side::{Filter, Scope, Side};
 use crate::sync::{Choice, Local, Report, Way, remote, run};
-
-/// Options of 2.3 that would change what is done, with their letters.
-const NOT_YET: [(char, &str); 3] = [('r', "rawlog"), ('a', "all-mailbox"), ('s', "state")];
 
 /// 2.3's timeout for the other end.
 const TIMEOUT_SECS: u32 = 600;
@@ -50,15 +51,20 @@ pub(crate) fn backup(cx: &mut Context, args: &Args) -> Outcome {
 
 /// Answers a `sync` or `backup` at the other end of standard input and output.
 pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
-    refuse(args, "dsync-server", &[('E', "legacy-dsync"), ('r', "rawlog")])?;
+    if args.flag("legacy-dsync") {
+        return Err(Failure::fatal("dsync-server -E isn't supported yet"));
+    }
     let timeout = timeout(args)?;
+    let rawlog = args.text("rawlog").map(PathBuf::from);
     let whose = Whose::parse(cx, args)?;
     whose.each(cx, &mut |job, user| {
         let conversation = job.cx.serving.as_mut().map(|serving| serving.converse(timeout)).transpose();
         let mut report = Reporter { job: &mut *job, desync: None };
         let served = match conversation {
-            Ok(Some((input, output))) => remote::serve(user, input, BufWriter::new(output), &mut report),
-            Ok(None) => serve_pipe(user, timeout, &mut report),
+            Ok(Some((input, output))) => {
+                serve_logged(user, rawlog.as_deref(), input, BufWriter::new(output), &mut report)
+            }
+            Ok(None) => serve_pipe(user, timeout, rawlog.as_deref(), &mut report),
             Err(error) => Err(Error::io("write", "client", error)),
         };
         report.end();
@@ -69,32 +75,47 @@ pub(crate) fn serve(cx: &mut Context, args: &Args) -> Outcome {
     })
 }
 
-fn serve_pipe(user: &Arc<MailUser>, timeout: Duration, report: &mut dyn Report) -> storage::Result<()> {
+fn serve_logged(
+    user: &Arc<MailUser>,
+    rawlog: Option<&Path>,
+    input: impl std::io::Read,
+    output: impl Write,
+    report: &mut dyn Report,
+) -> storage::Result<()> {
+    let (input, output) = logged(rawlog, input, output)
+        .map_err(|error| Error::io("open", rawlog.unwrap_or(Path::new("")), error))?;
+    remote::serve(user, input, output, report)
+}
+
+fn serve_pipe(
+    user: &Arc<MailUser>,
+    timeout: Duration,
+    rawlog: Option<&Path>,
+    report: &mut dyn Report,
+) -> storage::Result<()> {
     // Not through the library's buffer: whether something comes is asked of the descriptor.
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let input = input.map_err(|error| Error::io("dup", "stdin", error))?;
     let input = remote::Timed { input: std::fs::File::from(input), timeout };
-    remote::serve(user, input, BufWriter::new(std::io::stdout().lock()), report)
+    serve_logged(user, rawlog, input, BufWriter::new(std::io::stdout().lock()), report)
 }
 
-fn refuse(args: &Args, command: &str, options: &[(char, &'static str)]) -> Outcome {
-    match options.iter().find(|(_, name)| args.flag(name)) {
-        Some((letter, _)) => Err(Failure::fatal(format_args!("{command} -{letter} isn't supported yet"))),
-        None => Ok(()),
-    }
+/// How many seconds others that synchronize the user are waited for, if at all.
+fn lock_wait(args: &Args) -> Outcome<Option<u64>> {
+    let Some(text) = args.text("lock-timeout") else { return Ok(None) };
+    let secs = text.parse::<u64>().ok().filter(|secs| *secs > 0);
+    secs.map(Some).ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))
 }
 
 fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -> Outcome {
     let whose = Whose::parse(cx, args)?;
-    refuse(args, command, &NOT_YET)?;
     let choice = choice(args)?;
-    let wait = match args.text("lock-timeout") {
-        None => None,
-        Some(text) => {
-            let secs = text.parse::<u64>().ok().filter(|secs| *secs > 0);
-            Some(secs.ok_or_else(|| fatal(format_args!("Invalid -l parameter: {text}")))?)
-        }
+    let (states, broken_state) = match args.text("state").map(States::parse).transpose() {
+        Ok(states) => (states, None),
+        Err(why) => (Some(States::default()), Some(why)),
     };
+    let rawlog = args.text("rawlog").map(PathBuf::from);
+    let wait = lock_wait(args)?;
     let scope = match (args.flag("all-namespaces"), args.list("namespace")) {
         (true, _) => Scope::Visible,
         (false, []) => Scope::Inbox,
@@ -109,7 +130,7 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
     let remote_cmd = settings.get(key::DSYNC_REMOTE_CMD).to_owned();
     let alt_char = settings.get(key::DSYNC_ALT_CHAR).chars().next().unwrap_or('_');
     let (reverse, timeout) = (args.flag("reverse"), timeout(args)?);
-    whose.each(cx, &mut |job, user| {
+    whose.each_printing(cx, Format::Flow, &[untitled("state", "state")], &mut |job, user| {
         let _lock = match wait.map(|secs| lock(user, secs)).transpose() {
             Ok(lock) => lock,
             Err(why) => {
@@ -118,18 +139,28 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
                 return Ok(());
             }
         };
-        let place = match &place {
-            Some(place) => place.clone(),
-            None => match replica(job) {
-                Some(location) => self::place(&[location], command)?,
-                None => {
-                    job.log().error("User has no mail_replica in userdb");
-                    job.fail_as(status::NOT_FOUND);
-                    return Ok(());
-                }
-            },
+        if let Some(why) = broken_state {
+            let what = "Saved sync state is invalid, falling back to full sync";
+            job.log().error(format_args!("{what}: {why}"));
+        }
+        let Some(place) =
+            place.clone().map_or_else(|| replica_place(job, command), |place| Ok(Some(place)))?
+        else {
+            return Ok(());
         };
-        let work = Work { command, way, reverse, choice: &choice, timeout, scope: &scope, alt_char };
+        let work = Work {
+            command,
+            way,
+            reverse,
+            choice: &choice,
+            timeout,
+            scope: &scope,
+            alt_char,
+            rawlog: rawlog.as_deref(),
+            states: states.as_ref(),
+            only_changed: !args.flag("full-sync"),
+            virtual_all: args.text("all-mailbox"),
+        };
         match &place {
             Place::Location(location) => work.local(job, user, location),
             Place::Command(words) => work.remote(job, user, words, false),
@@ -141,6 +172,18 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
             Place::Server(target) => work.server(job, user, target),
         }
     })
+}
+
+/// The place that the user's mail is at, too; `None` if there is none, which is said.
+fn replica_place(job: &mut Job<'_>, command: &'static str) -> Outcome<Option<Place>> {
+    match replica(job) {
+        Some(location) => place(&[location], command).map(Some),
+        None => {
+            job.log().error("User has no mail_replica in userdb");
+            job.fail_as(status::NOT_FOUND);
+            Ok(None)
+        }
+    }
 }
 
 /// Where the userdb or the configuration says that the user's mail is, too.
@@ -302,6 +345,15 @@ struct Work<'a> {
     timeout: Duration,
     scope: &'a Scope,
     alt_char: char,
+    /// `-r`
+    rawlog: Option<&'a Path>,
+    /// `-s`: how things stood the last time; how they stand now is to be printed.
+    states: Option<&'a States>,
+    /// Without `-f`: mailboxes that have the same numbers on both sides are passed over, where each side has
+    /// to tell all.
+    only_changed: bool,
+    /// `-a`: a mailbox with all messages, where the other side may find what it lacks.
+    virtual_all: Option<&'a str>,
 }
 
 impl Work<'_> {
@@ -372,6 +424,10 @@ impl Work<'_> {
             Scope::Prefixes(prefixes) => prefixes.len() > 1,
             Scope::Ours | Scope::Visible => true,
         };
+        let (input, output) = logged(self.rawlog, input, output).map_err(|error| {
+            let path = self.rawlog.unwrap_or(Path::new("")).display();
+            job.fatal(format_args!("open({path}) failed: {}", base::reason(&error)), status::TEMPFAIL)
+        })?;
         match remote::connect(input, output, self.scope, whole_names) {
             Ok(Peer::Ours(mut other)) => self.run(job, &mut self.own(job, user)?, &mut *other),
             Ok(Peer::Original(line)) => self.with_the_original(job, user, line)?,
@@ -380,19 +436,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Dovecot's dsync at the other end, with which changes go one way.
+    /// Dovecot's dsync at the other end.
     fn with_the_original<R: std::io::Read, W: Write>(
         &self,
         job: &mut Job<'_>,
         user: &Arc<MailUser>,
         line: Line<R, W>,
     ) -> Outcome {
-        if self.way == Way::Both {
-            let text = "Changes go one way with Dovecot's dsync at the other end: use backup or sync -1";
-            let error = Error::Unsupported(text.to_owned());
-            job.fail(format_args!("{} failed", self.command), &error);
-            return Ok(());
-        }
         // Its names have the prefixes of their namespaces.
         let scope = if *self.scope == Scope::Inbox { &Scope::Ours } else { self.scope };
         let own = Local::new(user.clone(), scope).map_err(|error| job.fatal(Told(&error), status::USAGE))?;
@@ -407,7 +457,11 @@ impl Work<'_> {
                 _ => Vec::new(),
             },
             filter: self.choice.filter.clone(),
+            virtual_all: self.virtual_all.map(str::to_owned),
         };
+        if self.way == Way::Both {
+            return self.both(job, line, &terms, &mut own);
+        }
         if self.reverse {
             match Original::ask(line, terms) {
                 Ok(mut other) => self.run(job, &mut own, &mut other),
@@ -420,6 +474,28 @@ impl Work<'_> {
         report.end();
         if let Err(error) = done {
             job.fail(format_args!("{} failed", self.command), &error);
+        }
+        Ok(())
+    }
+
+    fn both<R: std::io::Read, W: Write>(
+        &self,
+        job: &mut Job<'_>,
+        line: Line<R, W>,
+        terms: &Terms,
+        own: &mut Local,
+    ) -> Outcome {
+        let mut report = Reporter { job: &mut *job, desync: None };
+        // A state of nothing is none.
+        let states = self.states.filter(|states| !states.is_empty()).cloned();
+        let (choice, only_changed) = (self.choice, self.only_changed && states.is_none());
+        let both = Both { terms, choice, is_first: true, only_changed, states };
+        let done = both.begin(line, own, &mut report);
+        report.end();
+        match done {
+            Ok(states) if self.states.is_some() => job.print(states.print()),
+            Ok(_) => {}
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
         }
         Ok(())
     }
@@ -442,8 +518,13 @@ impl Work<'_> {
             false => run(own, other, self.way, self.choice, &mut report),
         };
         report.end();
-        if let Err(error) = done {
-            job.fail(format_args!("{} failed", self.command), &error);
+        let done = done.and_then(|()| match self.states {
+            Some(_) => States::now(own, self.choice).map(Some),
+            None => Ok(None),
+        });
+        match done {
+            Ok(states) => states.iter().for_each(|states| job.print(states.print())),
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
         }
     }
 }

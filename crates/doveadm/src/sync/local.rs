@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::{Guid, ModSeq, Uid, UidSet, UidValidity};
-use index::mailbox_log::name_hash;
 use mail_user::input::NamespaceList;
 use mail_user::{ListOptions, MailUser, Namespace, Node as Listed};
 use storage::api::{PathKind, SaveMeta};
@@ -34,6 +33,7 @@ pub(crate) struct Local {
 struct Open {
     mailbox: Box<dyn Mailbox>,
     view: Arc<View>,
+    name: String,
     batch: Option<Box<dyn SaveBatch>>,
 }
 
@@ -136,7 +136,7 @@ pub(super) fn name_of(levels: &Levels, prefix: &str, separator: char) -> Result<
 /// A message's GUID as 128 bits: formats that have longer ones are converted to those that do not by
 /// 2.3's rule, which this is.
 pub(super) fn short_guid(text: &str) -> Guid {
-    text.parse().unwrap_or_else(|_| name_hash(text))
+    storage::dbox::names::guid_bits(text)
 }
 
 impl Side for Local {
@@ -250,7 +250,7 @@ impl Side for Local {
             messages,
             expunged: history.expunged.into_iter().collect(),
         };
-        self.open = Some(Open { mailbox, view, batch: None });
+        self.open = Some(Open { mailbox, view, name, batch: None });
         Ok(opened)
     }
 
@@ -271,7 +271,7 @@ impl Side for Local {
     }
 
     fn identify(&mut self, identity: &Identity) -> Result<()> {
-        let open = self.open_now()?;
+        let name = self.open_now()?.name.clone();
         let update = MailboxUpdate {
             guid: Some(identity.guid).filter(|guid| *guid != Guid::default()),
             uid_validity: UidValidity::new(identity.uid_validity),
@@ -279,8 +279,12 @@ impl Side for Local {
             min_highest_modseq: Some(ModSeq(identity.highest_modseq)),
             ..MailboxUpdate::default()
         };
-        open.mailbox.update(&update)?;
-        open.view = open.mailbox.sync(SyncMode::Full)?;
+        // The mailbox may get another place with its GUID.
+        self.open = None;
+        self.user.update_mailbox(&name, &update)?;
+        let mut mailbox = self.user.open_mailbox(&name, OpenMode::Append)?;
+        let view = mailbox.sync(SyncMode::Full)?;
+        self.open = Some(Open { mailbox, view, name, batch: None });
         Ok(())
     }
 

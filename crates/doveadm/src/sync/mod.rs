@@ -7,14 +7,17 @@ mod history;
 mod local;
 pub(crate) mod original;
 mod plan;
+pub(crate) mod rawlog;
 pub(crate) mod remote;
 pub(crate) mod side;
 mod tree;
 
 use std::collections::VecDeque;
+use std::io::Read;
 
 use base::Guid;
 use mail_user::Pattern;
+use service::authmaster::escape;
 use storage::{Error, Result};
 
 pub(crate) use self::local::Local;
@@ -44,6 +47,17 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// What a handshake with the original says of it.
+    fn tell(&self, values: &mut Vec<(&'static str, String)>) {
+        if self.purge {
+            values.push(("purge_remote", String::new()));
+        }
+        let excluded = self.exclude.iter().map(|mask| escape(mask)).collect::<Vec<_>>().join("\t");
+        if !excluded.is_empty() {
+            values.push(("exclude_mailboxes", excluded));
+        }
+    }
+
     fn wants_name(&self, levels: &Levels) -> bool {
         let name = levels.join("/");
         let fits = |mask: &String| Pattern::new(mask, '/').matches(&name);
@@ -117,40 +131,39 @@ fn names(trees: &(Tree, Tree), way: Way, choice: &Choice) -> Vec<Levels> {
 }
 
 /// Whether all could be done.
-fn apply<'a>(
-    here: &'a mut (dyn Side + 'a),
-    there: &'a mut (dyn Side + 'a),
-    steps: &[Vec<Step>; 2],
-    report: &mut dyn Report,
-) -> bool {
-    let mut done = true;
+fn apply(here: &mut dyn Side, there: &mut dyn Side, steps: &[Vec<Step>; 2], report: &mut dyn Report) -> bool {
     let [here_steps, there_steps] = steps;
-    for (side, steps) in [(here, here_steps), (there, there_steps)] {
-        for step in steps {
-            let (what, result) = match step {
-                Step::Delete(levels) => {
-                    (format!("Mailbox {} sync: mailbox_delete failed", levels.join("/")), side.delete(levels))
-                }
-                Step::Create(levels) => (
-                    format!("Mailbox {} sync: mailbox_create failed", levels.join("/")),
-                    side.create(levels, false),
-                ),
-                // A layout may have no such names.
-                Step::CreateNode(levels) => (String::new(), side.create(levels, true).or_else(is_impossible)),
-                Step::Rename(from, to) => {
-                    let what =
-                        format!("Mailbox {} sync: mailbox_rename to {} failed", from.join("/"), to.join("/"));
-                    (what, side.rename(from, to))
-                }
-                Step::Subscribe(levels, subscribed) => {
-                    let what = format!("Mailbox {} subscription failed", levels.join("/"));
-                    (what, side.subscribe(levels, *subscribed))
-                }
-            };
-            if let Err(error) = result {
-                report.fail(what, &error);
-                done = false;
+    let done = apply_to(here, here_steps, report);
+    apply_to(there, there_steps, report) && done
+}
+
+/// Whether all could be done.
+fn apply_to(side: &mut dyn Side, steps: &[Step], report: &mut dyn Report) -> bool {
+    let mut done = true;
+    for step in steps {
+        let (what, result) = match step {
+            Step::Delete(levels) => {
+                (format!("Mailbox {} sync: mailbox_delete failed", levels.join("/")), side.delete(levels))
             }
+            Step::Create(levels) => (
+                format!("Mailbox {} sync: mailbox_create failed", levels.join("/")),
+                side.create(levels, false),
+            ),
+            // A layout may have no such names.
+            Step::CreateNode(levels) => (String::new(), side.create(levels, true).or_else(is_impossible)),
+            Step::Rename(from, to) => {
+                let what =
+                    format!("Mailbox {} sync: mailbox_rename to {} failed", from.join("/"), to.join("/"));
+                (what, side.rename(from, to))
+            }
+            Step::Subscribe(levels, subscribed) => {
+                let what = format!("Mailbox {} subscription failed", levels.join("/"));
+                (what, side.subscribe(levels, *subscribed))
+            }
+        };
+        if let Err(error) = result {
+            report.fail(what, &error);
+            done = false;
         }
     }
     done
@@ -240,8 +253,20 @@ fn finish(side: &mut dyn Side, work: &Work) -> Result<()> {
     }
 }
 
+/// Whoever gives a side messages.
+trait Sender {
+    /// A message and its bytes; `None` if it has gone meanwhile.
+    fn send(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>>;
+}
+
+impl<S: Side + ?Sized> Sender for S {
+    fn send(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
+        self.message(uid)
+    }
+}
+
 /// Saves what a side is to get; `false` if it did not get the UIDs that were meant.
-fn arrive(side: &mut dyn Side, other: &mut dyn Side, work: &Work) -> Result<bool> {
+fn arrive<S: Sender + ?Sized>(side: &mut dyn Side, other: &mut S, work: &Work) -> Result<bool> {
     for chunk in work.arrive.chunks(BATCH) {
         let mut wanted = Vec::with_capacity(chunk.len());
         for arrival in chunk {
@@ -249,7 +274,7 @@ fn arrive(side: &mut dyn Side, other: &mut dyn Side, work: &Work) -> Result<bool
                 Source::Own(uid) => side.copy(uid, arrival.uid)?,
                 Source::Other(uid) => {
                     // What has gone meanwhile does not come.
-                    let Some((meta, mut body)) = other.message(uid)? else { continue };
+                    let Some((meta, mut body)) = other.send(uid)? else { continue };
                     side.save(&Meta { uid: arrival.uid, ..meta }, &mut *body)?;
                 }
             }

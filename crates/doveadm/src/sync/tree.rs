@@ -26,18 +26,50 @@ pub(crate) enum Step {
     Subscribe(Levels, bool),
 }
 
+impl Step {
+    /// Does it to a tree that is only imagined. A mailbox that is made is entered by whoever knows its GUID.
+    pub(crate) fn imagine(&self, tree: &mut Tree) {
+        match self {
+            Self::Delete(levels) => {
+                tree.mailboxes.retain(|node| node.levels != *levels);
+                tree.nodes.retain(|node| node != levels);
+            }
+            Self::Rename(from, to) => {
+                let moved = |levels: &mut Levels| {
+                    if let Some(rest) = levels.strip_prefix(from.as_slice()) {
+                        *levels = [to.as_slice(), rest].concat();
+                    }
+                };
+                tree.mailboxes.iter_mut().for_each(|node| moved(&mut node.levels));
+                tree.nodes.iter_mut().for_each(moved);
+            }
+            Self::Create(_) => {}
+            Self::CreateNode(levels) => tree.nodes.push(levels.clone()),
+            Self::Subscribe(levels, true) => tree.subscriptions.push(levels.clone()),
+            Self::Subscribe(levels, false) => tree.subscriptions.retain(|known| known != levels),
+        }
+    }
+}
+
 impl Tree {
+    /// When a name, or one above it, was last given to a mailbox.
+    fn renamed(&self, levels: &Levels) -> u32 {
+        let above = (1..=levels.len()).filter_map(|count| levels.get(..count));
+        let times = above.map(|levels| self.last_of_name(Action::Rename, &levels.to_vec()));
+        times.max().unwrap_or(0)
+    }
+
     fn last(&self, action: Action, guid: Guid) -> Option<u32> {
         let fits = |(number, of, _): &&(u8, Guid, u32)| *number == action.encode() && *of == guid;
         self.log.iter().filter(fits).map(|(_, _, time)| *time).max()
     }
 
-    fn hash(&self, levels: &Levels) -> Result<Guid> {
+    pub(crate) fn hash(&self, levels: &Levels) -> Result<Guid> {
         Ok(name_hash(&name_of(levels, &self.prefix, self.separator)?))
     }
 
     /// When a name was last given to a mailbox, or a subscription changed.
-    fn last_of_name(&self, action: Action, levels: &Levels) -> u32 {
+    pub(crate) fn last_of_name(&self, action: Action, levels: &Levels) -> u32 {
         self.hash(levels).ok().and_then(|hash| self.last(action, hash)).unwrap_or(0)
     }
 
@@ -92,8 +124,12 @@ fn renames(here: &Tree, there: &Tree, way: Way, wanted: &dyn Fn(&Node) -> bool, 
         if is_inbox(&node.levels) || is_inbox(&other.levels) || !wanted(node) {
             continue;
         }
-        let newer_here = here.last_of_name(Action::Rename, &node.levels)
-            >= there.last_of_name(Action::Rename, &other.levels);
+        // At the same time the first in the alphabet counts, which is the same one whoever asks.
+        let newer_here = match here.renamed(&node.levels).cmp(&there.renamed(&other.levels)) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => node.levels < other.levels,
+        };
         let (at, tree, from, to) = match newer_here || way != Way::Both {
             true => (1, there, &other.levels, &node.levels),
             false => (0, here, &node.levels, &other.levels),

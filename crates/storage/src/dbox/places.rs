@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base::Guid;
+
 use crate::api::Listed;
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
-use crate::fs::{Fs, is_missing, join};
+use crate::fs::{Fs, join};
 use crate::layout::Tree;
 use crate::location::{IndexPlace, Layout, Location};
 
@@ -21,7 +24,7 @@ impl Places {
     /// Refuses what dbox cannot be, in 2.3's words where it has some.
     pub(crate) fn new(location: Location, full_access: bool, multi: bool) -> Result<Self> {
         let driver = &location.driver;
-        if location.layout != Layout::Fs {
+        if location.layout == Layout::MaildirPlusPlus {
             return Err(Error::Unsupported(
                 "Mailbox list driver maildir++: maildir_name not supported by this driver".to_owned(),
             ));
@@ -35,7 +38,7 @@ impl Places {
                 "{driver}: INDEX=MEMORY isn't possible with this driver"
             )));
         }
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false } })
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs: Dirs::default() } })
     }
 
     pub(crate) fn location(&self) -> &Location {
@@ -62,6 +65,11 @@ impl Places {
     /// The directory that stands for a name and holds its children.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.tree.node(name)
+    }
+
+    /// The GUID of the mailbox with this place, where directories are named so.
+    pub(crate) fn guid_of(&self, place: &str) -> Option<Guid> {
+        if self.location().layout == Layout::Index { place.parse().ok() } else { None }
     }
 
     /// The directory with a mailbox's messages, or only its index.
@@ -170,6 +178,9 @@ impl Places {
 
     /// Every mailbox and node on disk, INBOX among them if it is there.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
+        if self.location().layout == Layout::Index {
+            return self.tree.list_guids(fs);
+        }
         let mut found = Vec::new();
         let root = self.tree.list_root();
         self.list_below(fs, &root, "", 0, &mut found)?;
@@ -188,28 +199,19 @@ impl Places {
             return Ok(());
         }
         let dir_name = self.location().dir_name.as_bytes();
-        let mut names = Vec::new();
-        let read = fs.read_dir(dir, |name, kind| {
-            use rustix::fs::FileType;
-            let may_be_dir = matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown);
-            if may_be_dir && name != dir_name && !name.starts_with(b".") {
-                names.push((name.to_vec(), kind == FileType::Directory));
-            }
-        });
-        match read {
-            Err(error) if is_missing(&error) => return Ok(()),
-            result => result.map_err(|error| Error::io("opendir", dir, error))?,
-        }
-        for (raw, is_dir) in names {
-            let path = join(dir, &raw);
-            let Some(part) = self.decode(&raw).filter(|_| is_dir || path.is_dir()) else { continue };
+        let entries_of =
+            |dir: &Path| self.tree.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
+        for (raw, is_dir) in entries_of(dir)?.iter().filter(|(raw, _)| *raw != dir_name) {
+            let path = join(dir, raw);
+            let Some(part) = self.decode(raw).filter(|_| is_dir || path.is_dir()) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
             if self.check(&name).is_err() {
                 continue;
             }
             let selectable = match self.location().list_from_index {
                 true => self.is_mailbox(fs, &name)?,
-                false => self.with_dir_name(path.clone()).is_dir(),
+                // Without such a directory the mailbox is the node itself.
+                false => dir_name.is_empty() || entries_of(&path)?.has(&path, dir_name),
             };
             found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
             self.list_below(fs, &path, &name, depth + 1, found)?;

@@ -4,17 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::Logger;
+use base::{Logger, UidValidity};
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage, SyncMode};
 use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing};
-use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
+use crate::indexed::{Context, Driver, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
+use crate::place::{At, CheckProof, PlaceOf, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -145,18 +146,25 @@ impl DboxStorage {
         self.places.listed_node(name).map_or(Ok(()), |node| self.mkdir_all(&node))
     }
 
-    fn make(&self, name: &str) -> Result<()> {
-        self.make_node(name)?;
-        self.mkdir_all(&self.places.dir(name))?;
-        self.mkdir_all(&self.places.index(name))?;
+    fn at(&self, name: &str) -> At {
+        let is_inbox = name == "INBOX" && self.has_inbox;
+        At::named(name, self.places.encode(name), self.list_index.clone(), is_inbox)
+    }
+
+    fn make(&self, at: &At) -> Result<()> {
+        let place = &at.place;
+        self.make_node(place)?;
+        self.mkdir_all(&self.places.dir(place))?;
+        self.mkdir_all(&self.places.index(place))?;
         // UIDVALIDITY and the GUID are there from the beginning.
         match &self.store {
-            Some(store) => self.shared_multi(store, name)?.sync(SyncMode::Quick, false).map(drop),
-            None => self.shared_single(name)?.sync(SyncMode::Quick, false).map(drop),
+            Some(store) => made(&*self.shared_multi(store, at)?, at),
+            None => made(&*self.shared_single(at)?, at),
         }
     }
 
-    fn mailbox_place(&self, name: &str) -> Result<MailboxPlace> {
+    fn mailbox_place(&self, at: &At) -> Result<MailboxPlace> {
+        let name = &at.place;
         let index_dir = self.places.index(name);
         if self.location().index.is_some() {
             self.mkdir_all(&index_dir)?;
@@ -165,7 +173,7 @@ impl DboxStorage {
         if let Some(dir) = &cache_dir {
             self.mkdir_all(dir)?;
         }
-        let size_lock = LockPlace::of_size(self.location(), &index_dir, &self.places.encode(name));
+        let size_lock = LockPlace::of_size(self.location(), &index_dir, &at.stored);
         Ok(MailboxPlace {
             context: Context {
                 fs: self.fs.clone(),
@@ -173,7 +181,8 @@ impl DboxStorage {
                 settings: self.settings.clone(),
                 index_dir: Some(index_dir),
                 cache_dir,
-                list: self.list_index.clone().map(|list| (list, name.to_owned())),
+                list: at.list.clone(),
+                guid: at.guid(),
                 size_lock: Some(size_lock),
             },
             dir: self.places.dir(name),
@@ -182,19 +191,20 @@ impl DboxStorage {
             control_root: self.places.control_root().to_path_buf(),
             permissions: Permissions::of_dir(&self.places.dir(name)),
             attachments: self.attachments.clone(),
-            is_inbox: name == "INBOX" && self.has_inbox,
+            is_inbox: at.is_inbox,
         })
     }
 
-    fn shared_single(&self, name: &str) -> Result<Arc<Shared<Sdbox>>> {
-        Shared::get(Sdbox::new(self.mailbox_place(name)?))
+    fn shared_single(&self, at: &At) -> Result<Arc<Shared<Sdbox>>> {
+        Shared::get(Sdbox::new(self.mailbox_place(at)?))
     }
 
-    fn shared_multi(&self, store: &Arc<Store>, name: &str) -> Result<Arc<Shared<Mdbox>>> {
-        Shared::get(Mdbox::new(self.mailbox_place(name)?, store.clone(), self.places.encode(name)))
+    fn shared_multi(&self, store: &Arc<Store>, at: &At) -> Result<Arc<Shared<Mdbox>>> {
+        Shared::get(Mdbox::new(self.mailbox_place(at)?, store.clone(), at.stored.clone()))
     }
 
-    fn handle(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+    fn handle(&self, at: &At, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        let name = &at.place;
         let access = rustix::fs::access(self.places.dir(name), rustix::fs::Access::WRITE_OK);
         let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
         let private = self.places.private_index(name);
@@ -202,25 +212,26 @@ impl DboxStorage {
         let private = private.map(|dir| PrivatePlace { dir, copies_flags });
         match &self.store {
             Some(store) => {
-                opened(Handle::new(name, self.shared_multi(store, name)?, mode, writable), mode, private)
+                opened(Handle::new(at, self.shared_multi(store, at)?, mode, writable), mode, private)
             }
-            None => opened(Handle::new(name, self.shared_single(name)?, mode, writable), mode, private),
+            None => opened(Handle::new(at, self.shared_single(at)?, mode, writable), mode, private),
         }
     }
 
     /// Removes a mailbox: gone at once for everybody by one rename, then the files at leisure.
-    fn remove(&self, name: &str) -> Result<()> {
+    fn remove(&self, at: &At) -> Result<()> {
+        let name = &at.place;
         if !self.exists(&self.places.dir(name))? {
             // Only its index is there, from which it is listed.
             self.mkdir_all(&self.places.dir(name))?;
         }
         if let Some(store) = &self.store {
             // The messages are elsewhere, and go with their last reference.
-            let shared = self.shared_multi(store, name)?;
+            let shared = self.shared_multi(store, at)?;
             shared.sync(SyncMode::Quick, false)?;
             shared.expunge(&shared.view().uids())?;
         } else if self.attachments.is_some() {
-            let shared = self.shared_single(name)?;
+            let shared = self.shared_single(at)?;
             shared.sync(SyncMode::Quick, false)?;
             shared.expunge(&shared.view().uids())?;
         }
@@ -332,12 +343,12 @@ impl Storage for DboxStorage {
             match self.state(name)? {
                 // Also where only its index is, from which it is listed.
                 // INBOX is there always.
-                MailboxState::Selectable => self.make(name)?,
+                MailboxState::Selectable => self.make(&self.at(name))?,
                 MailboxState::NoSelect => return Err(Error::NotSelectable(name.to_owned())),
                 MailboxState::Missing => return Err(Error::NotFound(name.to_owned())),
             }
         }
-        self.handle(name, mode)
+        self.handle(&self.at(name), mode)
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {
@@ -359,7 +370,7 @@ impl Storage for DboxStorage {
             return Err(Error::Exists(name.to_owned()));
         }
         let directory = directory && !self.location().no_noselect;
-        if directory { self.make_node(name) } else { self.make(name) }?;
+        if directory { self.make_node(name) } else { self.make(&self.at(name)) }?;
         self.note_one(name);
         Ok(())
     }
@@ -372,7 +383,7 @@ impl Storage for DboxStorage {
         }
         match self.state(name)? {
             MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
-            MailboxState::Selectable => self.remove(name),
+            MailboxState::Selectable => self.remove(&self.at(name)),
             MailboxState::NoSelect => self.remove_node(name),
         }?;
         self.note_one(name);
@@ -449,11 +460,7 @@ impl Storage for DboxStorage {
 
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
         self.places.check(name).ok()?;
-        Some(match kind {
-            PathKind::Mailbox => self.places.dir(name),
-            PathKind::Control => self.places.control(name),
-            PathKind::Index => self.places.index(name),
-        })
+        self.path_at(name, kind)
     }
 
     fn mailbox_log(&self) -> Option<MailboxLog> {
@@ -492,6 +499,80 @@ impl Storage for DboxStorage {
         let (dir, settings) = (self.places.index_root(), &self.settings);
         SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
     }
+}
+
+impl Placed for DboxStorage {
+    fn location(&self) -> &Location {
+        self.places.location()
+    }
+
+    fn fs(&self) -> &Fs {
+        &self.fs
+    }
+
+    fn open_at(&self, at: &At, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        if !self.exists(&self.places.dir(&at.place))? {
+            // The list has it: what is missing is made, as in 2.3.
+            self.make(at)?;
+        }
+        self.handle(at, mode)
+    }
+
+    fn make_at(&self, at: &At) -> Result<Option<UidValidity>> {
+        self.make(at)?;
+        Ok(Some(match &self.store {
+            Some(store) => self.shared_multi(store, at)?.view().uid_validity(),
+            None => self.shared_single(at)?.view().uid_validity(),
+        }))
+    }
+
+    fn remove_at(&self, at: &At) -> Result<()> {
+        self.remove(at)
+    }
+
+    fn move_at(&self, from: &str, to: &str) -> Result<()> {
+        let alt = self.places.alt_node(from).zip(self.places.alt_node(to));
+        let control = (self.places.control(from), self.places.control(to));
+        let others = [
+            (self.places.index(from), self.places.index(to)),
+            control,
+            (self.places.node(from), self.places.node(to)),
+        ];
+        let cache = self.places.cache(from).zip(self.places.cache(to));
+        for (old, new) in alt.into_iter().chain(cache).chain(others) {
+            self.move_dir(&old, &new)?;
+        }
+        Ok(())
+    }
+
+    fn places(&self) -> Result<Vec<Listed>> {
+        self.places.list(&self.fs)
+    }
+
+    fn path_at(&self, place: &str, kind: PathKind) -> Option<PathBuf> {
+        Some(match kind {
+            PathKind::Mailbox => self.places.dir(place),
+            PathKind::Control => self.places.control(place),
+            PathKind::Index => self.places.index(place),
+        })
+    }
+
+    fn store_proof(&self, _place: &str, check: CheckProof<'_>) {
+        check(None);
+    }
+
+    fn name_places(&self, place_of: PlaceOf) {
+        if let Some(store) = &self.store {
+            // Whoever was first knows the same list.
+            let _ = store.by_guid.set(place_of);
+        }
+    }
+}
+
+/// Writes what a new mailbox has from the beginning.
+fn made<D: Driver>(shared: &Shared<D>, at: &At) -> Result<()> {
+    shared.sync(SyncMode::Quick, false)?;
+    at.by_guid.as_ref().map_or(Ok(()), |by_guid| shared.note_name(&by_guid.box_name))
 }
 
 /// The directory of attachments, if the settings have one.

@@ -1,7 +1,7 @@
 //! What administrators do to a mailbox: its identity, its index and its cache.
 
 use base::{Seq, Uid, UidSet};
-use index::{Origin, Transaction};
+use index::{ExtSpec, Origin, Transaction};
 
 use crate::api::{CacheField, MailboxUpdate, SyncMode};
 use crate::error::Result;
@@ -36,6 +36,26 @@ impl<D: Driver> Shared<D> {
         self.driver.unlocked(&work.index, &mut work.driver, Some(guard));
         self.publish(&work.index);
         Ok(done?)
+    }
+
+    /// Keeps the mailbox's name, its levels separated by NULs, for when the list is lost that knows it.
+    pub(crate) fn note_name(&self, name: &[u8]) -> Result<()> {
+        let mut work = self.work();
+        let work = &mut *work;
+        let old = work.index.ext_header(BOX_NAME).unwrap_or_default();
+        // A header that has become shorter keeps its size.
+        let end = old.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+        if old.get(..end) == Some(name) || work.index.is_new() || work.index.is_in_memory() {
+            return Ok(());
+        }
+        let mut tx = Transaction::new();
+        let size = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        tx.ext(&ExtSpec::new(BOX_NAME, size, 0, 0), 0);
+        tx.ext_resize(BOX_NAME);
+        tx.ext_header(BOX_NAME, 0, name);
+        work.index.commit(&tx, Origin::Internal)?;
+        self.publish(&work.index);
+        Ok(())
     }
 
     /// See [`Mailbox::rebuild`](crate::Mailbox::rebuild).
@@ -120,3 +140,6 @@ impl<D: Driver> Shared<D> {
         Ok(())
     }
 }
+
+/// 2.3's extension with the mailbox's name.
+pub(crate) const BOX_NAME: &str = "box-name";

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Facts, Wanted};
 use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
+use crate::place::At;
 use crate::view::{Flags, View};
 
 use super::ahead::Ahead;
@@ -22,6 +23,8 @@ use super::{Driver, Shared};
 /// See [`Mailbox`].
 pub(crate) struct Handle<D: Driver> {
     name: String,
+    /// Its directory is named by its GUID.
+    keeps_guid: bool,
     shared: Arc<Shared<D>>,
     mode: OpenMode,
     readonly: bool,
@@ -32,11 +35,18 @@ pub(crate) struct Handle<D: Driver> {
 
 impl<D: Driver> Handle<D> {
     /// A handle; `writable` says whether the mail store allows changes.
-    pub(crate) fn new(name: &str, shared: Arc<Shared<D>>, mode: OpenMode, writable: bool) -> Self {
+    pub(crate) fn new(at: &At, shared: Arc<Shared<D>>, mode: OpenMode, writable: bool) -> Self {
         let readonly = mode == OpenMode::ReadOnly || !writable;
+        if let Some(by_guid) = at.by_guid.as_ref().filter(|_| !readonly)
+            && let Err(error) = shared.note_name(&by_guid.box_name)
+        {
+            // It is needed only when the list is lost.
+            shared.driver.context().logger.error(base::chain(&error));
+        }
         let view = shared.view();
         Self {
-            name: name.to_owned(),
+            name: at.name.clone(),
+            keeps_guid: at.keeps_guid(),
             shared,
             mode,
             readonly,
@@ -239,6 +249,9 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn update(&mut self, update: &MailboxUpdate) -> Result<()> {
         self.check_writable()?;
+        if self.keeps_guid && update.guid.is_some_and(|guid| self.guid().ok() != Some(guid)) {
+            return Err(Error::Unsupported("LAYOUT=index: The GUID is the mailbox's place".to_owned()));
+        }
         self.shared.update(update)?;
         self.shared.tell_list(Tell::Identity);
         self.view = self.shared.view();

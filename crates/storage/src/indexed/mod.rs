@@ -36,6 +36,7 @@ use crate::lock_file::LockPlace;
 use crate::settings::MailSettings;
 use crate::view::View;
 
+pub(crate) use admin::BOX_NAME;
 pub(crate) use delta::{Delta, FlagUpdates, check_keywords};
 pub(crate) use mailbox::Handle;
 pub(crate) use private::{PrivatePlace, opened};
@@ -51,8 +52,11 @@ pub(crate) struct Context {
     pub index_dir: Option<PathBuf>,
     /// Where the cache is, if not beside the index.
     pub cache_dir: Option<PathBuf>,
-    /// The list that is told of changes, and the mailbox's name in it.
+    /// The list that is told of changes, and the mailbox's name in it; its GUID where the list knows names
+    /// alone (`LAYOUT=index`).
     pub list: Option<(Arc<ListIndex>, String)>,
+    /// The GUID that the mailbox must have, because its directory is named by it.
+    pub guid: Option<Guid>,
     /// The lock that is held while the mailbox's size is added up; `None` without an index on disk.
     pub size_lock: Option<LockPlace>,
 }
@@ -181,6 +185,12 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
+    /// A message's GUID, if it can be told without opening anything.
+    fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
+        let _ = (view, uid);
+        None
+    }
+
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
 
@@ -279,6 +289,13 @@ impl std::io::Seek for FileReader {
 
     fn seek_relative(&mut self, offset: i64) -> std::io::Result<()> {
         self.file.seek_relative(offset)
+    }
+}
+
+impl Context {
+    /// The GUID of a mailbox that has none yet.
+    pub(crate) fn new_guid(&self) -> Guid {
+        self.guid.unwrap_or_else(crate::dbox::names::new_guid)
     }
 }
 

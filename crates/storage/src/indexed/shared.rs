@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
-use base::{Uid, UidSet};
+use base::{Guid, Uid, UidSet};
 use index::list_index::VirtualSize;
 use index::{Index, Locked, Origin, Pending, Place, Transaction};
 
@@ -238,10 +238,11 @@ impl<D: Driver> Shared<D> {
         let stored = self.driver.store_flags(index, work, guard, &changes.deltas)?;
         tx.update_bits(&stored.refused, Record::DIRTY, 0);
         let size = self.size_without(index, &changes.expunges);
+        let guids = self.guids_of(index, &changes.expunges);
         let expunged = self.driver.expunge(index, work, guard, &changes.expunges)?;
         let not_done = |uid: &Uid| expunged.lost.contains(*uid) || expunged.refused.contains(*uid);
         for uid in changes.expunges.iter().filter(|uid| !not_done(uid)) {
-            tx.expunge(uid, base::Guid::default());
+            tx.expunge(uid, guids.get(&uid).copied().unwrap_or_default());
         }
         self.note_size(size, &expunged, &mut tx);
         self.driver.note_change(index, work, &mut tx);
@@ -355,6 +356,11 @@ impl<D: Driver> Shared<D> {
         done.map(|()| self.view())
     }
 
+    /// GUIDs of messages that are to go, as far as they are at hand: the log keeps them for replicas.
+    fn guids_of(&self, index: &Index, uids: &UidSet) -> HashMap<Uid, Guid> {
+        uids.iter().filter_map(|uid| Some((uid, self.driver.guid_at_hand(index.view(), uid)?))).collect()
+    }
+
     fn apply_all(
         &self,
         index: &mut Locked<'_>,
@@ -407,11 +413,12 @@ impl<D: Driver> Shared<D> {
         if !changes.expunges.is_empty() {
             self.cached.note_expunged(index.view(), &changes.expunges);
             let size = self.size_without(index, &changes.expunges);
+            let guids = self.guids_of(index, &changes.expunges);
             let done: Done = self.driver.expunge(index, work, guard, &changes.expunges)?;
             self.note_size(size, &done, &mut tx);
             let gone = changes.expunges.iter();
             gone.filter(|uid| !done.lost.contains(*uid) && !done.refused.contains(*uid))
-                .for_each(|uid| tx.expunge(uid, base::Guid::default()));
+                .for_each(|uid| tx.expunge(uid, guids.get(&uid).copied().unwrap_or_default()));
             done.lost.iter().for_each(|uid| lost.insert(uid));
         }
         if !tx.is_empty() {

@@ -121,7 +121,7 @@ fn commit(state: &mut State, transaction: &Transaction) -> index::Result<()> {
 
 /// An index of the same size and time may come in the place of another: what was noted of the old one
 /// must not count for the new one.
-fn forget(index: &Index, uid: Uid, tx: &mut Transaction) {
+pub(super) fn forget(index: &Index, uid: Uid, tx: &mut Transaction) {
     if record_of(index, uid, &INDEX_SYNC).is_some_and(|old| old.iter().any(|&byte| byte != 0)) {
         tx.ext(&spec(&INDEX_SYNC), 0);
         tx.ext_record(INDEX_SYNC.name, uid, &IndexStamp::default().encode());

@@ -177,7 +177,7 @@ fn flags_of(listed: &Listed) -> u8 {
 }
 
 /// Writes all names; the header's size goes in powers of two.
-fn put_all_names(index: &Locked<'_>, tree: &mut Tree, reset: bool, tx: &mut Transaction) {
+pub(super) fn put_all_names(index: &Locked<'_>, tree: &mut Tree, reset: bool, tx: &mut Transaction) {
     let bytes = tree.names().encode();
     let wanted = names_header_size(bytes.len());
     let old = if reset { None } else { index.ext_header(LIST.name).map(<[u8]>::len) };

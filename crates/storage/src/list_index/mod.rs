@@ -10,6 +10,7 @@
 
 mod change;
 mod compare;
+mod sole;
 mod status;
 mod tree;
 mod update;
@@ -26,9 +27,10 @@ use index::{ExtSpec, Index, Place};
 use crate::api::Listed;
 use crate::error::Result;
 use crate::fs::{Fs, Near, Permissions};
-use crate::location::{Location, Names};
+use crate::location::{Layout, Location, Names};
 use crate::settings::MailSettings;
 
+pub(crate) use sole::{ESCAPE, Entry, New};
 pub(crate) use status::{IsSame, Look, Proof, stamp_of};
 pub(crate) use update::{Known, Source};
 
@@ -45,6 +47,8 @@ pub(crate) struct ListIndex {
     very_dirty: bool,
     /// `mailbox_list_index_include_inbox`
     include_inbox: bool,
+    /// Nothing else knows the names of mailboxes (`LAYOUT=index`).
+    is_sole: bool,
     lister: Lister,
     settings: Arc<index::Settings>,
     fs: Fs,
@@ -69,6 +73,8 @@ struct State {
     near: Option<Arc<Near>>,
     /// It has been compared with the directories by this process.
     compared: bool,
+    /// Damage was found that a look at the directories may mend (`LAYOUT=index`).
+    is_damaged: bool,
     /// Mailboxes that listing does not show, such as those with whole paths for names.
     unlisted: HashSet<String>,
 }
@@ -110,6 +116,7 @@ impl ListIndex {
             names: location.names,
             very_dirty: settings.mailbox_list_index_very_dirty_syncs,
             include_inbox: settings.mailbox_list_index_include_inbox,
+            is_sole: location.layout == Layout::Index,
             lister,
             settings: Arc::new(index_settings),
             fs: fs.clone(),
@@ -181,6 +188,7 @@ impl ListIndex {
         }
         let mut place = Place::new(Some(self.dir.clone()), self.file_name.clone());
         place.permissions = Permissions::of_dir(&self.root);
+        place.never_in_memory = self.is_sole;
         let (settings, fs, logger) = (self.settings.clone(), self.fs.clone(), self.logger.clone());
         state.index = Some(Index::open(place, settings, fs, logger)?);
         Ok(())
@@ -189,6 +197,12 @@ impl ListIndex {
     /// Reads the tree from the index. A damaged one is made anew from the directories.
     fn read_tree(&self, state: &mut State) -> Option<()> {
         let index = state.index.as_ref()?;
+        if self.is_sole {
+            let (tree, is_damaged) = self.read_sole(index);
+            state.tree = tree;
+            state.is_damaged |= is_damaged;
+            return Some(());
+        }
         let path = index.path().display();
         if index.header().flags & index::header::FLAG_FSCKD != 0 {
             self.logger.error(format_args!("Mailbox list index was marked as fsck'd {path}"));
@@ -235,6 +249,9 @@ impl ListIndex {
 
     /// The record of a mailbox.
     fn find(&self, tree: &Tree, name: &str) -> Option<u32> {
+        if self.is_sole {
+            return self.find_level_by_level(tree, name);
+        }
         let encoded = self.encode(name);
         tree.find(encoded.split(self.separator))
     }

@@ -168,4 +168,4 @@ pub(crate) fn stamp_of(stamp: &crate::fs::Stamp) -> IndexStamp {
 const NEAR_KEPT: Duration = Duration::from_secs(1);
 
 /// Less than the way to a client and back: nobody can have heard of a later change.
-const TOGETHER: Duration = Duration::from_micros(100);
+pub(super) const TOGETHER: Duration = Duration::from_micros(100);

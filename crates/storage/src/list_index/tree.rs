@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use base::Guid;
 use index::View;
 use index::list_index::{BadNames, LIST, ListRecord, Names, flags};
 
+use crate::dbox::names::new_guid;
 use crate::limits::LIST_DEPTH_MAX;
 
 /// One level of a name, with the record that stands for it.
@@ -19,6 +21,8 @@ pub(super) struct Node {
     pub parent: u32,
     /// `index::list_index::flags`
     pub flags: u8,
+    /// The mailbox's GUID as it was when the tree was read.
+    pub guid: Guid,
 }
 
 /// All names. Records are known by their UIDs.
@@ -33,6 +37,10 @@ pub(super) struct Tree {
     pub names_end: usize,
     /// The list is to be compared with the directories.
     pub refresh: bool,
+    /// By GUID, where names are known to the list alone.
+    guids: HashMap<Guid, u32>,
+    /// Something had to be made up, which is to be written.
+    pub is_mended: bool,
 }
 
 /// Why a list cannot be used.
@@ -72,11 +80,114 @@ impl Tree {
                 name: name.clone(),
                 parent: list.parent_uid,
                 flags: record.flags.0,
+                guid: list.guid,
             };
             tree.nodes.insert(record.uid.get(), node);
         }
         tree.link().map_err(Damage::Record)?;
         Ok(tree)
+    }
+
+    /// Reads the tree of a list that is the only one to know names: what is damaged gets a name that is made
+    /// up, as 2.3 does it. `complaints` says what was.
+    pub(super) fn read_mending(header: &[u8], view: &View, complaints: &mut Vec<String>) -> Self {
+        let names = Names::decode(header).unwrap_or_else(|BadNames(names)| {
+            complaints.push("Corrupted names in the header".to_owned());
+            names
+        });
+        let names_end = 1 + names.names.iter().map(|(_, name)| name.len() + NAME_EXTRA).sum::<usize>();
+        let mut tree = Self { highest_name_id: names.highest(), names_end, ..Self::default() };
+        let Some(column) = view.columns().named(LIST.name) else {
+            if !view.is_empty() {
+                complaints.push("Missing list extension data".to_owned());
+            }
+            return tree;
+        };
+        for (record, bytes) in view.records_with(column.id) {
+            let list = ListRecord::decode(bytes).unwrap_or(ListRecord {
+                name: 0,
+                parent_uid: 0,
+                guid: Guid::default(),
+                uid_validity: 0,
+            });
+            let name = names.name(list.name).and_then(|name| std::str::from_utf8(name).ok());
+            let name_id = if name.is_some() { list.name } else { tree.next_name_id() };
+            let name = name.map(Arc::from).unwrap_or_else(|| {
+                complaints.push(format!("name_id={} not in index header", list.name));
+                Arc::from(format!("unknown-{}", new_guid()))
+            });
+            let flags = record.flags.0 & !flags::SYNC_EXISTS;
+            let node = Node { name_id, name, parent: list.parent_uid, flags, guid: list.guid };
+            let node = tree.fitting(record.uid.get(), node, complaints);
+            tree.nodes.insert(record.uid.get(), node);
+        }
+        tree.link_mending(complaints);
+        tree.is_mended = !complaints.is_empty();
+        tree
+    }
+
+    /// A node whose flags fit its GUID, which no other has.
+    fn fitting(&mut self, uid: u32, mut node: Node, complaints: &mut Vec<String>) -> Node {
+        let (has_guid, no_mailbox) = (node.guid != Guid::default(), flags::NONEXISTENT | flags::NOSELECT);
+        let name = &node.name;
+        if !has_guid && node.flags & no_mailbox == 0 {
+            complaints
+                .push(format!("mailbox '{name}' (uid={uid}) is missing GUID - marking it non-selectable"));
+            node.flags |= flags::NOSELECT;
+        } else if has_guid && node.flags & no_mailbox != 0 {
+            complaints.push(format!(
+                "non-selectable mailbox '{name}' (uid={uid}) already has GUID - marking it selectable"
+            ));
+            node.flags &= !no_mailbox;
+        }
+        if has_guid && let Some(other) = self.guids.insert(node.guid, uid) {
+            let other = self.nodes.get(&other).map(|node| node.name.clone()).unwrap_or_default();
+            let (name, guid) = (&node.name, node.guid);
+            complaints.push(format!("duplicate GUID {guid} for mailbox '{name}' and '{other}'"));
+        }
+        node
+    }
+
+    /// Puts what has no place in the tree at its root, and names anew what has the name of another.
+    fn link_mending(&mut self, complaints: &mut Vec<String>) {
+        let mut uids: Vec<u32> = self.nodes.keys().copied().collect();
+        uids.sort_unstable();
+        for uid in uids {
+            let Some(node) = self.nodes.get(&uid) else { continue };
+            let (mut parent, mut name) = (node.parent, node.name.clone());
+            if parent != 0 && !self.nodes.contains_key(&parent) {
+                complaints.push(format!("parent_uid={parent} points to nonexistent record"));
+                parent = 0;
+            } else if self.loops(uid) {
+                complaints.push(format!("parent_uid={uid} loops to node itself ({name})"));
+                parent = 0;
+            }
+            let mut name_id = node.name_id;
+            if self.children.contains_key(&(parent, name.clone())) {
+                let new: Arc<str> = Arc::from(format!("{name}-duplicate-{}", new_guid()));
+                complaints.push(format!("Duplicate mailbox '{name}' in index, renaming to {new}"));
+                (name, name_id) = (new, self.next_name_id());
+            }
+            self.children.insert((parent, name.clone()), uid);
+            *self.counts.entry(parent).or_default() += 1;
+            if let Some(node) = self.nodes.get_mut(&uid) {
+                (node.parent, node.name, node.name_id) = (parent, name, name_id);
+            }
+        }
+    }
+
+    fn loops(&self, uid: u32) -> bool {
+        let (mut above, mut steps) = (self.nodes.get(&uid).map_or(0, |node| node.parent), 0);
+        while above != 0 && above != uid && steps <= LIST_DEPTH_MAX {
+            above = self.nodes.get(&above).map_or(0, |node| node.parent);
+            steps += 1;
+        }
+        above != 0
+    }
+
+    fn next_name_id(&mut self) -> u32 {
+        self.highest_name_id += 1;
+        self.highest_name_id
     }
 
     fn link(&mut self) -> Result<(), String> {
@@ -133,13 +244,16 @@ impl Tree {
         let name: Arc<str> = Arc::from(name);
         self.children.insert((parent, name.clone()), uid);
         *self.counts.entry(parent).or_default() += 1;
-        let node = Node { name_id: self.highest_name_id, name, parent, flags };
+        let node = Node { name_id: self.highest_name_id, name, parent, flags, guid: Guid::default() };
         self.nodes.entry(uid).or_insert(node)
     }
 
     pub(super) fn remove(&mut self, uid: u32) {
         if let Some(node) = self.nodes.remove(&uid) {
             self.children.remove(&(node.parent, node.name));
+            if self.guids.get(&node.guid) == Some(&uid) {
+                self.guids.remove(&node.guid);
+            }
             if let Some(count) = self.counts.get_mut(&node.parent) {
                 *count = count.saturating_sub(1);
             }
@@ -152,6 +266,54 @@ impl Tree {
         }
     }
 
+    /// The record of the mailbox with this GUID.
+    pub(super) fn by_guid(&self, guid: Guid) -> Option<u32> {
+        self.guids.get(&guid).copied()
+    }
+
+    /// Gives a record another GUID, or none.
+    pub(super) fn set_guid(&mut self, uid: u32, guid: Guid) {
+        let Some(node) = self.nodes.get_mut(&uid) else { return };
+        let old = std::mem::replace(&mut node.guid, guid);
+        if self.guids.get(&old) == Some(&uid) {
+            self.guids.remove(&old);
+        }
+        if guid != Guid::default() {
+            self.guids.insert(guid, uid);
+        }
+    }
+
+    /// Gives a record, with all below it, another name and place; gives the name's number.
+    pub(super) fn move_to(&mut self, uid: u32, parent: u32, name: &str) -> u32 {
+        let (name_id, name): (u32, Arc<str>) = (self.next_name_id(), Arc::from(name));
+        let Some(node) = self.nodes.get_mut(&uid) else { return name_id };
+        self.children.remove(&(node.parent, node.name.clone()));
+        if let Some(count) = self.counts.get_mut(&node.parent) {
+            *count = count.saturating_sub(1);
+        }
+        (node.name_id, node.name, node.parent) = (name_id, name.clone(), parent);
+        self.children.insert((parent, name), uid);
+        *self.counts.entry(parent).or_default() += 1;
+        name_id
+    }
+
+    /// Whether there are names below it.
+    pub(super) fn has_children(&self, uid: u32) -> bool {
+        self.counts.get(&uid).is_some_and(|&count| count > 0)
+    }
+
+    /// The records of a name's levels, as far as they are there.
+    pub(super) fn path<'a>(&self, levels: impl Iterator<Item = &'a str>) -> Vec<u32> {
+        let mut path = Vec::new();
+        for level in levels {
+            match self.child(path.last().copied().unwrap_or(0), level) {
+                Some(uid) => path.push(uid),
+                None => break,
+            }
+        }
+        path
+    }
+
     /// Whether nothing of this name is there, nor of any below it.
     pub(super) fn is_bare(&self, uid: u32) -> bool {
         let is_gone = self.nodes.get(&uid).is_some_and(|node| node.flags & flags::NONEXISTENT != 0);
@@ -160,6 +322,11 @@ impl Tree {
 
     /// The whole name of a record.
     pub(super) fn full_name(&self, uid: u32, separator: char) -> Option<String> {
+        Some(self.levels(uid)?.join(&separator.to_string()))
+    }
+
+    /// The levels of a record's name.
+    pub(super) fn levels(&self, uid: u32) -> Option<Vec<&str>> {
         let mut node = self.nodes.get(&uid)?;
         let mut levels = vec![&*node.name];
         while let Some(above) = self.nodes.get(&node.parent) {
@@ -167,7 +334,7 @@ impl Tree {
             node = above;
         }
         levels.reverse();
-        Some(levels.join(&separator.to_string()))
+        Some(levels)
     }
 
     /// The record and those below it.

@@ -60,7 +60,11 @@ impl ListIndex {
         let Some(uid) = self.find_or_compare(state, name) else { return Ok(()) };
         let known = source.known(false)?;
         let Some(old) = state.record(uid, &LIST).and_then(ListRecord::decode) else { return Ok(()) };
-        let unknown = old.guid == Guid::default() || old.uid_validity != known.uid_validity;
+        let shown = if self.is_sole { self.shown(&state.tree, uid.get()) } else { None };
+        let name = shown.as_deref().unwrap_or(name);
+        let is_stale = old.guid == Guid::default() || old.uid_validity != known.uid_validity;
+        // Where the mailbox's place is named by its GUID, that is what it is.
+        let (unknown, renamed) = (is_stale && !self.is_sole, renamed && !self.is_sole);
         let guid = if unknown || renamed { Some(source.guid()?) } else { None };
         let known = if guid.is_some() { source.known(false)? } else { known };
         if self.changes(state, name, uid, &known, guid).is_empty() {
@@ -106,6 +110,9 @@ impl ListIndex {
     }
 
     fn find_or_compare(&self, state: &mut State, name: &str) -> Option<Uid> {
+        if self.is_sole {
+            return self.find_guid(&state.tree, name);
+        }
         if !state.tree.refresh {
             if let Some(uid) = self.find(&state.tree, name) {
                 return Uid::new(uid);

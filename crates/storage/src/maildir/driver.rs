@@ -175,8 +175,9 @@ impl Place {
         super::uidvalidity::next(&self.fs, &self.control_root, &self.permissions, &self.logger)
     }
 
-    /// Replaces the uidlist as a whole.
-    pub(super) fn replace_uidlist(&self, content: &[u8]) -> Result<Stamp> {
+    /// Writes the uidlist as a whole. One that `replaces` another, or names messages, is sure to be found
+    /// after a crash.
+    pub(super) fn replace_uidlist(&self, content: &[u8], replaces: bool) -> Result<Stamp> {
         let path = self.control_file("dovecot-uidlist");
         let temp = self.control_file("dovecot-uidlist.tmp");
         let write = || {
@@ -186,7 +187,9 @@ impl Place {
                 self.fs.sync(&file, &temp)?;
             }
             self.fs.rename(&temp, &path)?;
-            self.sync_control();
+            if replaces {
+                self.sync_control();
+            }
             self.fs.stamp_of(&file)
         };
         write().map_err(|error| {
@@ -334,6 +337,12 @@ impl Driver for Maildir {
 
     fn size_virtual(&self, _view: &View, uid: Uid) -> Option<u64> {
         self.known_size(uid)
+    }
+
+    fn guid_at_hand(&self, _view: &View, uid: Uid) -> Option<Guid> {
+        let mut facts = Facts::default();
+        self.names_of(&self.entry(uid).ok()?, &mut facts);
+        Some(crate::dbox::names::guid_bits(facts.guid.as_deref()?))
     }
 
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {

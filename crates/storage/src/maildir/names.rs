@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use base::{Guid, Uid, UidSet};
+use base::{Uid, UidSet};
 
 use crate::error::{Error, Result};
 use crate::fs::{Stamp, join};
@@ -349,7 +349,11 @@ impl Names {
         for entry in self.entries.get(first_new..).unwrap_or_default() {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
         }
-        let stamp = place.append_uidlist(&text, dirs)?;
+        let stamp = match self.lines <= 1 {
+            // Whoever made an empty list has not waited until it was sure to be found.
+            true => place.append_uidlist(&text, &[dirs, std::slice::from_ref(&place.control)].concat())?,
+            false => place.append_uidlist(&text, dirs)?,
+        };
         self.offset += text.len();
         self.lines += fresh;
         self.header.next_uid = self.next_uid();
@@ -360,13 +364,14 @@ impl Names {
     fn rewrite(&mut self, place: &Place) -> Result<()> {
         self.header.next_uid = self.next_uid();
         self.header.version = 3;
-        let guid = *self.header.guid.get_or_insert_with(new_guid);
+        let guid = *self.header.guid.get_or_insert_with(|| place.new_guid());
         let mut text = Vec::with_capacity(self.entries.len() * 64 + 80);
         uidlist::write_header(&self.header, guid, &mut text);
         for entry in &self.entries {
             uidlist::write_line(entry.uid.get(), &entry.fields, &entry.name, &mut text);
         }
-        self.stamp = Some(place.replace_uidlist(&text)?);
+        let replaces = self.stamp.is_some() || !self.entries.is_empty();
+        self.stamp = Some(place.replace_uidlist(&text, replaces)?);
         (self.offset, self.lines) = (text.len(), self.entries.len() + 1);
         self.gone.clear();
         self.recreate = false;
@@ -393,14 +398,6 @@ fn keep_seen(old: Vec<Entry>, new: &mut [Entry]) {
             (entry.name, entry.seen) = (known.name, known.seen);
         }
     }
-}
-
-/// A mailbox GUID in the shape that 2.3 makes: random enough to be unique.
-pub(super) fn new_guid() -> Guid {
-    let mut guid = Guid::default();
-    // The call cannot fail for so few bytes once the system has started.
-    let _ = rustix::rand::getrandom(&mut guid.0[..], rustix::rand::GetRandomFlags::empty());
-    guid
 }
 
 /// 2.3's UIDLIST_COMPRESS_PERCENTAGE: write the list anew when a quarter of its lines is dead.

@@ -81,7 +81,7 @@ impl Maildir {
         self.sizes(&self.entry(uid).ok()?).1
     }
 
-    fn names_of(&self, entry: &Entry, facts: &mut Facts) {
+    pub(super) fn names_of(&self, entry: &Entry, facts: &mut Facts) {
         let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(bytes));
         let base = text(filename::base(&entry.name));
         let field = |key| uidlist::field(&entry.fields, key);
@@ -109,7 +109,7 @@ impl Maildir {
     }
 
     /// The uidlist's line of a message.
-    fn entry(&self, uid: Uid) -> Result<Entry> {
+    pub(super) fn entry(&self, uid: Uid) -> Result<Entry> {
         let mut names = self.names();
         if let Some(entry) = names.entry(uid) {
             return Ok(entry.clone());

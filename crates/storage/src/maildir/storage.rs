@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base::Logger;
+use base::{Logger, UidValidity};
 use index::list_index::{MAILDIR, MaildirTimes};
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
 use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::layout::Tree;
-use crate::list_index::{IsSame, ListIndex, Lister, Look, Proof};
+use crate::list_index::{ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Layout, Location};
 use crate::lock_file::{LockFile, LockPlace};
+use crate::place::{At, CheckProof, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -54,6 +56,7 @@ impl MaildirStorage {
             location,
             full_access: settings.mail_full_filesystem_access,
             stat_dirs: settings.maildir_stat_dirs,
+            dirs: Dirs::default(),
         };
         let lister: Lister = {
             let (tree, fs) = (tree.clone(), fs.clone());
@@ -90,6 +93,46 @@ impl MaildirStorage {
     /// Modes for something new: those of the nearest directory above that exists, else of the root.
     fn permissions(&self) -> Permissions {
         Permissions::of_dir(&self.tree.location.root)
+    }
+
+    fn at(&self, name: &str) -> At {
+        let is_inbox = name == "INBOX" && self.has_inbox;
+        At::named(name, self.tree.encode(name), self.list_index.clone(), is_inbox)
+    }
+
+    fn shared(&self, at: &At) -> Result<Arc<Shared<Maildir>>> {
+        let (name, dir) = (at.place.as_str(), self.tree.dir(&at.place));
+        let location = &self.tree.location;
+        let index_dir = self.index_dir(name)?;
+        let size_lock = index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &at.stored));
+        let context = Context {
+            fs: self.fs.clone(),
+            logger: self.logger.clone(),
+            settings: self.settings.clone(),
+            index_dir,
+            cache_dir: self.cache_dir(name)?,
+            list: at.list.clone(),
+            guid: at.guid(),
+            size_lock,
+        };
+        let permissions = Permissions::of_dir(&dir);
+        let (control, control_root) = (self.tree.control(name), self.tree.control_root().to_path_buf());
+        let has_private_flags = self.has_private_flags(name, &dir);
+        let place = Place { context, dir, control, control_root, permissions, has_private_flags };
+        Shared::get(Maildir::new(place))
+    }
+
+    fn handle(&self, at: &At, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        let (name, dir) = (at.place.as_str(), self.tree.dir(&at.place));
+        self.clean_tmp(&dir);
+        // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
+        let cur = dir.join("cur");
+        let writable =
+            rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
+        let shared = self.shared(at)?;
+        let private = self.tree.private_index(name);
+        let private = private.map(|dir| PrivatePlace { dir, copies_flags: self.tree.location.is_public });
+        opened(Handle::new(at, shared, mode, writable), mode, private)
     }
 
     fn make_maildir(&self, name: &str) -> Result<()> {
@@ -183,7 +226,7 @@ impl MaildirStorage {
         if trash.exists() {
             remove::tree(&self.fs, &trash)?;
         }
-        if self.tree.location.layout == Layout::MaildirPlusPlus {
+        if self.tree.location.layout != Layout::Fs {
             self.fs.rename(&dir, &trash).map_err(|error| failed(&dir, error))?;
         } else {
             self.fs.mkdir(&trash, &self.permissions()).map_err(|error| failed(&trash, error))?;
@@ -348,32 +391,7 @@ impl Storage for MaildirStorage {
                 MailboxState::Missing => Err(Error::NotFound(name.to_owned())),
             };
         }
-        self.clean_tmp(&dir);
-        let location = &self.tree.location;
-        let index_dir = self.index_dir(name)?;
-        let size_lock =
-            index_dir.as_deref().map(|dir| LockPlace::of_size(location, dir, &self.tree.encode(name)));
-        let context = Context {
-            fs: self.fs.clone(),
-            logger: self.logger.clone(),
-            settings: self.settings.clone(),
-            index_dir,
-            cache_dir: self.cache_dir(name)?,
-            list: self.list_index.clone().map(|list| (list, name.to_owned())),
-            size_lock,
-        };
-        let permissions = Permissions::of_dir(&dir);
-        let (control, control_root) = (self.tree.control(name), self.tree.control_root().to_path_buf());
-        // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
-        let cur = dir.join("cur");
-        let writable =
-            rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
-        let has_private_flags = self.has_private_flags(name, &dir);
-        let place = Place { context, dir, control, control_root, permissions, has_private_flags };
-        let shared = Shared::get(Maildir::new(place))?;
-        let private = self.tree.private_index(name);
-        let private = private.map(|dir| PrivatePlace { dir, copies_flags: location.is_public });
-        opened(Handle::new(name, shared, mode, writable), mode, private)
+        self.handle(&self.at(name), mode)
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {
@@ -394,7 +412,7 @@ impl Storage for MaildirStorage {
             (false, _) => MailboxState::Missing,
             // A Maildir++ directory is a mailbox even without cur/.
             (true, Layout::MaildirPlusPlus) => MailboxState::Selectable,
-            (true, Layout::Fs) => MailboxState::NoSelect,
+            (true, Layout::Fs | Layout::Index) => MailboxState::NoSelect,
         })
     }
 
@@ -489,23 +507,17 @@ impl Storage for MaildirStorage {
             return None;
         }
         self.check(name).ok()?;
-        let (dir, index_dir) = (self.tree.dir(name), self.tree.index(name)?);
-        let is_same = |bytes: &[u8], look: &Look<'_>| Self::is_as(&dir, bytes, look);
-        let watches = !self.settings.maildir_very_dirty_syncs;
-        let store = watches.then_some((MAILDIR, &is_same as IsSame<'_>));
-        list_index.status(name, items, &Proof { index_dir: &index_dir, store })
+        let index_dir = self.tree.index(name)?;
+        let mut status = None;
+        self.store_proof(name, &mut |store| {
+            status = list_index.status(name, items, &Proof { index_dir: &index_dir, store });
+        });
+        status
     }
 
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
         self.tree.check(name).ok()?;
-        match kind {
-            PathKind::Mailbox => Some(self.tree.dir(name)),
-            PathKind::Control if name == "INBOX" && self.tree.location.control.is_none() => {
-                Some(self.tree.dir(name))
-            }
-            PathKind::Control => Some(self.tree.control(name)),
-            PathKind::Index => self.tree.index(name),
-        }
+        self.path_at(name, kind)
     }
 
     fn mailbox_log(&self) -> Option<MailboxLog> {
@@ -546,6 +558,65 @@ impl Storage for MaildirStorage {
             &self.settings.hostname,
             &self.logger,
         )
+    }
+}
+
+impl Placed for MaildirStorage {
+    fn location(&self) -> &Location {
+        &self.tree.location
+    }
+
+    fn fs(&self) -> &Fs {
+        &self.fs
+    }
+
+    fn open_at(&self, at: &At, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
+        if !self.is_maildir(&self.tree.dir(&at.place))? {
+            // The list has it: what is missing is made, as in 2.3.
+            self.make_maildir(&at.place)?;
+        }
+        self.handle(at, mode)
+    }
+
+    fn make_at(&self, at: &At) -> Result<Option<UidValidity>> {
+        self.make_maildir(&at.place)?;
+        let shared = self.shared(at)?;
+        // The GUID, which the directory is named by, and UIDVALIDITY are there from the beginning.
+        shared.mailbox_guid()?;
+        if let Some(by_guid) = &at.by_guid {
+            shared.note_name(&by_guid.box_name)?;
+        }
+        Ok(Some(shared.view().uid_validity()))
+    }
+
+    fn remove_at(&self, at: &At) -> Result<()> {
+        self.remove(&at.place)
+    }
+
+    fn move_at(&self, from: &str, to: &str) -> Result<()> {
+        self.rename_one(from, to).map(drop)
+    }
+
+    fn places(&self) -> Result<Vec<Listed>> {
+        self.tree.list(&self.fs)
+    }
+
+    fn path_at(&self, place: &str, kind: PathKind) -> Option<PathBuf> {
+        match kind {
+            PathKind::Mailbox => Some(self.tree.dir(place)),
+            PathKind::Control if place == "INBOX" && self.tree.location.control.is_none() => {
+                Some(self.tree.dir(place))
+            }
+            PathKind::Control => Some(self.tree.control(place)),
+            PathKind::Index => self.tree.index(place),
+        }
+    }
+
+    fn store_proof(&self, place: &str, check: CheckProof<'_>) {
+        let dir = self.tree.dir(place);
+        let is_same = |bytes: &[u8], look: &Look<'_>| Self::is_as(&dir, bytes, look);
+        let watches = !self.settings.maildir_very_dirty_syncs;
+        check(watches.then_some((MAILDIR, &is_same)));
     }
 }
 

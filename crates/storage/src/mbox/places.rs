@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::api::{Listed, MailboxState};
+use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::layout::Tree;
@@ -20,11 +21,14 @@ pub(super) struct Places {
 impl Places {
     /// Refuses what mbox cannot be.
     pub(super) fn new(location: Location, full_access: bool, has_inbox: bool) -> Result<Self> {
+        if location.layout == Layout::Index {
+            return Err(Error::Unsupported("mbox: LAYOUT=index isn't supported by this driver".to_owned()));
+        }
         if location.list_from_index {
             // Directories of indexes stand for files and for directories: 2.3 opens none of them.
             return Err(Error::Unsupported("mbox: ITERINDEX isn't possible with this driver".to_owned()));
         }
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false }, has_inbox })
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs: Dirs::default() }, has_inbox })
     }
 
     pub(super) fn location(&self) -> &Location {

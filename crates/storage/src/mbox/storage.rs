@@ -17,6 +17,7 @@ use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{IsSame, ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
+use crate::place::At;
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -163,6 +164,10 @@ impl MboxStorage {
         }
     }
 
+    fn at(&self, name: &str) -> At {
+        At::named(name, self.places.encode(name), self.list_index.clone(), name == "INBOX")
+    }
+
     fn shared(&self, name: &str) -> Result<Arc<Shared<Mbox>>> {
         let index_dir = self.index_dir(name);
         let cache_dir = self.places.cache(name).filter(|_| index_dir.is_some());
@@ -179,6 +184,7 @@ impl MboxStorage {
             index_dir,
             cache_dir,
             list: self.list_index.clone().map(|list| (list, name.to_owned())),
+            guid: None,
             size_lock,
         };
         let (path, control) = (self.places.file(name), self.places.control_root());
@@ -267,7 +273,7 @@ impl Storage for MboxStorage {
         let private = self.places.private_index(name);
         let copies_flags = self.places.location().is_public;
         let private = private.map(|dir| PrivatePlace { dir, copies_flags });
-        opened(Handle::new(name, self.shared(name)?, mode, writable), mode, private)
+        opened(Handle::new(&self.at(name), self.shared(name)?, mode, writable), mode, private)
     }
 
     fn state(&self, name: &str) -> Result<MailboxState> {

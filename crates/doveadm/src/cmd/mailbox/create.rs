@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::Guid;
 use mail_user::{MailUser, Namespace};
-use storage::{MailboxUpdate, OpenMode, Result};
+use storage::{MailboxUpdate, Result};
 
 use super::names;
 use crate::args::Args;
@@ -44,6 +44,5 @@ fn create_one(job: &mut Job<'_>, user: &Arc<MailUser>, name: &str, guid: Option<
 fn make(user: &MailUser, name: &str, bare: &str, guid: Option<Guid>) -> Result<()> {
     user.create(name)?;
     let Some(guid) = guid else { return Ok(()) };
-    let mut mailbox = user.open_mailbox(bare, OpenMode::ReadWrite)?;
-    mailbox.update(&MailboxUpdate { guid: Some(guid), ..MailboxUpdate::default() })
+    user.update_mailbox(bare, &MailboxUpdate { guid: Some(guid), ..MailboxUpdate::default() })
 }

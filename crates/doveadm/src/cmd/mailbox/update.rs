@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use base::{ModSeq, Uid, UidValidity};
-use storage::{MailboxUpdate, OpenMode};
+use storage::MailboxUpdate;
 
 use super::one;
 use crate::args::Args;
@@ -21,9 +21,7 @@ pub(crate) fn update(cx: &mut Context, args: &Args) -> Outcome {
         return Err(Failure::Fatal("min_first_recent_uid > min_next_uid".into(), status::DATA));
     }
     whose.each(cx, &mut |job, user| {
-        let updated =
-            user.open_mailbox(name, OpenMode::ReadWrite).and_then(|mut mailbox| mailbox.update(&update));
-        if let Err(error) = updated {
+        if let Err(error) = user.update_mailbox(name, &update) {
             job.fail(format_args!("Cannot update {name}"), &error);
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::line::{ATTRIBUTE, CHANGE, HANDSHAKE, Line, MAIL, MAILBOX, REQUEST, ST
 use super::{Terms, trees};
 use crate::sync::local::Local;
 use crate::sync::plan::Way;
-use crate::sync::side::{Filter, Levels, Message, Opened, Side};
+use crate::sync::side::{Attribute, Filter, Levels, Message, Opened, Side};
 use crate::sync::{Choice, Report};
 
 /// Makes the mail at the other end the same as here (`Mirror`), or adds what is missing there.
@@ -34,13 +34,7 @@ pub(crate) fn push<R: Read, W: Write>(
     if way != Way::Mirror {
         values.push(("no_backup_overwrite", String::new()));
     }
-    if choice.purge {
-        values.push(("purge_remote", String::new()));
-    }
-    let excluded = choice.exclude.iter().map(|mask| escape(mask)).collect::<Vec<_>>().join("\t");
-    if !excluded.is_empty() {
-        values.push(("exclude_mailboxes", excluded));
-    }
+    choice.tell(&mut values);
     line.send_all(HANDSHAKE, &values)?;
     line.expect(HANDSHAKE)?;
     let mut tree = local.tree()?;
@@ -48,7 +42,7 @@ pub(crate) fn push<R: Read, W: Write>(
     trees::exchange(&mut line, Some((&tree, local)), terms)?;
     for node in &tree.mailboxes {
         let opened = local.open(&node.levels, &choice.filter)?;
-        trees::send_mailbox(&mut line, &opened)?;
+        trees::send_mailbox(&mut line, &opened, false)?;
         let told = line.expect(MAILBOX)?;
         if told.has("mailbox_lost") {
             report.desync(format!("Remote lost mailbox GUID {} (maybe it was just deleted?)", node.guid));
@@ -74,7 +68,7 @@ pub(super) fn answer<R: Read, W: Write>(
             by_guid.get(&guid).map(|levels| local.open(levels, filter).map(|opened| (levels, opened)));
         match opened.transpose()? {
             Some((levels, opened)) => {
-                trees::send_mailbox(line, &opened)?;
+                trees::send_mailbox(line, &opened, false)?;
                 // Where all numbers are the same both go on at once.
                 if !only_changed || !trees::is_same(&told, &opened)? {
                     mailbox(line, local, levels, &opened, filter)?;
@@ -95,22 +89,39 @@ fn mailbox<R: Read, W: Write>(
     filter: &Filter,
 ) -> Result<()> {
     if line.minor >= 1 {
-        // An empty name would damage the other side's index.
-        let attributes = local.attributes(levels)?.unwrap_or_default();
-        for attribute in attributes.into_iter().filter(|attribute| !attribute.name.is_empty()) {
-            let scope = if attribute.shared { "s" } else { "p" };
-            line.send(ATTRIBUTE, &[("type", scope), ("key", &attribute.name), ("value", &attribute.value)])?;
-        }
-        line.send_end()?;
+        send_attributes(line, &local.attributes(levels)?.unwrap_or_default())?;
     }
     // Expunges need not be told: the other side has nothing in common with us, and looks for what is missing.
-    let mut by_guid: HashMap<String, u32> = HashMap::new();
     for message in &opened.messages {
-        let guid = message.long_guid.clone().unwrap_or_else(|| message.guid.to_string());
-        change(line, message, &guid, filter)?;
-        by_guid.insert(guid, message.uid);
+        change(line, message, 's', filter)?;
     }
     line.send_end()?;
+    answer_requests(line, local, opened)?;
+    trees::send_state(line, opened)?;
+    line.expect(STATE).map(drop)
+}
+
+/// Tells a mailbox's attributes.
+pub(super) fn send_attributes<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    attributes: &[Attribute],
+) -> Result<()> {
+    // An empty name would damage the other side's index.
+    for attribute in attributes.iter().filter(|attribute| !attribute.name.is_empty()) {
+        let scope = if attribute.shared { "s" } else { "p" };
+        line.send(ATTRIBUTE, &[("type", scope), ("key", &attribute.name), ("value", &attribute.value)])?;
+    }
+    line.send_end()
+}
+
+/// Hears which messages are wanted, and sends them.
+pub(super) fn answer_requests<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    local: &mut Local,
+    opened: &Opened,
+) -> Result<()> {
+    let by_guid: HashMap<String, u32> =
+        opened.messages.iter().map(|message| (guid_of(message), message.uid)).collect();
     let mut wanted = Vec::new();
     while let Some(values) = line.next(REQUEST)? {
         let by_uid = values.number("uid")?;
@@ -121,24 +132,36 @@ fn mailbox<R: Read, W: Write>(
     for uid in wanted {
         mail(line, local, uid)?;
     }
-    line.send_end()?;
-    trees::send_state(line, opened)?;
-    line.expect(STATE).map(drop)
+    line.send_end()
 }
 
-fn change<R: Read, W: Write>(
+fn guid_of(message: &Message) -> String {
+    message.long_guid.clone().unwrap_or_else(|| message.guid.to_string())
+}
+
+/// Tells of a message (`s`), or that its flags have changed (`f`).
+pub(super) fn change<R: Read, W: Write>(
     line: &mut Line<R, W>,
     message: &Message,
-    guid: &str,
+    kind: char,
     filter: &Filter,
 ) -> Result<()> {
+    let (kind, guid) = (kind.to_string(), guid_of(message));
     let (uid, modseq) = (message.uid.to_string(), message.modseq.to_string());
     let flags = format!("{:x}", message.flags);
-    let keywords = message.keywords.iter().map(|keyword| escape(&format!("={keyword}")).into_owned());
-    let keywords = keywords.collect::<Vec<_>>().join("\t");
+    let (added, removed) = (message.flags & message.changed.flags, !message.flags & message.changed.flags);
+    let (added_text, removed_text) = (format!("{added:x}"), format!("{removed:x}"));
+    let keywords = keyword_changes(message);
     let received = message.received.map(|time| format!("{:x}", time.max(0)));
     let size = message.size.map(|size| format!("{size:x}"));
-    let mut values = vec![("type", "s"), ("uid", uid.as_str()), ("guid", guid), ("modseq", &modseq)];
+    let mut values =
+        vec![("type", kind.as_str()), ("uid", uid.as_str()), ("guid", &guid), ("modseq", &modseq)];
+    if added != 0 {
+        values.push(("add_flags", &added_text));
+    }
+    if removed != 0 {
+        values.push(("remove_flags", &removed_text));
+    }
     if message.flags != 0 {
         values.push(("final_flags", &flags));
     }
@@ -150,6 +173,15 @@ fn change<R: Read, W: Write>(
     }
     values.extend(size.as_deref().map(|size| ("virtual_size", size)));
     line.send(CHANGE, &values)
+}
+
+/// Each keyword with a sign for whether it was there, came, or went.
+fn keyword_changes(message: &Message) -> String {
+    let changed = &message.changed.keywords;
+    let there = message.keywords.iter().map(|name| (if changed.contains(name) { '&' } else { '=' }, name));
+    let gone = changed.iter().filter(|name| !message.keywords.contains(name)).map(|name| ('-', name));
+    let all = there.chain(gone).map(|(sign, name)| escape(&format!("{sign}{name}")).into_owned());
+    all.collect::<Vec<_>>().join("\t")
 }
 
 fn mail<R: Read, W: Write>(line: &mut Line<R, W>, local: &mut Local, uid: u32) -> Result<()> {

@@ -3,9 +3,12 @@
 //! it (the other way round), [`serve`] is our `dsync-server`. Whoever runs the command names a mailbox; its
 //! source then tells all messages, the other says which it wants, and these are sent.
 
+pub(crate) mod both;
 pub(crate) mod export;
 mod line;
+mod merge;
 pub(crate) mod serve;
+pub(crate) mod state;
 mod trees;
 
 use std::collections::{HashMap, VecDeque};
@@ -19,7 +22,7 @@ use self::line::{ATTRIBUTE, CHANGE, HANDSHAKE, MAIL, MAILBOX, REQUEST, STATE, Va
 pub(crate) use self::line::{Line, VERSION, greeting};
 use super::local::short_guid;
 use super::remote::broken;
-use super::side::{Attribute, Filter, Flagged, Identity, Levels, Message, Meta, Opened, Side, Tree};
+use super::side::{Attribute, Changed, Filter, Flagged, Identity, Levels, Message, Meta, Opened, Side, Tree};
 use crate::cmd::save::unnamed_file;
 use crate::limits::DSYNC_MEMORY_BYTES;
 
@@ -36,6 +39,8 @@ pub(crate) struct Terms {
     /// `-n`
     pub(crate) namespaces: Vec<String>,
     pub(crate) filter: Filter,
+    /// `-a`
+    pub(crate) virtual_all: Option<String>,
 }
 
 impl Terms {
@@ -59,6 +64,7 @@ impl Terms {
         values.extend(filter.since.map(|time| ("sync_since_timestamp", time.to_string())));
         values.extend(filter.until.map(|time| ("sync_until_timestamp", time.to_string())));
         values.extend(filter.size_max.map(|size| ("sync_max_size", size.to_string())));
+        values.extend(self.virtual_all.clone().map(|name| ("virtual_all_box", name)));
         values
     }
 }
@@ -129,7 +135,7 @@ impl<R: Read, W: Write> Original<R, W> {
         };
         // An empty one: of it the other side changes nothing to fit it, and tells everything. Without a UIDNEXT
         // it can't be the same as that of the other side, which would pass it over.
-        trees::send_mailbox(&mut self.line, &Opened { guid, uid_validity, ..Opened::default() })?;
+        trees::send_mailbox(&mut self.line, &Opened { guid, uid_validity, ..Opened::default() }, false)?;
         let told = match told {
             Some(told) => told,
             None => self.line.expect(MAILBOX)?,
@@ -141,7 +147,7 @@ impl<R: Read, W: Write> Original<R, W> {
         while self.line.minor >= 1
             && let Some(values) = self.line.next(ATTRIBUTE)?
         {
-            attributes.extend(self.attribute(&values)?);
+            attributes.extend(attribute(&mut self.line, &values)?);
         }
         let mut opened = Opened {
             guid,
@@ -169,39 +175,6 @@ impl<R: Read, W: Write> Original<R, W> {
         Ok(Current { levels, opened, attributes, guids, asked: false, ended: false, early })
     }
 
-    fn attribute(&mut self, values: &Values) -> Result<Option<Attribute>> {
-        let value = match values.text("value") {
-            _ if values.has("stream") => {
-                let mut bytes = Vec::new();
-                self.line.stream(&mut bytes)?;
-                Some(String::from_utf8_lossy(&bytes).into_owned())
-            }
-            value => value.map(str::to_owned),
-        };
-        let key = values.text("key").map(str::to_owned);
-        let known = key.zip(value).filter(|_| !values.has("deleted"));
-        Ok(known.map(|(name, value)| Attribute { shared: values.text("type") == Some("s"), name, value }))
-    }
-
-    /// The next message that was asked for; `None` after the last.
-    fn next_mail(&mut self) -> Result<Option<(u32, Meta, Body)>> {
-        let Some(values) = self.line.next(MAIL)? else { return Ok(None) };
-        let uid = values.wanted("uid")?;
-        let meta = Meta {
-            uid,
-            received: values.number("received_date")?,
-            guid: values.text("guid").map(str::to_owned),
-            pop3_uidl: values.text("pop3_uidl").map(str::to_owned),
-            pop3_order: values.number("pop3_order")?,
-            ..Meta::default()
-        };
-        let mut body = Body::default();
-        if values.has("stream") {
-            self.line.stream(&mut body)?;
-        }
-        Ok(Some((uid, Meta { size: body.size, ..meta }, body)))
-    }
-
     /// Comes to an end with the mailbox whose turn it is.
     fn leave(&mut self) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
@@ -209,32 +182,78 @@ impl<R: Read, W: Write> Original<R, W> {
             self.line.send_end()?;
         }
         if !current.ended {
-            while self.next_mail()?.is_some() {}
+            while next_mail(&mut self.line)?.is_some() {}
         }
         self.line.expect(STATE)?;
         trees::send_state(&mut self.line, &current.opened)
     }
 
     fn current(&mut self) -> Result<&mut Current> {
-        self.current.as_mut().ok_or_else(|| broken("No mailbox is open"))
+        self.current.as_mut().ok_or_else(no_mailbox)
     }
+}
+
+fn no_mailbox() -> Error {
+    broken("No mailbox is open")
+}
+
+/// An attribute of the mailbox whose turn it is.
+fn attribute<R: Read, W: Write>(line: &mut Line<R, W>, values: &Values) -> Result<Option<Attribute>> {
+    let value = match values.text("value") {
+        _ if values.has("stream") => {
+            let mut bytes = Vec::new();
+            line.stream(&mut bytes)?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        value => value.map(str::to_owned),
+    };
+    let key = values.text("key").map(str::to_owned);
+    let known = key.zip(value).filter(|_| !values.has("deleted"));
+    Ok(known.map(|(name, value)| Attribute { shared: values.text("type") == Some("s"), name, value }))
+}
+
+/// The next message that was asked for; `None` after the last.
+fn next_mail<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<Option<(u32, Meta, Body)>> {
+    let Some(values) = line.next(MAIL)? else { return Ok(None) };
+    let uid = values.wanted("uid")?;
+    let meta = Meta {
+        uid,
+        received: values.number("received_date")?,
+        guid: values.text("guid").map(str::to_owned),
+        pop3_uidl: values.text("pop3_uidl").map(str::to_owned),
+        pop3_order: values.number("pop3_order")?,
+        ..Meta::default()
+    };
+    let mut body = Body::default();
+    if values.has("stream") {
+        line.stream(&mut body)?;
+    }
+    Ok(Some((uid, Meta { size: body.size, ..meta }, body)))
 }
 
 /// A message as the sender tells of it.
 fn message(values: &Values, uid: u32, guid: Guid, filter: &Filter) -> Result<Message> {
     let flags = values.hex("final_flags")?.unwrap_or(0) & u64::from(Flags::ALL.0);
-    // What begins with a minus was taken away.
-    let keyword = |change: &str| change.strip_prefix(['+', '=', '&']).map(str::to_owned);
-    let changes = values.text("keyword_changes").unwrap_or_default();
-    let changes = changes.split('\t').map(service::authmaster::unescape);
-    let mut keywords: Vec<String> = changes.filter_map(|change| keyword(&change)).collect();
-    keywords.sort();
-    keywords.dedup();
+    // What begins with a minus was taken away, and only what begins with an equals sign was there before.
+    let with = |signs: &'static [char]| {
+        let changes = values.text("keyword_changes").unwrap_or_default().split('\t');
+        let changes = changes.map(service::authmaster::unescape);
+        let mut keywords: Vec<String> =
+            changes.filter_map(|change| change.strip_prefix(signs).map(str::to_owned)).collect();
+        keywords.sort();
+        keywords.dedup();
+        keywords
+    };
+    let keywords = with(&['+', '=', '&']);
+    let bits = |name: &str| Ok::<_, Error>(values.hex(name)?.unwrap_or(0) & u64::from(Flags::ALL.0));
+    let changed = bits("add_flags")? | bits("remove_flags")?;
+    let changed = Changed { flags: u8::try_from(changed).unwrap_or(0), keywords: with(&['+', '&', '-']) };
     let mut message = Message {
         uid,
         guid,
         flags: u8::try_from(flags).unwrap_or(0),
         keywords,
+        changed,
         modseq: values.number("modseq")?.unwrap_or(0),
         ..Message::default()
     };
@@ -339,20 +358,8 @@ impl<R: Read, W: Write> Side for Original<R, W> {
     }
 
     fn message(&mut self, uid: u32) -> Result<Option<(Meta, Box<dyn Read + '_>)>> {
-        loop {
-            if let Some((meta, body)) = self.current()?.early.remove(&uid) {
-                let meta = self.current()?.with_flags(meta);
-                let body = body.reader().map_err(|error| Error::io("lseek", "dsync", error))?;
-                return Ok(Some((meta, body)));
-            }
-            if self.current()?.ended {
-                return Ok(None);
-            }
-            match self.next_mail()? {
-                Some((uid, meta, body)) => drop(self.current()?.early.insert(uid, (meta, body))),
-                None => self.current()?.ended = true,
-            }
-        }
+        let current = self.current.as_mut().ok_or_else(no_mailbox)?;
+        Ok(current.message(&mut self.line, uid)?.map(|(meta, body)| (meta, body as Box<dyn Read + '_>)))
     }
 
     fn save(&mut self, _: &Meta, _: &mut dyn Read) -> Result<()> {
@@ -384,6 +391,28 @@ impl<R: Read, W: Write> Side for Original<R, W> {
 }
 
 impl Current {
+    /// A message that was asked for; `None` if it does not come.
+    fn message<R: Read, W: Write>(
+        &mut self,
+        line: &mut Line<R, W>,
+        uid: u32,
+    ) -> Result<Option<(Meta, Box<dyn Read>)>> {
+        loop {
+            if let Some((meta, body)) = self.early.remove(&uid) {
+                let meta = self.with_flags(meta);
+                let body = body.reader().map_err(|error| Error::io("lseek", "dsync", error))?;
+                return Ok(Some((meta, body)));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match next_mail(line)? {
+                Some((uid, meta, body)) => drop(self.early.insert(uid, (meta, body))),
+                None => self.ended = true,
+            }
+        }
+    }
+
     /// Flags and GUIDs came with the list of messages.
     fn with_flags(&self, meta: Meta) -> Meta {
         let guid = self.guids.get(&meta.uid).cloned().or(meta.guid);

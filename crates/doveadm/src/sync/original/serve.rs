@@ -1,5 +1,5 @@
 //! Our `dsync-server` for a client of the original, which may take mail (`backup -R` there) or bring it
-//! (`backup`, `sync -1`). Both ways at once are refused.
+//! (`backup`, `sync -1`), or both at once (`sync`).
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use mail_user::MailUser;
 use storage::{Error, Result};
 
+use super::both::Both;
 use super::line::{HANDSHAKE, Line, STATE, Values};
+use super::state::{State, States};
 use super::{Original, Terms, export, trees};
 use crate::sync::local::Local;
 use crate::sync::plan::Way;
@@ -26,13 +28,16 @@ pub(crate) fn serve<R: Read, W: Write>(
 ) -> Result<()> {
     line.send(HANDSHAKE, &[("hostname", &mail_user::host_name()), ("hashed_headers", "")])?;
     let told = line.expect(HANDSHAKE)?;
-    if told.text("sync_type") == Some("s") {
-        while line.next(STATE)?.is_some() {}
-        return refuse(line, "dsync of what changed since a state isn't supported");
-    }
     let (takes, brings) = (told.has("backup_send"), told.has("backup_recv"));
-    if takes == brings || !told.has("send_mail_requests") {
-        return refuse(line, "dsync both ways isn't supported with this server: use backup or sync -1");
+    let states = match told.text("sync_type") {
+        Some("s") => Some(hear_states(&mut line)?),
+        _ => None,
+    };
+    if states.is_some() && (takes || brings) {
+        return refuse(line, "dsync one way of what changed since a state isn't supported");
+    }
+    if !told.has("send_mail_requests") {
+        return refuse(line, "dsync without mail requests isn't supported");
     }
     let scope = match told.text("sync_ns_prefix") {
         Some(prefixes) => Scope::Prefixes(prefixes.split('\n').map(str::to_owned).collect()),
@@ -48,18 +53,34 @@ pub(crate) fn serve<R: Read, W: Write>(
         all_namespaces: false,
         namespaces: Vec::new(),
         filter: choice.filter.clone(),
+        virtual_all: None,
     };
+    let only_changed = told.text("sync_type") == Some("c");
+    if !takes && !brings {
+        let both = Both { terms: &terms, choice: &choice, is_first: false, only_changed, states };
+        return both.run(line, &mut local, report).map(drop);
+    }
     let mut own = local.tree()?;
     own.mailboxes.retain(|node| choice.wants(node));
     let (tree, known) = trees::exchange(&mut line, Some((&own, &local)), &terms)?;
     if takes {
         let by_guid: HashMap<_, _> = own.mailboxes.into_iter().map(|node| (node.guid, node.levels)).collect();
-        let only_changed = told.text("sync_type") == Some("c");
         return export::answer(&mut line, &mut local, &by_guid, &choice.filter, only_changed);
     }
     let way = if told.has("no_backup_overwrite") { Way::There } else { Way::Mirror };
     let mut other = Original::hear(line, tree, known);
     run(&mut other, &mut local, way, &choice, report)
+}
+
+/// How things stood the last time, as the client remembers it.
+fn hear_states<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<States> {
+    let mut states = States::default();
+    while let Some(told) = line.next(STATE)? {
+        let guid = told.text("mailbox_guid").unwrap_or_default().parse();
+        let guid = guid.map_err(|_| crate::sync::remote::broken("Invalid mailbox_guid"))?;
+        states.put(guid, State::of(&told)?);
+    }
+    Ok(states)
 }
 
 fn choice(told: &Values) -> Result<Choice> {

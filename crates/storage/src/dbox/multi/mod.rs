@@ -24,7 +24,6 @@ use crate::indexed::{Context, Delta, Done, Driver, Opened, Resync, Shared};
 use crate::view::View;
 
 use super::mailbox::{self, MailboxPlace};
-use super::names;
 use super::records::{GUID, MDBOX_HEADER, MDBOX_RECORD, MailboxHeader, MdboxRecord};
 use files::{Found, Needs};
 use store::MapLock;
@@ -129,7 +128,7 @@ impl Mdbox {
             }
         }
         let old = index.ext_header(MDBOX_HEADER).and_then(MailboxHeader::parse).unwrap_or_default();
-        let guid = if old.guid == Guid::default() { names::new_guid() } else { old.guid };
+        let guid = if old.guid == Guid::default() { self.place.context.new_guid() } else { old.guid };
         let number = self.map_validity.load(Ordering::Relaxed);
         mailbox::write_header(&mut tx, MDBOX_HEADER, &MailboxHeader { number, guid, flags: old.flags });
         Ok(index.commit(&tx, Origin::External)?)
@@ -321,6 +320,10 @@ impl Driver for Mdbox {
     fn size_virtual(&self, view: &View, uid: Uid) -> Option<u64> {
         let map_uid = Uid::new(Self::record(view, uid)?.map_uid)?;
         self.store.metadata_known(map_uid)?.virtual_size()
+    }
+
+    fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
+        Self::guid(view, uid)
     }
 
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {

@@ -343,7 +343,7 @@ impl Rebuild<'_> {
                 None => tx.expunge(record.uid, Guid::default()),
             }
         }
-        self.set_header(&index, &mut tx);
+        self.set_header(&index, place, &mut tx);
         let flags = index.header().flags & !index::header::FLAG_FSCKD;
         if flags != index.header().flags {
             tx.set_header(index::header::FLAGS, &flags.to_le_bytes(), true);
@@ -368,9 +368,9 @@ impl Rebuild<'_> {
         Some((found.guid, found.map_uid?))
     }
 
-    fn set_header(&self, index: &Index, tx: &mut Transaction) {
+    fn set_header(&self, index: &Index, place: &MailboxPlace, tx: &mut Transaction) {
         let old = index.ext_header(MDBOX_HEADER).and_then(MailboxHeader::parse).unwrap_or_default();
-        let guid = if old.guid == Guid::default() { names::new_guid() } else { old.guid };
+        let guid = if old.guid == Guid::default() { place.context.new_guid() } else { old.guid };
         let new = MailboxHeader { number: self.validity, guid, flags: old.flags | self.flags };
         if new != old {
             mailbox::write_header(tx, MDBOX_HEADER, &new);
@@ -382,7 +382,7 @@ impl Rebuild<'_> {
         let view = backup.view().clone();
         let mut tx = Transaction::new();
         tx.set_uid_validity(view.uid_validity());
-        self.set_header(backup, &mut tx);
+        self.set_header(backup, place, &mut tx);
         if let Some(uid) = mailbox::pop3_uidl(backup) {
             mailbox::write_pop3_uidl(&mut tx, uid);
         }
@@ -408,15 +408,14 @@ impl Rebuild<'_> {
         let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, found) in self.found.iter().enumerate() {
             if found.refcount == 0 && !found.is_unused && !self.has_used_copy(found) {
-                let name = found.mailbox.as_ref().and_then(|name| self.store.places.decode(name.as_bytes()));
-                let name = name.filter(|name| self.store.places.check(name).is_ok());
-                lost.entry(name.unwrap_or_else(|| "INBOX".to_owned())).or_default().push(at);
+                let name = self.store.place_of(found.mailbox.as_deref())?;
+                lost.entry(name).or_default().push(at);
             }
         }
         for (name, messages) in lost {
             let mut place = self.store.mailbox_place(&name);
             if self.store.make_mailbox(&place).is_err() {
-                place = self.store.mailbox_place("INBOX");
+                place = self.store.mailbox_place(&self.store.place_of(None)?);
                 self.store.make_mailbox(&place)?;
             }
             self.restore(&place, &messages)?;
@@ -440,7 +439,7 @@ impl Rebuild<'_> {
             let value = place.next_uid_validity();
             tx.set_uid_validity(UidValidity::new(value).unwrap_or(UidValidity::ONE));
         }
-        self.set_header(&index, &mut tx);
+        self.set_header(&index, place, &mut tx);
         declare(&mut tx);
         let mut next = index.header().next_uid.max(1);
         for &at in messages {

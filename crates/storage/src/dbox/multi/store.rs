@@ -17,6 +17,7 @@ use crate::attachment;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::indexed::Context;
+use crate::place::PlaceOf;
 use crate::settings::{FsyncMode, MailSettings};
 use crate::view::View;
 
@@ -55,6 +56,8 @@ pub(crate) struct Store {
     /// Messages of the map that are to be moved to the alternative place, with how many of their
     /// references asked for it, and those that are to be moved back.
     pub alt_moves: Mutex<AltMoves>,
+    /// Where mailboxes are named by their GUIDs.
+    pub by_guid: OnceLock<PlaceOf>,
 }
 
 /// See [`Store::alt_moves`].
@@ -111,6 +114,7 @@ impl Store {
             files: Files::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
+            by_guid: OnceLock::new(),
         });
         registry.insert(key, Arc::downgrade(&store));
         store
@@ -278,6 +282,7 @@ impl Store {
                 index_dir: Some(places.index(name)),
                 cache_dir: places.cache(name),
                 list: None,
+                guid: places.guid_of(name),
                 size_lock: None,
             },
             alt: places.alt_dir(name),
@@ -287,6 +292,17 @@ impl Store {
             dir,
             is_inbox: name == "INBOX",
         }
+    }
+
+    /// The place of the mailbox that a message was saved to, as its metadata have it; that of INBOX, if it
+    /// cannot be used.
+    pub(crate) fn place_of(&self, stored: Option<&str>) -> Result<String> {
+        if let Some(place_of) = self.by_guid.get() {
+            return place_of(stored);
+        }
+        let name = stored.and_then(|name| self.places.decode(name.as_bytes()));
+        let name = name.filter(|name| self.places.check(name).is_ok());
+        Ok(name.unwrap_or_else(|| "INBOX".to_owned()))
     }
 
     /// Makes the directories of a mailbox.

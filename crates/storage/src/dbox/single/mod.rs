@@ -134,7 +134,7 @@ impl Sdbox {
         let mut tx = Transaction::new();
         let value = self.place.next_uid_validity();
         tx.set_uid_validity(UidValidity::new(value).unwrap_or(UidValidity::ONE));
-        let header = MailboxHeader { guid: names::new_guid(), ..MailboxHeader::default() };
+        let header = MailboxHeader { guid: self.place.context.new_guid(), ..MailboxHeader::default() };
         mailbox::write_header(&mut tx, SDBOX_HEADER, &header);
         if self.place.is_inbox {
             mailbox::write_pop3_uidl(&mut tx, 0);

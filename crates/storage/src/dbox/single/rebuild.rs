@@ -106,7 +106,7 @@ fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) -> Guid {
     let known = mailbox::read_header(old, SDBOX_HEADER);
     let lost = || MailboxHeader {
         number: 0,
-        guid: names::new_guid(),
+        guid: sdbox.place.context.new_guid(),
         // Nobody knows: whoever wants them has to look.
         flags: HAVE_POP3_UIDLS | HAVE_POP3_ORDERS,
     };
