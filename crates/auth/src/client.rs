@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sasl::encoding::{from_base64, hex};
-use sasl::mech::{self, Issuer, Mechanism, MechanismInfo};
+use sasl::mech::{self, Issuer, Mechanism, MechanismInfo, Need};
 use service::{Client, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
-use crate::exchange;
+use crate::exchange::{self, Exchange};
+use crate::kerberos;
 use crate::limits::{CLIENT_LINE_BYTES_MAX, CONNECTION_REQUESTS_MAX, REQUEST_SWEEP, REQUEST_TIMEOUT};
 use crate::lines::{Broken, Lines, Output};
 use crate::request::Request;
@@ -358,7 +359,8 @@ impl ClientConnection {
         };
         let ticket = self.open(id);
         let started = self.start(mechanism, &request);
-        run(exchange::run(self.clone(), ticket, request, started, initial));
+        let blocks = mechanism.need == Need::Acceptor;
+        run(exchange::run(self.clone(), ticket, request, Exchange::new(started, blocks), initial));
         Ok(())
     }
 
@@ -373,6 +375,7 @@ impl ClientConnection {
                 connection_id: self.number,
                 started_s: self.auth.started_s,
             },
+            acceptor: kerberos::acceptor(mechanism, request),
             bindings: request.bindings.clone(),
             user_is_known: request.facts.user.is_some(),
         })

@@ -12,9 +12,61 @@ use zeroize::Zeroizing;
 
 use crate::chain::{Outcome, Want};
 use crate::client::{ClientConnection, Kind, Ticket};
+use crate::hasher::Hasher;
 use crate::request::Request;
 use crate::request::fields::now_s;
 use crate::tab;
+
+/// A mechanism at work.
+pub(crate) struct Exchange {
+    /// It is away while a thread has it.
+    mechanism: Option<Box<dyn Mechanism>>,
+    /// Its steps are for a thread of their own.
+    blocks: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(mechanism: Box<dyn Mechanism>, blocks: bool) -> Self {
+        Self { mechanism: Some(mechanism), blocks }
+    }
+
+    /// Does a step of it, wherever it may be done.
+    async fn turn(
+        &mut self,
+        threads: &Hasher,
+        request: &mut Request,
+        step: impl FnOnce(&mut dyn Mechanism) -> Step + Send + 'static,
+    ) -> Step {
+        let Some(mut mechanism) = self.mechanism.take() else { return Step::Fail(Refusal::Unexpected) };
+        let done = match self.blocks {
+            true => {
+                let work = move || {
+                    let step = step(&mut *mechanism);
+                    (mechanism, step)
+                };
+                threads.run(request, work).await
+            }
+            false => {
+                let step = step(&mut *mechanism);
+                Some((mechanism, step))
+            }
+        };
+        let Some((mechanism, step)) = done else {
+            request.progress.internal_failure = true;
+            return Step::Fail(Refusal::NotVerified);
+        };
+        self.mechanism = Some(mechanism);
+        step
+    }
+
+    /// Tells it what a passdb said, which never blocks.
+    fn answer(&mut self, answer: Answer<'_>) -> Step {
+        match &mut self.mechanism {
+            Some(mechanism) => mechanism.answer(answer),
+            None => Step::Fail(Refusal::Unexpected),
+        }
+    }
+}
 
 /// Runs an authentication. A client that cancels it is not heard of again, but what a database was
 /// asked is waited for.
@@ -22,15 +74,17 @@ pub(crate) async fn run(
     connection: Rc<ClientConnection>,
     ticket: Ticket,
     mut request: Request,
-    mut mechanism: Box<dyn Mechanism>,
+    mut mechanism: Exchange,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
+    let threads = &connection.auth.tickets;
     let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
     request.last_penalty = penalty;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let mut step = mechanism.start(initial.as_deref().map(Vec::as_slice));
+    let begin = move |mechanism: &mut dyn Mechanism| mechanism.start(initial.as_deref().map(Vec::as_slice));
+    let mut step = mechanism.turn(threads, &mut request, begin).await;
     loop {
         step = match step {
             Step::Challenge(data) => {
@@ -39,7 +93,7 @@ pub(crate) async fn run(
                     return;
                 };
                 request = next;
-                mechanism.respond(&answer)
+                mechanism.turn(threads, &mut request, move |mechanism| mechanism.respond(&answer)).await
             }
             Step::Verify { identity, password } => {
                 request.password = Some(password);
@@ -65,6 +119,22 @@ pub(crate) async fn run(
                 admit_anonymous(&mut request, trace);
                 mechanism.answer(Answer::Verified(true))
             }
+            Step::Name { user } => match name(&connection, &mut request, &user) {
+                Ok(()) => {
+                    let named = |mechanism: &mut dyn Mechanism| mechanism.answer(Answer::Named);
+                    mechanism.turn(threads, &mut request, named).await
+                }
+                Err(error) => Step::Fail(Refusal::Message(format!("authn_name: {error}").into())),
+            },
+            Step::Authorize { user } => match authorize(&connection, &mut request, &user).await {
+                Ok((name, principals)) => {
+                    let known = move |mechanism: &mut dyn Mechanism| {
+                        mechanism.answer(Answer::User { name: &name, principals: principals.as_deref() })
+                    };
+                    mechanism.turn(threads, &mut request, known).await
+                }
+                Err(refusal) => Step::Fail(refusal),
+            },
             Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
                 return succeed(connection, ticket, request, data).await;
             }
@@ -72,6 +142,11 @@ pub(crate) async fn run(
             Step::Fail(refusal) => {
                 match refusal {
                     Refusal::NotVerified => {}
+                    Refusal::Said(lines) => lines.iter().for_each(|line| request.mechanism_info(line)),
+                    Refusal::Unable(lines) => {
+                        lines.iter().for_each(|line| request.mechanism_info(line));
+                        request.progress.internal_failure = true;
+                    }
                     Refusal::Credentials(text) => request.mechanism_error(text),
                     refusal => request.mechanism_info(refusal),
                 }
@@ -101,6 +176,34 @@ fn admit_anonymous(request: &mut Request, trace: String) {
     request.mechanism_info("login");
     request.facts.user = Some(request.config.anonymous_username.clone());
     request.progress.passdb_success = true;
+}
+
+/// Gives the client this name. Nobody has said yet that there is such a user.
+fn name(connection: &ClientConnection, request: &mut Request, user: &str) -> Result<(), String> {
+    let service = connection.auth.services.find(&request.facts.service);
+    let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
+    request.set_username(user, masters.as_deref())
+}
+
+/// Asks the passdbs what they know about a user who needs no password: gives its name, and its
+/// `k5principals`. They may know nothing.
+async fn authorize(
+    connection: &ClientConnection,
+    request: &mut Request,
+    user: &str,
+) -> Result<(String, Option<String>), Refusal> {
+    name(connection, request, user)
+        .map_err(|error| Refusal::Message(format!("authz_name: {error}").into()))?;
+    request.progress.passdb_success = true;
+    let service = connection.auth.services.find(&request.facts.service);
+    match connection.auth.ask_passdbs(service, request, Want::Credentials("")).await.result {
+        PassdbResult::InternalFailure => {
+            request.progress.internal_failure = true;
+            Err(Refusal::NotVerified)
+        }
+        PassdbResult::UserDisabled | PassdbResult::PassExpired => Err(Refusal::NotVerified),
+        _ => Ok((request.user().to_owned(), request.fields.find("k5principals").map(str::to_owned))),
+    }
 }
 
 /// Asks the passdbs.

@@ -15,6 +15,7 @@ mod delay;
 mod exchange;
 mod fields;
 mod hasher;
+mod kerberos;
 mod life;
 pub mod limits;
 mod lines;

@@ -148,6 +148,7 @@ impl Auth {
         Rc::new(Self {
             workers: Workers::new(workers, count, services.hash, &sources, log.clone(), timeouts),
             hasher: Hasher::new(log.clone()),
+            tickets: Hasher::for_tickets(log.clone()),
             cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
             penalties: Penalties::new(anvil),
             delays: Rc::default(),

@@ -21,6 +21,7 @@ pub(crate) struct Auth {
     pub(crate) services: Services,
     pub(crate) workers: Workers,
     pub(crate) hasher: Hasher,
+    pub(crate) tickets: Hasher,
     pub(crate) cache: RefCell<Option<Cache>>,
     pub(crate) penalties: Penalties,
     pub(crate) delays: Rc<Delays>,
@@ -181,7 +182,7 @@ impl Services {
 /// The mechanisms to offer, in the order of `auth_mechanisms`.
 fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
     // What 2.3 has and we have not.
-    const MISSING: [&str; 4] = ["GSS-SPNEGO", "GSSAPI", "NTLM", "OTP"];
+    const MISSING: [&str; 2] = ["NTLM", "OTP"];
     let mut offered: Vec<&'static MechanismInfo> = Vec::new();
     for name in &service.config.mechanisms {
         let name = name.to_ascii_uppercase();
@@ -190,6 +191,12 @@ fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static Mechanism
         }
         match mech::find(&name) {
             Some(found) if offered.iter().any(|known| known.name == found.name) => {}
+            Some(found) if found.need == Need::Acceptor => match sys::gssapi::load() {
+                Ok(()) => offered.push(found),
+                Err(error) => {
+                    scope.log.error(format_args!("auth_mechanisms: {name} is not offered: {error}"));
+                }
+            },
             Some(found) => {
                 check_passdbs(service, found)?;
                 offered.push(found);
@@ -214,7 +221,7 @@ fn check_passdbs(service: &Service, mechanism: &MechanismInfo) -> Result<(), Str
     let gives = |passdb: &Passdb| !VERIFIERS.contains(&passdb.config.driver.as_str());
     let name = mechanism.name;
     match mechanism.need {
-        Need::Nothing => Ok(()),
+        Need::Nothing | Need::Acceptor => Ok(()),
         _ if databases.passdbs.is_empty() => {
             Err(format!("No passdbs specified in configuration file. {name} mechanism needs one"))
         }
