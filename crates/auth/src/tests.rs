@@ -4,6 +4,7 @@
 mod bench;
 mod checkpassword;
 mod cve;
+mod databases;
 mod dialogues;
 mod imap;
 mod ldap;
