@@ -14,4 +14,5 @@ mod mysql;
 mod oauth2;
 mod pam;
 mod postgres;
+mod shadow;
 mod workers;
