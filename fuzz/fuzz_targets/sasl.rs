@@ -53,7 +53,9 @@ fuzz_target!(|data: &[u8]| {
                     Some(message) => mechanism.respond(message),
                     None => break,
                 },
-                Step::Verify { .. } | Step::Anonymous { .. } => mechanism.answer(Answer::Verified(data.len() % 2 == 0)),
+                Step::Verify { .. } | Step::Anonymous { .. } | Step::Store { .. } | Step::Token { .. } => {
+                    mechanism.answer(Answer::Verified(data.len() % 2 == 0))
+                }
                 Step::Lookup { .. } => mechanism.answer(Answer::Credentials(Some(b"secret"))),
                 Step::Name { .. } => mechanism.answer(Answer::Named),
                 Step::Authorize { user } => mechanism.answer(Answer::User { name: &user, principals: None }),

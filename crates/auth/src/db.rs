@@ -21,6 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use ipc::auth_worker::{PassdbResult, UserdbResult};
+use sasl::Secret;
 
 use crate::cache;
 use crate::config::{Config, DbConfig, Skip};
@@ -409,6 +410,23 @@ impl Passdb {
     /// Whether the process should be replaced by a fresh one.
     pub(crate) fn is_worn_out(&self) -> bool {
         matches!(&self.driver, PassdbDriver::Pam(pam) if pam.is_worn_out())
+    }
+
+    /// Whether it can keep another password than it has.
+    pub(crate) fn can_store(&self) -> bool {
+        matches!(self.driver, PassdbDriver::Sql(_))
+    }
+
+    /// Keeps another password, given with its `{SCHEME}`. May block.
+    pub(crate) fn store(&self, request: &mut Request, stored: Secret) -> bool {
+        request.password = Some(stored);
+        match &self.driver {
+            PassdbDriver::Sql(sql) => sql.store(request),
+            _ => {
+                request.error("passdb doesn't support changing passwords");
+                false
+            }
+        }
     }
 
     /// Looks the user up: sets fields and the stored password.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipc::auth_worker::PassdbResult;
 use sasl::Secret;
 use sasl::encoding::base64;
+use sasl::mech::token::Holder;
 use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
 use zeroize::Zeroizing;
 
@@ -15,7 +16,11 @@ use crate::client::{ClientConnection, Kind, Ticket};
 use crate::hasher::Hasher;
 use crate::request::Request;
 use crate::request::fields::now_s;
+use crate::server::Auth;
 use crate::tab;
+
+/// The scheme of passwords that are good for one login.
+const ONE_TIME: &str = "OTP";
 
 /// A mechanism at work.
 pub(crate) struct Exchange {
@@ -77,7 +82,10 @@ pub(crate) async fn run(
     mut mechanism: Exchange,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
-    let threads = &connection.auth.tickets;
+    let auth = connection.auth.clone();
+    let threads = &auth.tickets;
+    // Held until the end of this function.
+    let mut locks = Vec::new();
     let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
     request.last_penalty = penalty;
     if !delay.is_zero() {
@@ -109,6 +117,13 @@ pub(crate) async fn run(
             Step::Lookup { identity, scheme } => {
                 let want = Want::Credentials(scheme);
                 let outcome = ask(&connection, &mut request, &identity, want).await;
+                if want == Want::Credentials(ONE_TIME) && outcome.result == PassdbResult::Ok {
+                    let Some(lock) = Lock::take(&connection.auth, request.user()) else {
+                        request.mechanism_error("user is locked, race attack?");
+                        return fail(connection, ticket, request).await;
+                    };
+                    locks.push(lock);
+                }
                 mechanism.answer(match outcome.result {
                     PassdbResult::Ok => Answer::Credentials(Some(outcome.credentials.expose())),
                     PassdbResult::InternalFailure => Answer::Unavailable,
@@ -126,6 +141,14 @@ pub(crate) async fn run(
                 }
                 Err(error) => Step::Fail(Refusal::Message(format!("authn_name: {error}").into())),
             },
+            Step::Store { scheme, value } => {
+                let stored = store(&connection, &mut request, scheme, &value).await;
+                mechanism.answer(Answer::Verified(stored))
+            }
+            Step::Token { holder, token } => {
+                let is_right = check_token(&connection, &mut request, holder, &token);
+                mechanism.answer(Answer::Verified(is_right))
+            }
             Step::Authorize { user } => match authorize(&connection, &mut request, &user).await {
                 Ok((name, principals)) => {
                     let known = move |mechanism: &mut dyn Mechanism| {
@@ -183,6 +206,61 @@ fn name(connection: &ClientConnection, request: &mut Request, user: &str) -> Res
     let service = connection.auth.services.find(&request.facts.service);
     let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
     request.set_username(user, masters.as_deref())
+}
+
+/// Lets the passdb that knew the user keep another password.
+async fn store(connection: &ClientConnection, request: &mut Request, scheme: &str, value: &Secret) -> bool {
+    let auth = &connection.auth;
+    let id = request.database_id;
+    let passdb = u32::try_from(id).ok().and_then(|id| auth.services.passdb(id));
+    let Some(passdb) = passdb.filter(|passdb| passdb.can_store()) else {
+        request.mechanism_error("passdb doesn't support changing passwords");
+        return false;
+    };
+    let stored = Secret::new(format!("{{{scheme}}}{}", value.expose_lossy().as_str()));
+    // What the cache has is not right any more.
+    if let Some(cache) = auth.cache.borrow_mut().as_mut() {
+        cache.clear_users(&[request.user().to_owned()]);
+    }
+    match passdb.is_blocking {
+        true => auth.workers.store(request, id, &stored).await,
+        false => passdb.store(request, stored),
+    }
+}
+
+/// Whether a token is the one that its holder was given. Says what the holder's process is for.
+fn check_token(connection: &ClientConnection, request: &mut Request, holder: Holder, token: &Secret) -> bool {
+    if let Err(error) = name(connection, request, &holder.user) {
+        request.mechanism_info(error);
+        return false;
+    }
+    let holder = Holder { user: request.user().to_owned(), ..holder };
+    if !holder.has(token, connection.auth.services.token_secret.expose()) {
+        return false;
+    }
+    request.progress.passdb_success = true;
+    request.set_field("userdb_client_service", &holder.service, "");
+    true
+}
+
+/// The right to look at a user's one-time password.
+struct Lock {
+    auth: Rc<Auth>,
+    user: String,
+}
+
+impl Lock {
+    /// `None` if somebody else has it.
+    fn take(auth: &Rc<Auth>, user: &str) -> Option<Self> {
+        let is_free = auth.one_time.borrow_mut().insert(user.to_owned());
+        is_free.then(|| Self { auth: auth.clone(), user: user.to_owned() })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.auth.one_time.borrow_mut().remove(&self.user);
+    }
 }
 
 /// Asks the passdbs what they know about a user who needs no password: gives its name, and its
@@ -260,8 +338,7 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
     let mut line = format!("OK\t{}", ticket.id);
     tab::push_pair(&mut line, "user", request.user());
     append_fields(&mut line, &request, connection.kind);
-    let is_over =
-        connection.kind != Kind::Login || request.fields.has("nologin") || request.fields.has("proxy");
+    let is_over = !connection.kind.is_login() || request.fields.has("nologin") || request.fields.has("proxy");
     let is_wanted = match is_over {
         true => connection.finish(ticket),
         false => connection.keep(ticket, Box::new(request)),
@@ -334,7 +411,7 @@ fn append_fields(line: &mut String, request: &Request, kind: Kind) {
     if request.is_anonymous() {
         line.push_str("\tanonymous");
     }
-    if kind == Kind::Login && request.fields.has("proxy") {
+    if kind.is_login() && request.fields.has("proxy") {
         // The other server is logged in to with what the client sent here.
         if let Some(password) = request.password.as_ref().filter(|_| !request.fields.has("pass")) {
             tab::push_pair(line, "pass", &password.expose_lossy());

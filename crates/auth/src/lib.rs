@@ -27,6 +27,7 @@ mod request;
 mod server;
 mod tab;
 mod template;
+mod token;
 mod vars;
 mod worker;
 mod workers;

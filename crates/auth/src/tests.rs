@@ -12,6 +12,7 @@ mod lua;
 mod mechanisms;
 mod mysql;
 mod oauth2;
+mod one_time;
 mod pam;
 mod postgres;
 mod shadow;

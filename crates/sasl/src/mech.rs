@@ -12,10 +12,12 @@ mod external;
 pub mod gssapi;
 mod login;
 mod oauth2;
+mod otp;
 mod plain;
 mod scram;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use std::borrow::Cow;
 
@@ -60,6 +62,22 @@ pub enum Step {
     Authorize {
         /// Who the client wants to be.
         user: String,
+    },
+    /// Let the passdb that gave the password keep this one from now on, then call
+    /// [`Mechanism::answer`] with [`Answer::Verified`].
+    Store {
+        /// Its scheme, as in `{SCHEME}`.
+        scheme: &'static str,
+        /// What stands behind the scheme.
+        value: Secret,
+    },
+    /// Compare with the token that this holder was given, then call [`Mechanism::answer`] with
+    /// [`Answer::Verified`].
+    Token {
+        /// Who it says it is.
+        holder: token::Holder,
+        /// What it has.
+        token: Secret,
     },
     /// The client is who it says. The last data go to it together with the success.
     Success(Vec<u8>),
@@ -262,6 +280,8 @@ pub enum Need {
     Verify,
     /// They give the stored password.
     Lookup,
+    /// They give the stored password, and store another one.
+    Store,
     /// It works without any, but not without a [`gssapi::Acceptor`], which blocks: each of its steps is
     /// for a thread of its own.
     Acceptor,
@@ -299,10 +319,14 @@ pub static MECHANISMS: &[MechanismInfo] = &[
     scram::SHA1_PLUS,
     scram::SHA256,
     scram::SHA256_PLUS,
+    otp::INFO,
     anonymous::INFO,
     oauth2::OAUTHBEARER,
     oauth2::XOAUTH2,
 ];
+
+/// The mechanism for our own processes, on sockets of its own.
+pub static DOVECOT_TOKEN: &MechanismInfo = &token::INFO;
 
 /// The mechanism of this name in any case.
 pub fn find(name: &str) -> Option<&'static MechanismInfo> {

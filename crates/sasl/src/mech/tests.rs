@@ -116,7 +116,10 @@ fn garbage() {
                         }
                     }
                     Step::Fail(_) | Step::Challenge(_) => mechanism.respond(&mutated(&mut dice)),
-                    Step::Verify { .. } | Step::Anonymous { .. } => mechanism.answer(Answer::Verified(false)),
+                    Step::Verify { .. }
+                    | Step::Anonymous { .. }
+                    | Step::Store { .. }
+                    | Step::Token { .. } => mechanism.answer(Answer::Verified(false)),
                     Step::Name { .. } | Step::Authorize { .. } => mechanism.answer(Answer::Verified(false)),
                     Step::Lookup { .. } => match dice.next(3) {
                         0 => mechanism.answer(Answer::Credentials(None)),
