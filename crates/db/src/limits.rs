@@ -30,6 +30,9 @@ pub const LOOKUP_ROWS_MAX: usize = 2;
 /// peer that announces more speaks another protocol.
 pub const PGSQL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The longest packet of a MySQL server before a login is through. A greeting has a hundred bytes.
+pub const MYSQL_LOGIN_PACKET_BYTES_MAX: usize = 64 * 1024;
+
 /// How long connecting to an LDAP server may take; 2.3's `DB_LDAP_CONNECT_TIMEOUT_SECS`.
 pub const LDAP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
