@@ -377,7 +377,13 @@ impl ClientConnection {
         let ticket = self.open(id);
         let started = self.start(mechanism, &request);
         let blocks = mechanism.need == Need::Acceptor;
-        run(exchange::run(self.clone(), ticket, request, Exchange::new(started, blocks), initial));
+        run(exchange::run(
+            self.clone(),
+            ticket,
+            request,
+            Exchange::new(&self.auth, started, blocks),
+            initial,
+        ));
         Ok(())
     }
 
