@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn greetings() {
-        let mut greeting = b"\x0a5.5.5-10.11\0\x01\0\0\012345678\0".to_vec();
+        let mut greeting = b"\x0a5.5.5-10.11\0\x01\0\0\x0012345678\0".to_vec();
         greeting.extend([0xfe, 0xff]);
         assert_eq!(packet(&greeting).capabilities(), Some(0xfffe));
         for at in 0..greeting.len() {
