@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sasl::encoding::{from_base64, hex};
-use sasl::mech::{self, Issuer, Mechanism, MechanismInfo};
+use sasl::mech::{self, Issuer, Mechanism, MechanismInfo, Need};
 use service::{Client, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
-use crate::exchange;
+use crate::exchange::{self, Exchange};
+use crate::kerberos;
 use crate::limits::{CLIENT_LINE_BYTES_MAX, CONNECTION_REQUESTS_MAX, REQUEST_SWEEP, REQUEST_TIMEOUT};
 use crate::lines::{Broken, Lines, Output};
 use crate::request::Request;
@@ -33,6 +34,21 @@ pub(crate) enum Kind {
     Client,
     /// A login process: a mail process will ask for who logged in.
     Login,
+    /// One of our own that has a token.
+    Token,
+    /// Both.
+    TokenLogin,
+}
+
+impl Kind {
+    /// Whether somebody will ask for who logged in.
+    pub(crate) fn is_login(self) -> bool {
+        matches!(self, Self::Login | Self::TokenLogin)
+    }
+
+    fn has_token(self) -> bool {
+        matches!(self, Self::Token | Self::TokenLogin)
+    }
 }
 
 /// A connection.
@@ -89,10 +105,10 @@ pub(crate) async fn serve(auth: &Rc<Auth>, client: Client, kind: Kind, shutdown:
     let Client { stream, guard: _guard, .. } = client;
     let peer_pid = getsockopt(&stream, PeerCredentials).ok().and_then(|peer| u32::try_from(peer.pid()).ok());
     let retire = async {
-        match kind {
-            Kind::Login => shutdown.retiring().await,
+        match kind.is_login() {
+            true => shutdown.retiring().await,
             // Programs of others leave in their own time.
-            Kind::Client => std::future::pending().await,
+            false => std::future::pending().await,
         }
     };
     talk(auth, stream, kind, peer_pid, retire, shutdown.stopping()).await;
@@ -167,9 +183,11 @@ impl ClientConnection {
     /// The mechanisms that such a client can use: Postfix and Exim tell us nothing of the TLS
     /// sessions of their clients.
     fn mechanisms(&self) -> impl Iterator<Item = &'static MechanismInfo> {
-        let is_login = self.kind == Kind::Login;
+        let kind = self.kind;
         let all = self.auth.services.mechanisms.iter().copied();
-        all.filter(move |mechanism| is_login || !mechanism.is_bound())
+        let all =
+            all.filter(move |mechanism| !kind.has_token() && (kind.is_login() || !mechanism.is_bound()));
+        all.chain(kind.has_token().then_some(mech::DOVECOT_TOKEN))
     }
 
     async fn read(self: &Rc<Self>, lines: &mut Lines<impl AsyncRead + Unpin>) {
@@ -237,7 +255,7 @@ impl ClientConnection {
         };
         let pid = pid.parse().ok().filter(|pid| *pid != 0);
         let pid: u32 = pid.ok_or_else(|| Bug("BUG: Authentication client said it's PID 0".into()))?;
-        if self.kind == Kind::Login {
+        if self.kind.is_login() {
             match self.auth.logins.borrow_mut().entry(pid) {
                 // The old connection may have ended without our having seen it yet, which is sure
                 // for a process that comes under its own id.
@@ -259,7 +277,7 @@ impl ClientConnection {
 
     /// The process id as requests and log lines show it; 0 for those that are no login processes.
     pub(crate) fn login_pid(&self) -> u32 {
-        if self.kind == Kind::Login { self.pid.get() } else { 0 }
+        if self.kind.is_login() { self.pid.get() } else { 0 }
     }
 
     fn command(self: &Rc<Self>, line: &str) -> Result<(), Bug> {
@@ -358,7 +376,14 @@ impl ClientConnection {
         };
         let ticket = self.open(id);
         let started = self.start(mechanism, &request);
-        run(exchange::run(self.clone(), ticket, request, started, initial));
+        let blocks = mechanism.need == Need::Acceptor;
+        run(exchange::run(
+            self.clone(),
+            ticket,
+            request,
+            Exchange::new(&self.auth, started, blocks),
+            initial,
+        ));
         Ok(())
     }
 
@@ -373,6 +398,7 @@ impl ClientConnection {
                 connection_id: self.number,
                 started_s: self.auth.started_s,
             },
+            acceptor: kerberos::acceptor(mechanism, request),
             bindings: request.bindings.clone(),
             user_is_known: request.facts.user.is_some(),
         })

@@ -2,6 +2,7 @@
 //! done in a worker, which calls the same drivers.
 
 mod checkpassword;
+mod dict;
 mod files;
 mod imap;
 mod ldap;
@@ -20,6 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use ipc::auth_worker::{PassdbResult, UserdbResult};
+use sasl::Secret;
 
 use crate::cache;
 use crate::config::{Config, DbConfig, Skip};
@@ -64,6 +66,7 @@ pub(crate) struct Userdb {
 
 enum PassdbDriver {
     Checkpassword(checkpassword::Checkpassword),
+    Dict(Rc<dict::Dict>),
     Imap(imap::ImapPassdb),
     Ldap(Rc<ldap::Ldap>),
     /// The script is loaded in workers.
@@ -82,6 +85,7 @@ enum PassdbDriver {
 
 enum UserdbDriver {
     Checkpassword(checkpassword::Checkpassword),
+    Dict(Rc<dict::Dict>),
     Ldap(Rc<ldap::Ldap>),
     Lua(Option<Rc<lua::Script>>),
     Passwd(Template),
@@ -98,6 +102,7 @@ pub(crate) struct Sources {
     passwd_files: HashMap<String, Rc<PasswdFile>>,
     sqls: HashMap<String, Rc<Sql>>,
     ldaps: HashMap<String, Rc<ldap::Ldap>>,
+    dicts: HashMap<String, Rc<dict::Dict>>,
     scripts: lua::Scripts,
     scope: Scope,
     /// Databases are really connected to.
@@ -106,8 +111,16 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) fn new(files: ConfigFiles, scope: Scope, is_worker: bool) -> Self {
-        let (passwd_files, sqls, ldaps) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { files, passwd_files, sqls, ldaps, scripts: lua::Scripts::new(), scope, is_worker }
+        Self {
+            files,
+            passwd_files: HashMap::new(),
+            sqls: HashMap::new(),
+            ldaps: HashMap::new(),
+            dicts: HashMap::new(),
+            scripts: lua::Scripts::new(),
+            scope,
+            is_worker,
+        }
     }
 
     fn passwd_file(&mut self, path: &str) -> Rc<PasswdFile> {
@@ -134,6 +147,15 @@ impl Sources {
         let ldap = Rc::new(ldap::Ldap::new(config, self.is_worker.then(|| self.scope.log.clone())));
         self.ldaps.insert(path.to_owned(), ldap.clone());
         Ok(ldap)
+    }
+
+    fn dict(&mut self, path: &str) -> Result<Rc<dict::Dict>, String> {
+        if let Some(dict) = self.dicts.get(path) {
+            return Ok(dict.clone());
+        }
+        let dict = Rc::new(dict::Dict::new(self.files.dict(path)?, self.is_worker));
+        self.dicts.insert(path.to_owned(), dict.clone());
+        Ok(dict)
     }
 
     fn script(&self, path: &str) -> Result<Option<Rc<lua::Script>>, String> {
@@ -213,10 +235,9 @@ fn list(text: &str) -> Vec<String> {
 }
 
 fn unsupported(kind: &str, driver: &str) -> String {
-    const KNOWN: [&str; 5] = ["bsdauth", "dict", "nss", "vpopmail", "sia"];
-    match KNOWN.contains(&driver) {
-        true => format!("Support not compiled in for {kind} driver '{driver}'"),
-        false => format!("Unknown {kind} driver '{driver}'"),
+    match (kind, driver) {
+        ("passdb", "bsdauth") => format!("Support not compiled in for {kind} driver '{driver}'"),
+        _ => format!("Unknown {kind} driver '{driver}'"),
     }
 }
 
@@ -234,6 +255,12 @@ impl Chosen {
         let driver = match config.driver.as_str() {
             "checkpassword" => {
                 PassdbDriver::Checkpassword(checkpassword::Checkpassword::parse("passdb", args)?)
+            }
+            "dict" => {
+                let dict = sources.dict(args)?;
+                default_scheme = dict.config.default_pass_scheme.clone();
+                cache_key = Some(cache::key_of(&dict.config.cache_template(&dict.config.passdb)));
+                PassdbDriver::Dict(dict)
             }
             "imap" => PassdbDriver::Imap(imap::ImapPassdb::parse(args)?),
             "ldap" => {
@@ -385,10 +412,28 @@ impl Passdb {
         matches!(&self.driver, PassdbDriver::Pam(pam) if pam.is_worn_out())
     }
 
+    /// Whether it can keep another password than it has.
+    pub(crate) fn can_store(&self) -> bool {
+        matches!(self.driver, PassdbDriver::Sql(_))
+    }
+
+    /// Keeps another password, given with its `{SCHEME}`. May block.
+    pub(crate) fn store(&self, request: &mut Request, stored: Secret) -> bool {
+        request.password = Some(stored);
+        match &self.driver {
+            PassdbDriver::Sql(sql) => sql.store(request),
+            _ => {
+                request.error("passdb doesn't support changing passwords");
+                false
+            }
+        }
+    }
+
     /// Looks the user up: sets fields and the stored password.
     pub(crate) fn lookup(&self, request: &mut Request) -> PassdbResult {
         match &self.driver {
             PassdbDriver::Checkpassword(program) => program.lookup(request),
+            PassdbDriver::Dict(dict) => dict.passdb(request),
             PassdbDriver::Ldap(ldap) => ldap.passdb(request),
             PassdbDriver::Lua(Some(script)) => script.passdb(request, &self.default_scheme),
             PassdbDriver::Lua(None) => {
@@ -418,6 +463,12 @@ impl Userdb {
             "checkpassword" => {
                 is_blocking = true;
                 UserdbDriver::Checkpassword(checkpassword::Checkpassword::parse("userdb", &config.args)?)
+            }
+            "dict" => {
+                is_blocking = true;
+                let dict = sources.dict(&config.args)?;
+                cache_key = Some(cache::key_of(&dict.config.cache_template(&dict.config.userdb)));
+                UserdbDriver::Dict(dict)
             }
             "ldap" => {
                 is_blocking = true;
@@ -490,6 +541,7 @@ impl Userdb {
     pub(crate) fn lookup(&self, request: &mut Request) -> UserdbResult {
         match &self.driver {
             UserdbDriver::Checkpassword(program) => program.userdb(request),
+            UserdbDriver::Dict(dict) => dict.userdb(request),
             UserdbDriver::Ldap(ldap) => ldap.userdb(request),
             UserdbDriver::Lua(Some(script)) => script.userdb(request),
             UserdbDriver::Lua(None) => {
@@ -515,6 +567,7 @@ impl Userdb {
     /// Calls `each` with every user; `false` if not all could be found.
     pub(crate) fn list(&self, request: &mut Request, each: &mut dyn FnMut(&str)) -> bool {
         match &self.driver {
+            UserdbDriver::Dict(dict) => dict.list(request, each),
             UserdbDriver::Ldap(ldap) => ldap.list(request, each),
             UserdbDriver::Lua(Some(script)) => script.list(request, each),
             UserdbDriver::Lua(None) => false,

@@ -1,20 +1,22 @@
 //! One authentication from `AUTH` to `OK` or `FAIL`: the mechanism talks with the client and the
 //! passdbs, and the answer says what login processes want to know.
 
+mod steps;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use ipc::auth_worker::PassdbResult;
-use sasl::Secret;
 use sasl::encoding::base64;
-use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
+use sasl::mech::{Mechanism, Refusal, Step};
 use zeroize::Zeroizing;
 
-use crate::chain::{Outcome, Want};
 use crate::client::{ClientConnection, Kind, Ticket};
 use crate::request::Request;
 use crate::request::fields::now_s;
 use crate::tab;
+
+pub(crate) use steps::Exchange;
 
 /// Runs an authentication. A client that cancels it is not heard of again, but what a database was
 /// asked is waited for.
@@ -22,7 +24,7 @@ pub(crate) async fn run(
     connection: Rc<ClientConnection>,
     ticket: Ticket,
     mut request: Request,
-    mut mechanism: Box<dyn Mechanism>,
+    mut exchange: Exchange,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
     let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
@@ -30,7 +32,8 @@ pub(crate) async fn run(
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let mut step = mechanism.start(initial.as_deref().map(Vec::as_slice));
+    let begin = move |mechanism: &mut dyn Mechanism| mechanism.start(initial.as_deref().map(Vec::as_slice));
+    let mut step = exchange.turn(&mut request, begin).await;
     loop {
         step = match step {
             Step::Challenge(data) => {
@@ -39,45 +42,31 @@ pub(crate) async fn run(
                     return;
                 };
                 request = next;
-                mechanism.respond(&answer)
-            }
-            Step::Verify { identity, password } => {
-                request.password = Some(password);
-                let outcome = ask(&connection, &mut request, &identity, Want::Verify).await;
-                let configuration = request.openid_configuration.take();
-                mechanism.answer(match (outcome.result, &configuration) {
-                    (PassdbResult::Ok, _) => Answer::Verified(true),
-                    (PassdbResult::InternalFailure, _) => Answer::Unavailable,
-                    (_, Some(configuration)) => Answer::TokenRefused { configuration },
-                    (_, None) => Answer::Verified(false),
-                })
-            }
-            Step::Lookup { identity, scheme } => {
-                let want = Want::Credentials(scheme);
-                let outcome = ask(&connection, &mut request, &identity, want).await;
-                mechanism.answer(match outcome.result {
-                    PassdbResult::Ok => Answer::Credentials(Some(outcome.credentials.expose())),
-                    PassdbResult::InternalFailure => Answer::Unavailable,
-                    _ => Answer::Credentials(None),
-                })
-            }
-            Step::Anonymous { trace } => {
-                admit_anonymous(&mut request, trace);
-                mechanism.answer(Answer::Verified(true))
+                exchange.turn(&mut request, move |mechanism| mechanism.respond(&answer)).await
             }
             Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
                 return succeed(connection, ticket, request, data).await;
             }
             Step::Success(_) => return fail(connection, ticket, request).await,
             Step::Fail(refusal) => {
-                match refusal {
-                    Refusal::NotVerified => {}
-                    Refusal::Credentials(text) => request.mechanism_error(text),
-                    refusal => request.mechanism_info(refusal),
-                }
+                log_refusal(&mut request, refusal);
                 return fail(connection, ticket, request).await;
             }
+            question => exchange.settle(&mut request, question).await,
         };
+    }
+}
+
+fn log_refusal(request: &mut Request, refusal: Refusal) {
+    match refusal {
+        Refusal::NotVerified => {}
+        Refusal::Said(lines) => lines.iter().for_each(|line| request.mechanism_info(line)),
+        Refusal::Unable(lines) => {
+            lines.iter().for_each(|line| request.mechanism_info(line));
+            request.progress.internal_failure = true;
+        }
+        Refusal::Credentials(text) => request.mechanism_error(text),
+        refusal => request.mechanism_info(refusal),
     }
 }
 
@@ -92,45 +81,6 @@ async fn challenge(
     let again = request.twin();
     let answer = connection.challenge(ticket, Box::new(again), line).await.ok()?;
     Some((request, answer))
-}
-
-/// Lets the client in as `auth_anonymous_username`. What it says about itself stands in the place of
-/// the name in the log line.
-fn admit_anonymous(request: &mut Request, trace: String) {
-    request.facts.user = Some(trace);
-    request.mechanism_info("login");
-    request.facts.user = Some(request.config.anonymous_username.clone());
-    request.progress.passdb_success = true;
-}
-
-/// Asks the passdbs.
-async fn ask(
-    connection: &ClientConnection,
-    request: &mut Request,
-    identity: &Identity,
-    want: Want,
-) -> Outcome {
-    let auth = &connection.auth;
-    let service = auth.services.find(&request.facts.service.clone());
-    let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
-    request.digest_realm.clone_from(&identity.realm);
-    let named = request.set_username(&identity.user, masters.as_deref());
-    let named = named.and_then(|()| match &identity.login_user {
-        Some(login) => request.set_login_username(login, masters.as_deref()).map_err(|error| {
-            match request.facts.mechanism.as_deref() {
-                Some("PLAIN" | "EXTERNAL") => format!("login user: {error}"),
-                _ => error,
-            }
-        }),
-        None => Ok(()),
-    });
-    if let Err(error) = named {
-        request.mechanism_info(error);
-        return Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() };
-    }
-    let outcome = auth.ask_passdbs(service, request, want).await;
-    request.progress.internal_failure |= outcome.result == PassdbResult::InternalFailure;
-    outcome
 }
 
 async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request, data: Vec<u8>) {
@@ -157,8 +107,7 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
     let mut line = format!("OK\t{}", ticket.id);
     tab::push_pair(&mut line, "user", request.user());
     append_fields(&mut line, &request, connection.kind);
-    let is_over =
-        connection.kind != Kind::Login || request.fields.has("nologin") || request.fields.has("proxy");
+    let is_over = !connection.kind.is_login() || request.fields.has("nologin") || request.fields.has("proxy");
     let is_wanted = match is_over {
         true => connection.finish(ticket),
         false => connection.keep(ticket, Box::new(request)),
@@ -231,7 +180,7 @@ fn append_fields(line: &mut String, request: &Request, kind: Kind) {
     if request.is_anonymous() {
         line.push_str("\tanonymous");
     }
-    if kind == Kind::Login && request.fields.has("proxy") {
+    if kind.is_login() && request.fields.has("proxy") {
         // The other server is logged in to with what the client sent here.
         if let Some(password) = request.password.as_ref().filter(|_| !request.fields.has("pass")) {
             tab::push_pair(line, "pass", &password.expose_lossy());

@@ -1,5 +1,6 @@
-//! Hashes that are slow by design are computed on threads of their own, as many at once as there
-//! are processors: more would make none of them faster, and argon2 takes memory for each.
+//! What blocks, but needs no process of its own. Hashes that are slow by design are computed on as
+//! many threads at once as there are processors: more would make none of them faster, and argon2 takes
+//! memory for each. Tickets of Kerberos, which wait for files rather, have threads of their own.
 
 use std::cell::Cell;
 use std::thread;
@@ -9,7 +10,7 @@ use sasl::Secret;
 use sasl::scheme::{self, Params};
 use tokio::sync::Semaphore;
 
-use crate::limits::HASH_QUEUE_MAX;
+use crate::limits::{HASH_QUEUE_MAX, TICKET_THREADS_MAX};
 use crate::request::Request;
 
 /// The threads, as permits to use one.
@@ -17,12 +18,19 @@ pub(crate) struct Hasher {
     permits: Semaphore,
     queued: Cell<usize>,
     log: Logger,
+    /// What waits, for the log.
+    jobs: &'static str,
 }
 
 impl Hasher {
     pub(crate) fn new(log: Logger) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Semaphore::new(threads), queued: Cell::new(0), log }
+        Self { permits: Semaphore::new(threads), queued: Cell::new(0), log, jobs: "password hashes" }
+    }
+
+    pub(crate) fn for_tickets(log: Logger) -> Self {
+        let permits = Semaphore::new(TICKET_THREADS_MAX);
+        Self { permits, queued: Cell::new(0), log, jobs: "Kerberos tickets" }
     }
 
     /// Asks whether the given password is the stored one; `None` if too many ask already. The
@@ -47,8 +55,9 @@ impl Hasher {
     ) -> Option<T> {
         if self.queued.get() >= HASH_QUEUE_MAX {
             self.log.error(format_args!(
-                "Aborting auth request for {}, {HASH_QUEUE_MAX} password hashes are in the queue already",
-                request.user()
+                "Aborting auth request for {}, {HASH_QUEUE_MAX} {} are in the queue already",
+                request.user(),
+                self.jobs
             ));
             return None;
         }

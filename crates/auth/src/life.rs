@@ -28,6 +28,7 @@ use crate::penalty::Penalties;
 use crate::request::Scope;
 use crate::request::fields::now_s;
 use crate::server::{Auth, Services};
+use crate::token;
 use crate::worker::Worker;
 use crate::workers::{Timeouts, Workers};
 
@@ -80,7 +81,10 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Opened, Fatal> {
         false => opening.log.clone(),
     };
     let parts = Parts::read(opening.settings, scope_log)?;
-    let services = parts.services(is_worker).map_err(Fatal::new)?;
+    let mut services = parts.services(is_worker).map_err(Fatal::new)?;
+    if !is_worker {
+        services.token_secret = token::load(Path::new(&opening.birth.base_dir), opening.log);
+    }
     Ok(match is_worker {
         true => Opened::Worker(Box::new(parts)),
         false => Opened::Server(Box::new(Server {
@@ -148,9 +152,11 @@ impl Auth {
         Rc::new(Self {
             workers: Workers::new(workers, count, services.hash, &sources, log.clone(), timeouts),
             hasher: Hasher::new(log.clone()),
+            tickets: Hasher::for_tickets(log.clone()),
             cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
             penalties: Penalties::new(anvil),
             delays: Rc::default(),
+            one_time: RefCell::default(),
             scope: Scope { log, before: "".into(), debug: config.debug },
             logins: RefCell::default(),
             connections: Cell::new(0),
@@ -182,9 +188,8 @@ async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
                     master::serve(&auth, client, &path, owner, &shutdown).await;
                 }
                 "login" => client::serve(&auth, client, Kind::Login, &shutdown).await,
-                "token" | "tokenlogin" => {
-                    auth.scope.log.error("Token authentication is not supported by this version");
-                }
+                "token" => client::serve(&auth, client, Kind::Token, &shutdown).await,
+                "tokenlogin" => client::serve(&auth, client, Kind::TokenLogin, &shutdown).await,
                 _ => client::serve(&auth, client, Kind::Client, &shutdown).await,
             }
         });

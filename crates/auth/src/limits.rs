@@ -61,6 +61,10 @@ pub const WORKER_IDLE: Duration = Duration::from_secs(300);
 /// After a worker could not be reached, the next try waits this long.
 pub const WORKER_RETRY: Duration = Duration::from_secs(1);
 
+/// Threads that read Kerberos tickets. One takes a few milliseconds, unless a home directory with a
+/// `.k5login` is on a server that hangs.
+pub const TICKET_THREADS_MAX: usize = 8;
+
 /// Requests that may wait for a slow hash to be computed. With two of bcrypt's default per second
 /// and processor, those behind have given up anyway.
 pub const HASH_QUEUE_MAX: usize = 1000;

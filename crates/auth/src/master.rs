@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use ipc::auth_worker::{PassdbResult, UserdbResult};
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
+use sasl::Secret;
 use service::{Client, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -371,8 +372,10 @@ impl MasterConnection {
             false => format!("Master request {pid}.{id} not found"),
         })?;
         for word in parameters {
-            if let ("session_pid", value) = tab::pair(word) {
-                request.facts.session_pid = value.parse().ok();
+            match tab::pair(word) {
+                ("session_pid", value) => request.facts.session_pid = value.parse().ok(),
+                ("request_auth_token", _) => request.wants_token = true,
+                _ => {}
             }
         }
         if let (Some(session_pid), Some(peer)) = (request.facts.session_pid, &self.peer)
@@ -397,7 +400,7 @@ impl MasterConnection {
             UserdbResult::UserUnknown => format!("NOTFOUND\t{id}"),
             UserdbResult::Ok => {
                 let mut line = user_line(id, &request);
-                append_login_fields(&mut line, &request);
+                append_login_fields(&mut line, &request, &self.auth.services.token_secret);
                 line
             }
         };
@@ -452,7 +455,7 @@ fn user_line(id: u32, request: &Request) -> String {
 }
 
 /// What a mail process learns about a login besides the userdb's fields.
-fn append_login_fields(line: &mut String, request: &Request) {
+fn append_login_fields(line: &mut String, request: &Request, secret: &Secret) {
     let facts = &request.facts;
     let has_master = request.userdb.as_ref().is_some_and(|fields| fields.has("master_user"));
     if let Some(master) = facts.master_user.as_deref().filter(|_| !has_master) {
@@ -463,6 +466,10 @@ fn append_login_fields(line: &mut String, request: &Request) {
     }
     if request.is_anonymous() {
         line.push_str("\tanonymous");
+    }
+    if let Some(pid) = facts.session_pid.filter(|_| request.wants_token) {
+        let token = crate::token::for_session(request, pid, secret);
+        tab::push_pair(line, "auth_token", &token.expose_lossy());
     }
     let original = facts.original_user.as_ref().filter(|original| Some(*original) != facts.user.as_ref());
     if let Some(user) = facts.master_user.as_ref().or(original) {

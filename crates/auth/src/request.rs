@@ -38,6 +38,8 @@ pub(crate) struct Request {
     /// The mechanism can be told the last data together with the success.
     pub(crate) final_response_ok: bool,
     pub(crate) last_penalty: u32,
+    /// The mail process asks for a token.
+    pub(crate) wants_token: bool,
     /// What ties the client's TLS session to the exchange, as the login process says.
     pub(crate) bindings: Bindings,
     /// The realm of a DIGEST-MD5 secret, where it is not in the user's name.
@@ -82,6 +84,7 @@ impl Request {
             scope,
             final_response_ok: false,
             last_penalty: 0,
+            wants_token: false,
             bindings: Bindings::default(),
             digest_realm: None,
             openid_configuration: None,

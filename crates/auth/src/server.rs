@@ -1,9 +1,10 @@
 //! What all connections of the auth process share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
+use sasl::Secret;
 use sasl::mech::{self, MechanismInfo, Need};
 
 use crate::cache::Cache;
@@ -21,9 +22,12 @@ pub(crate) struct Auth {
     pub(crate) services: Services,
     pub(crate) workers: Workers,
     pub(crate) hasher: Hasher,
+    pub(crate) tickets: Hasher,
     pub(crate) cache: RefCell<Option<Cache>>,
     pub(crate) penalties: Penalties,
     pub(crate) delays: Rc<Delays>,
+    /// Whose one-time password is being looked at: nobody else may use the same one meanwhile.
+    pub(crate) one_time: RefCell<HashSet<String>>,
     pub(crate) scope: Scope,
     /// Login processes by their process ids: a mail process names one of them.
     pub(crate) logins: RefCell<HashMap<u32, Weak<ClientConnection>>>,
@@ -93,6 +97,8 @@ pub(crate) struct Services {
     list: Vec<Service>,
     pub(crate) mechanisms: Vec<&'static MechanismInfo>,
     pub(crate) hash: u64,
+    /// What tokens are made with.
+    pub(crate) token_secret: Secret,
     sources: Sources,
 }
 
@@ -116,7 +122,7 @@ impl Services {
         }
         let default = list.first().ok_or("No settings")?;
         let mechanisms = if is_worker { Vec::new() } else { mechanisms(default, &scope)? };
-        Ok(Self { list, mechanisms, hash, sources })
+        Ok(Self { list, mechanisms, hash, token_secret: crate::token::fresh(), sources })
     }
 
     /// Reads the passwd-files whose paths are known.
@@ -181,7 +187,7 @@ impl Services {
 /// The mechanisms to offer, in the order of `auth_mechanisms`.
 fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
     // What 2.3 has and we have not.
-    const MISSING: [&str; 4] = ["GSS-SPNEGO", "GSSAPI", "NTLM", "OTP"];
+    const MISSING: [&str; 1] = ["NTLM"];
     let mut offered: Vec<&'static MechanismInfo> = Vec::new();
     for name in &service.config.mechanisms {
         let name = name.to_ascii_uppercase();
@@ -190,6 +196,12 @@ fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static Mechanism
         }
         match mech::find(&name) {
             Some(found) if offered.iter().any(|known| known.name == found.name) => {}
+            Some(found) if found.need == Need::Acceptor => match sys::gssapi::load() {
+                Ok(()) => offered.push(found),
+                Err(error) => {
+                    scope.log.error(format_args!("auth_mechanisms: {name} is not offered: {error}"));
+                }
+            },
             Some(found) => {
                 check_passdbs(service, found)?;
                 offered.push(found);
@@ -214,13 +226,16 @@ fn check_passdbs(service: &Service, mechanism: &MechanismInfo) -> Result<(), Str
     let gives = |passdb: &Passdb| !VERIFIERS.contains(&passdb.config.driver.as_str());
     let name = mechanism.name;
     match mechanism.need {
-        Need::Nothing => Ok(()),
+        Need::Nothing | Need::Acceptor => Ok(()),
         _ if databases.passdbs.is_empty() => {
             Err(format!("No passdbs specified in configuration file. {name} mechanism needs one"))
         }
         Need::Lookup if !databases.passdbs.iter().any(gives) => {
             Err(format!("{name} mechanism can't be supported with given passdbs"))
         }
-        Need::Verify | Need::Lookup => Ok(()),
+        Need::Store if !databases.passdbs.iter().any(Passdb::can_store) => {
+            Err(format!("{name} mechanism can't be supported with given passdbs"))
+        }
+        Need::Verify | Need::Lookup | Need::Store => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod checkpassword;
 mod cve;
+mod databases;
 mod dialogues;
 mod imap;
 mod ldap;
@@ -11,6 +12,8 @@ mod lua;
 mod mechanisms;
 mod mysql;
 mod oauth2;
+mod one_time;
 mod pam;
 mod postgres;
+mod shadow;
 mod workers;

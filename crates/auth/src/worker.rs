@@ -97,6 +97,12 @@ impl<'s> Worker<'s> {
                 is_last = passdb.is_worn_out();
                 answer
             }
+            ToWorker::Store { id, passdb, subject, stored } => {
+                let passdb =
+                    self.services.passdb(passdb).ok_or_else(|| io::Error::other("no such passdb"))?;
+                let mut request = self.request(id, *subject, &passdb.label, passdb.id);
+                FromWorker::Stored { id, done: passdb.store(&mut request, Secret::new(stored)) }
+            }
             ToWorker::Userdb { id, userdb, subject } => {
                 let userdb =
                     self.services.userdb(userdb).ok_or_else(|| io::Error::other("no such userdb"))?;
@@ -200,6 +206,7 @@ fn name(request: &ToWorker) -> &'static str {
         ToWorker::Verify { .. } => "PASSW",
         ToWorker::Passdb { password: Some(_), .. } => "PASSV",
         ToWorker::Passdb { password: None, .. } => "PASSL",
+        ToWorker::Store { .. } => "SETCRED",
         ToWorker::Userdb { .. } => "USER",
         ToWorker::List { .. } => "LIST",
     }
@@ -209,6 +216,8 @@ fn name(request: &ToWorker) -> &'static str {
 fn failure(answer: &FromWorker) -> &'static str {
     match answer {
         FromWorker::Verified { verdict: Ok(true), .. } | FromWorker::Leaving { .. } => "",
+        FromWorker::Stored { done: true, .. } => "",
+        FromWorker::Stored { done: false, .. } => ": fail",
         FromWorker::Verified { .. } => ": password_mismatch",
         FromWorker::Passdb { result, .. } => match result {
             PassdbResult::Ok => "",

@@ -132,6 +132,18 @@ impl Workers {
         }
     }
 
+    /// Lets a passdb keep another password, given with its `{SCHEME}`; `false` if it does not.
+    pub(crate) async fn store(&self, request: &Request, id: usize, stored: &Secret) -> bool {
+        let message = ToWorker::Store {
+            id: self.id(),
+            passdb: u32::try_from(id).unwrap_or(u32::MAX),
+            subject: Box::new(request.subject()),
+            stored: stored.expose_lossy().to_string(),
+        };
+        let answer = self.call(Some(id), &message, "SETCRED", request.user()).await;
+        matches!(answer, Some(FromWorker::Stored { done: true, .. }))
+    }
+
     /// Looks up in a userdb, which changes the request.
     pub(crate) async fn userdb(&self, request: &mut Request, id: usize) -> UserdbResult {
         let message = ToWorker::Userdb {

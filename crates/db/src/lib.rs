@@ -1,9 +1,10 @@
-//! Databases: SQL on PostgreSQL, MySQL/MariaDB and SQLite; LDAP directories; OAuth 2.0
+//! Databases: SQL on PostgreSQL, MySQL/MariaDB and SQLite; LDAP directories; dictionaries; OAuth 2.0
 //! servers; other IMAP servers as judges of passwords.
 //!
 //! The drivers block. They run in processes that do one thing at a time (`auth -w`, `dict`), never
 //! on a thread that serves clients.
 
+pub mod dict;
 pub mod http;
 pub mod imap;
 mod items;

@@ -30,6 +30,9 @@ pub const LOOKUP_ROWS_MAX: usize = 2;
 /// peer that announces more speaks another protocol.
 pub const PGSQL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The longest packet of a MySQL server before a login is through. A greeting has a hundred bytes.
+pub const MYSQL_LOGIN_PACKET_BYTES_MAX: usize = 64 * 1024;
+
 /// How long connecting to an LDAP server may take; 2.3's `DB_LDAP_CONNECT_TIMEOUT_SECS`.
 pub const LDAP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,3 +58,13 @@ pub const JWT_KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The longest line of an IMAP server that is asked about a password.
 pub const IMAP_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a dictionary may take for a lookup, connecting included; 2.3's
+/// `REDIS_DEFAULT_LOOKUP_TIMEOUT_MSECS`, set by `timeout_msecs=`.
+pub const DICT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest value of a dictionary, as memcached has it.
+pub const DICT_VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The longest file of a dictionary, all of which is kept in memory.
+pub const DICT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -2,6 +2,7 @@
 
 mod config;
 mod mysql;
+mod mysql_tls;
 mod pgsql;
 mod pool;
 mod sqlite;

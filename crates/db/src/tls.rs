@@ -171,11 +171,23 @@ pub fn connect(
     host: &str,
     config: Arc<ClientConfig>,
 ) -> io::Result<Box<dyn ReadWrite + Send>> {
+    Ok(Box::new(handshake(stream, host, config)?))
+}
+
+/// The same, for those who want to wait for both sides.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) fn handshake(
+    stream: TcpStream,
+    host: &str,
+    config: Arc<ClientConfig>,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
-    Ok(Box::new(stream))
+    Ok(stream)
 }

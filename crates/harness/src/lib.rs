@@ -6,6 +6,8 @@
 pub mod cert;
 pub mod client;
 pub mod host;
+pub mod kdc;
+pub mod keyvalue;
 pub mod mariadb;
 pub mod needs;
 pub mod postgres;
@@ -16,6 +18,8 @@ pub mod transcript;
 
 pub use client::Client;
 pub use host::{Builder, Host, Under};
+pub use kdc::Kdc;
+pub use keyvalue::{Memcached, Redis};
 pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};
 pub use postgres::Postgres;

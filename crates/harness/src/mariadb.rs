@@ -1,6 +1,7 @@
 //! A MariaDB server of the test's own: private directory, unix socket only.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +14,7 @@ use crate::needs::{find, needs, wait_for};
 pub struct MariaDb {
     dir: PathBuf,
     user: String,
+    port: Option<u16>,
     child: Option<Child>,
 }
 
@@ -22,6 +24,27 @@ pub struct Held(Child);
 impl MariaDb {
     /// Makes a server in `dir` and starts it; `None`, with a word about it, if it is not installed.
     pub fn start(dir: &Path) -> Option<Self> {
+        Self::start_as(dir, None)
+    }
+
+    /// The same for a server that can also be reached by [`MariaDb::port`], and speaks TLS there where it
+    /// is asked to, with [`MariaDb::certificate`], which is for `localhost`.
+    pub fn start_with_tls(dir: &Path) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        Self::start_as(dir, Some(port.expect("a free port").port()))
+    }
+
+    /// Its port on 127.0.0.1; 0 if it has none.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(0)
+    }
+
+    /// The file with the server's certificate, which is its own authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("server/cert.pem")
+    }
+
+    fn start_as(dir: &Path, port: Option<u16>) -> Option<Self> {
         if !needs(&["mariadbd", "mariadb-install-db", "mariadb", "mariadb-admin"]) {
             return None;
         }
@@ -41,7 +64,11 @@ impl MariaDb {
             String::from_utf8_lossy(&installed.stdout),
             String::from_utf8_lossy(&installed.stderr)
         );
-        let mut server = Self { dir: dir.to_owned(), user, child: None };
+        if port.is_some() {
+            std::fs::create_dir(dir.join("server")).expect("a directory");
+            crate::cert::write(&dir.join("server"), &["localhost"]).expect("a certificate");
+        }
+        let mut server = Self { dir: dir.to_owned(), user, port, child: None };
         server.resume();
         Some(server)
     }
@@ -54,8 +81,17 @@ impl MariaDb {
     /// Starts it again and waits until it answers.
     pub fn resume(&mut self) {
         let dir = self.dir.display();
-        let child = Command::new(find("mariadbd").expect("mariadbd is installed"))
-            .args(["--no-defaults", "--skip-networking", "--skip-log-bin"])
+        let mut command = Command::new(find("mariadbd").expect("mariadbd is installed"));
+        command.arg("--no-defaults");
+        match self.port {
+            None => command.arg("--skip-networking"),
+            Some(port) => command
+                .args(["--bind-address=127.0.0.1", "--skip-name-resolve", &format!("--port={port}")])
+                .arg(format!("--ssl-cert={dir}/server/cert.pem"))
+                .arg(format!("--ssl-key={dir}/server/key.pem")),
+        };
+        let child = command
+            .arg("--skip-log-bin")
             .arg("--innodb-buffer-pool-size=8M")
             .arg(format!("--user={}", self.user))
             .arg(format!("--datadir={dir}/data"))

@@ -17,6 +17,7 @@ const UNPRIVILEGED: &str = "postgres";
 pub struct Postgres {
     dir: PathBuf,
     port: u16,
+    has_tls: bool,
     child: Option<Child>,
 }
 
@@ -24,6 +25,16 @@ impl Postgres {
     /// Makes a server in `dir` and starts it; `None`, with a word about it, if it is not installed.
     /// The superuser is `root`, who may come in without a password by the socket only.
     pub fn start(dir: &Path) -> Option<Self> {
+        Self::start_as(dir, false)
+    }
+
+    /// The same for a server that speaks TLS where it is asked to, with [`Postgres::certificate`], which
+    /// is for `localhost`.
+    pub fn start_with_tls(dir: &Path) -> Option<Self> {
+        Self::start_as(dir, true)
+    }
+
+    fn start_as(dir: &Path, has_tls: bool) -> Option<Self> {
         if programs().is_none() && !needs(&["postgres"]) {
             return None;
         }
@@ -47,8 +58,17 @@ impl Postgres {
         initdb.args(["--no-sync", "-D"]).arg(home.join("data"));
         let done = initdb.output().expect("initdb runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        if has_tls {
+            crate::cert::write(&home, &["localhost"]).expect("a certificate");
+            let key = home.join("key.pem");
+            let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&key, secret).expect("the key's permissions");
+            if let Some(user) = server_user() {
+                chown(&key, Some(user.uid), Some(user.gid)).expect("the key is the server's");
+            }
+        }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let mut server = Self { dir: home, port: port.expect("a free port").port(), child: None };
+        let mut server = Self { dir: home, port: port.expect("a free port").port(), has_tls, child: None };
         server.resume();
         Some(server)
     }
@@ -56,6 +76,11 @@ impl Postgres {
     /// The directory of the server's socket, which every user may connect to.
     pub fn socket_dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The file with the server's certificate, which is its own authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("cert.pem")
     }
 
     /// Its port, on 127.0.0.1 and in the socket's name.
@@ -69,6 +94,11 @@ impl Postgres {
         server.arg("-D").arg(self.dir.join("data")).arg("-k").arg(&self.dir);
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-F"]);
         server.args(["-c", "shared_buffers=2MB", "-c", "max_connections=40"]);
+        if self.has_tls {
+            let file = |name: &str| self.dir.join(name).display().to_string();
+            server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("cert.pem"))]);
+            server.args(["-c", &format!("ssl_key_file={}", file("key.pem"))]);
+        }
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(server.spawn().expect("postgres starts"));
         wait_for("PostgreSQL to start", || {

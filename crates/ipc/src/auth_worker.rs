@@ -122,6 +122,17 @@ pub enum ToWorker {
         /// The password to verify; `None` asks for credentials.
         password: Option<Vec<u8>>,
     },
+    /// Let a passdb keep another password.
+    Store {
+        /// Chosen by the asker.
+        id: u32,
+        /// Which database.
+        passdb: u32,
+        /// The request.
+        subject: Box<Subject>,
+        /// The password with its `{SCHEME}`.
+        stored: String,
+    },
     /// Look the user up in a userdb.
     Userdb {
         /// Chosen by the asker.
@@ -149,6 +160,7 @@ impl ToWorker {
             Self::Hello { .. } => 0,
             Self::Verify { id, .. }
             | Self::Passdb { id, .. }
+            | Self::Store { id, .. }
             | Self::Userdb { id, .. }
             | Self::List { id, .. } => *id,
         }
@@ -175,6 +187,13 @@ pub enum FromWorker {
         subject: Box<Subject>,
         /// The hash with its `{SCHEME}`, for the cache and for credentials.
         stored: Option<String>,
+    },
+    /// The answer to [`ToWorker::Store`].
+    Stored {
+        /// Of the request.
+        id: u32,
+        /// Whether the database has it now.
+        done: bool,
     },
     /// The answer to [`ToWorker::Userdb`].
     Userdb {
@@ -212,6 +231,7 @@ impl FromWorker {
         match self {
             Self::Verified { id, .. }
             | Self::Passdb { id, .. }
+            | Self::Stored { id, .. }
             | Self::Userdb { id, .. }
             | Self::Users { id, .. }
             | Self::ListEnd { id, .. }

@@ -4,6 +4,10 @@
 /// (`AUTH_CLIENT_MAX_LINE_LENGTH`), which is what Kerberos tickets need.
 pub const SASL_MESSAGE_BYTES_MAX: usize = 8192;
 
+/// The longest token of GSSAPI, in bytes: as much as a line of 2.3's auth protocol, which has 16384,
+/// holds in base64. Tickets of Active Directory, which list groups, are that long.
+pub const TICKET_BYTES_MAX: usize = 12 * 1024;
+
 /// The longest user name, in bytes. Longer ones cannot be a mail address (RFC 5321 §4.5.3.1) and
 /// would only fill logs.
 pub const USERNAME_BYTES_MAX: usize = 1024;

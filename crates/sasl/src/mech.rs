@@ -9,12 +9,15 @@ mod apop;
 mod cram_md5;
 mod digest_md5;
 mod external;
+pub mod gssapi;
 mod login;
 mod oauth2;
+mod otp;
 mod plain;
 mod scram;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use std::borrow::Cow;
 
@@ -48,6 +51,34 @@ pub enum Step {
         /// What it says about itself, for the log.
         trace: String,
     },
+    /// Take this as the name of who the client is, for the log, then call [`Mechanism::answer`] with
+    /// [`Answer::Named`]. Nobody is asked yet.
+    Name {
+        /// Who a ticket says it is.
+        user: String,
+    },
+    /// Ask the passdbs what they know about the user, which need not be there, then call
+    /// [`Mechanism::answer`] with [`Answer::User`]. A user that is disabled fails.
+    Authorize {
+        /// Who the client wants to be.
+        user: String,
+    },
+    /// Let the passdb that gave the password keep this one from now on, then call
+    /// [`Mechanism::answer`] with [`Answer::Verified`].
+    Store {
+        /// Its scheme, as in `{SCHEME}`.
+        scheme: &'static str,
+        /// What stands behind the scheme.
+        value: Secret,
+    },
+    /// Compare with the token that this holder was given, then call [`Mechanism::answer`] with
+    /// [`Answer::Verified`].
+    Token {
+        /// Who it says it is.
+        holder: token::Holder,
+        /// What it has.
+        token: Secret,
+    },
     /// The client is who it says. The last data go to it together with the success.
     Success(Vec<u8>),
     /// The client failed; the log line is in [`Refusal`].
@@ -80,6 +111,15 @@ pub enum Answer<'a> {
     },
     /// The stored credentials, decoded; `None` if there are none in the scheme asked for.
     Credentials(Option<&'a [u8]>),
+    /// The name of a [`Step::Name`] is one that a user may have.
+    Named,
+    /// The user of a [`Step::Authorize`], as the databases call it.
+    User {
+        /// Its name.
+        name: &'a str,
+        /// The passdb field `k5principals`: who else may log in under this name.
+        principals: Option<&'a str>,
+    },
 }
 
 /// Why a mechanism ended without success, apart from a wrong password.
@@ -104,6 +144,12 @@ pub enum Refusal {
     /// What the passdb has stored is of no use; an error of the administrator's.
     #[error("{0}")]
     Credentials(Cow<'static, str>),
+    /// What a library has to say, a line each.
+    #[error("{}", .0.join(", "))]
+    Said(Vec<String>),
+    /// The same, where it is not the client's fault.
+    #[error("{}", .0.join(", "))]
+    Unable(Vec<String>),
     /// Data or an answer came that nobody had asked for.
     #[error("unexpected data")]
     Unexpected,
@@ -131,6 +177,8 @@ pub struct Context<'a> {
     pub bindings: Bindings,
     /// Whether a certificate told who the client is.
     pub user_is_known: bool,
+    /// What accepts tickets, for mechanisms that need it ([`Need::Acceptor`]).
+    pub acceptor: Option<Box<dyn gssapi::Acceptor>>,
 }
 
 /// The auth process and the connection that a login process made its APOP challenge for.
@@ -232,6 +280,11 @@ pub enum Need {
     Verify,
     /// They give the stored password.
     Lookup,
+    /// They give the stored password, and store another one.
+    Store,
+    /// It works without any, but not without a [`gssapi::Acceptor`], which blocks: each of its steps is
+    /// for a thread of its own.
+    Acceptor,
 }
 
 impl MechanismInfo {
@@ -260,14 +313,20 @@ pub static MECHANISMS: &[MechanismInfo] = &[
     cram_md5::INFO,
     digest_md5::INFO,
     external::INFO,
+    gssapi::GSSAPI,
+    gssapi::GSS_SPNEGO,
     scram::SHA1,
     scram::SHA1_PLUS,
     scram::SHA256,
     scram::SHA256_PLUS,
+    otp::INFO,
     anonymous::INFO,
     oauth2::OAUTHBEARER,
     oauth2::XOAUTH2,
 ];
+
+/// The mechanism for our own processes, on sockets of its own.
+pub static DOVECOT_TOKEN: &MechanismInfo = &token::INFO;
 
 /// The mechanism of this name in any case.
 pub fn find(name: &str) -> Option<&'static MechanismInfo> {

@@ -7,7 +7,7 @@ mod crypt;
 mod des;
 mod digest;
 mod md5_crypt;
-mod otp;
+pub(crate) mod otp;
 mod pbkdf2;
 pub(crate) mod scram;
 mod sha_crypt;

@@ -8,6 +8,8 @@
 
 pub mod accounts;
 pub mod clock;
+mod dynamic;
+pub mod gssapi;
 pub mod inherit;
 pub mod lock;
 pub mod malloc;

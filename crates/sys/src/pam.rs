@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use zeroize::Zeroize;
 
+use crate::dynamic::last_error;
+
 const SUCCESS: c_int = 0;
 const BUF_ERR: c_int = 5;
 const CONV_ERR: c_int = 19;
@@ -286,16 +288,6 @@ fn symbol(name: &CStr) -> Result<*mut c_void, String> {
     // SAFETY: the name is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if found.is_null() { Err(last_error()) } else { Ok(found) }
-}
-
-fn last_error() -> String {
-    // SAFETY: the string stays until the next call of this thread, and is copied.
-    let text = unsafe { libc::dlerror() };
-    match text.is_null() {
-        true => "unknown error".into(),
-        // SAFETY: as above.
-        false => unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned(),
-    }
 }
 
 fn reason(status: c_int) -> Reason {

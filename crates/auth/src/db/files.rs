@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use db::dict::DictConfig;
 use db::ldap::LdapConfig;
 use db::oauth2::Oauth2Config;
 use db::sql::SqlConfig;
@@ -9,11 +10,12 @@ use db::sql::SqlConfig;
 use crate::config::{Config, DbConfig};
 
 /// What the files say, by their paths.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ConfigFiles {
     sql: HashMap<String, SqlConfig>,
     ldap: HashMap<String, LdapConfig>,
     oauth2: HashMap<String, Oauth2Config>,
+    dict: HashMap<String, DictConfig>,
     /// Scripts as they are written.
     lua: HashMap<String, String>,
 }
@@ -43,6 +45,10 @@ impl ConfigFiles {
                 let config = LdapConfig::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
                 self.ldap.insert(path.clone(), config);
             }
+            "dict" if !self.dict.contains_key(path) => {
+                let config = DictConfig::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                self.dict.insert(path.clone(), config);
+            }
             "oauth2" if !self.oauth2.contains_key(path) => {
                 let config = Oauth2Config::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
                 self.oauth2.insert(path.clone(), config);
@@ -63,6 +69,10 @@ impl ConfigFiles {
 
     pub(super) fn sql(&self, path: &str) -> Result<SqlConfig, String> {
         find(&self.sql, path, "sql: Configuration file path not given", "sql")
+    }
+
+    pub(super) fn dict(&self, path: &str) -> Result<DictConfig, String> {
+        find(&self.dict, path, "dict: Configuration file path not given", "dict")
     }
 
     pub(super) fn ldap(&self, path: &str) -> Result<LdapConfig, String> {

@@ -58,6 +58,13 @@ impl Sql {
         PassdbResult::Ok
     }
 
+    /// Changes the password, which is `%w`, to the one that the request has.
+    pub(crate) fn store(&self, request: &Request) -> bool {
+        let query = &self.config.update_query;
+        let Some(statement) = bind(query, "update_query", request) else { return false };
+        self.run(request, &statement, query, ("Set credentials", "update_query"), LOOKUP_ROWS_MAX).is_some()
+    }
+
     pub(crate) fn userdb(&self, request: &mut Request) -> UserdbResult {
         let query = &self.config.user_query;
         let Some(statement) = bind(query, "user_query", request) else {

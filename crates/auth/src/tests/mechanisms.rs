@@ -340,4 +340,8 @@ fn mechanisms_that_cannot_be() {
     );
     check("auth_mechanisms = plane\n", "Unknown authentication mechanism 'PLANE'");
     check("auth_mechanisms = ntlm\n", "No authentication mechanisms configured");
+    check(
+        "auth_mechanisms = otp\npassdb {\n driver = static\n args = nopassword=y\n}\n",
+        "OTP mechanism can't be supported with given passdbs",
+    );
 }

@@ -30,3 +30,64 @@ async fn mariadb_behind_workers() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn mariadb_over_tls() {
+    local(async {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mut server) = MariaDb::start_with_tls(dir.path()) else { return };
+        server.run(&format!(
+            "CREATE DATABASE mail; USE mail; {TABLE} \
+             CREATE USER dove@'%' IDENTIFIED BY 'pw' REQUIRE SSL; GRANT ALL ON mail.* TO dove@'%';"
+        ));
+        harness::cert::write(dir.path(), &["localhost"]).unwrap();
+        let (right, other) = (server.certificate(), dir.path().join("cert.pem"));
+        let (right, other) = (right.display().to_string(), other.display().to_string());
+        let (ok, failed) = ("OK\t1\tuser=joe\t", "FAIL\t1\tuser=joe\tcode=temp_fail");
+        let connect = |host: &str, options: &str| {
+            let port = server.port();
+            let connect = format!("host={host} port={port} user=dove password=pw dbname=mail {options}");
+            format!("driver = mysql\nconnect = {connect}\n{QUERIES}")
+        };
+        for (host, options, expect) in [
+            ("localhost", String::new(), failed),
+            ("localhost", format!("ssl_ca={right}"), ok),
+            ("localhost", format!("ssl_ca={other}"), failed),
+            ("localhost", format!("ssl_ca={other}.none"), failed),
+            ("localhost", format!("ssl_ca_path={}/server", dir.path().display()), ok),
+            // The certificate is for the name.
+            ("127.0.0.1", format!("ssl_ca={right}"), failed),
+            ("127.0.0.1", format!("ssl_ca={right} ssl_verify_server_cert=no"), ok),
+            ("127.0.0.1", format!("ssl_ca={other} ssl_verify_server_cert=no"), failed),
+            ("localhost", format!("ssl_ca={right} password=wrong"), failed),
+        ] {
+            let bench =
+                Bench::new(&format!("auth_username_chars =\n{SQL}"), &[("sql", &connect(host, &options))]);
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, expect, "{host} {options}");
+        }
+        let sql = connect("localhost", &format!("ssl_ca={right}"));
+        let bench = Bench::new(&format!("auth_username_chars =\n{SQL}"), &[("sql", &sql)]);
+        check_sql(&bench).await;
+        // Values longer than a record of TLS.
+        let long = "x".repeat(40_000);
+        server
+            .run(&format!("USE mail; ALTER TABLE users MODIFY home TEXT; UPDATE users SET home = '{long}';"));
+        let mut master = bench.master(None).await;
+        let answer = master.ask("USER\t1\tjoe\tservice=lda").await;
+        assert_eq!(answer, format!("USER\t1\tjoe\thome={long}\tuid=1000\tgid=1000"));
+        server.kill();
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, failed);
+        server.resume();
+        let mut id = 2;
+        while client.ask(&plain(id, "joe", "secret", "")).await != format!("OK\t{id}\tuser=joe\t") {
+            id += 1;
+            assert!(id < 600, "it never comes back");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}

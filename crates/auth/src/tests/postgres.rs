@@ -44,3 +44,44 @@ async fn postgresql_behind_workers() {
     })
     .await;
 }
+
+/// The passwords are those for connections with TLS only.
+const OVER_TLS: &str = "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users \
+    WHERE name = '%u' AND (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())\n";
+
+#[tokio::test(flavor = "current_thread")]
+async fn postgresql_over_tls() {
+    local(async {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(server) = Postgres::start_with_tls(dir.path()) else { return };
+        server.run(&format!("{TABLE} CREATE USER dove PASSWORD 'pw'; GRANT ALL ON users TO dove;"));
+        harness::cert::write(dir.path(), &["localhost"]).unwrap();
+        let (right, other) = (server.certificate(), dir.path().join("cert.pem"));
+        let (right, other) = (right.display(), other.display());
+        let (ok, unknown, failed) =
+            ("OK\t1\tuser=joe", "FAIL\t1\tuser=joe", "FAIL\t1\tuser=joe\tcode=temp_fail");
+        for (host, options, expect) in [
+            ("127.0.0.1", "sslmode=disable".to_owned(), unknown),
+            ("127.0.0.1", "sslmode=prefer".to_owned(), ok),
+            ("127.0.0.1", "sslmode=require".to_owned(), ok),
+            ("127.0.0.1", format!("sslmode=require sslrootcert={other}"), failed),
+            ("127.0.0.1", format!("sslmode=verify-ca sslrootcert={right}"), ok),
+            ("127.0.0.1", format!("sslmode=verify-ca sslrootcert={other}"), failed),
+            // The certificate is for the name.
+            ("127.0.0.1", format!("sslmode=verify-full sslrootcert={right}"), failed),
+            ("localhost", format!("sslmode=verify-full sslrootcert={right}"), ok),
+            ("localhost", format!("sslmode=verify-full sslrootcert={other}"), failed),
+            ("localhost", format!("sslmode=verify-full sslrootcert={other}.none"), failed),
+        ] {
+            let port = server.port();
+            let connect = format!("host={host} port={port} user=dove password=pw dbname=postgres {options}");
+            let sql = format!("driver = pgsql\nconnect = {connect}\n{OVER_TLS}");
+            let bench = Bench::new("passdb {\n driver = sql\n args = DIR/sql\n}\n", &[("sql", &sql)]);
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            let answer = client.ask(&plain(1, "joe", "secret", "")).await;
+            assert_eq!(answer.split("\toriginal").next(), Some(expect), "{host} {options}");
+        }
+    })
+    .await;
+}

@@ -6,8 +6,10 @@ use mysql::consts::ColumnType;
 use mysql::prelude::Queryable;
 use mysql::{OptsBuilder, Params, Value};
 
+use super::mysql_tls::{Server, Tunnel};
 use super::{Connection, Rows, SqlError, Statement};
 use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
+use crate::tls::{TlsOptions, Verify};
 
 /// What the connect string says, apart from the hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub(super) struct Target {
     connect_timeout: Duration,
     read_timeout: Duration,
     write_timeout: Duration,
+    tls: Option<TlsOptions>,
 }
 
 impl Target {
@@ -33,19 +36,38 @@ impl Target {
             connect_timeout: CONNECT_TIMEOUT,
             read_timeout: READ_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
+            tls: None,
         };
+        let mut tls = TlsOptions::default();
         for word in connect.split(' ').filter(|word| !word.is_empty()) {
             let (key, value) =
                 word.split_once('=').ok_or_else(|| format!("Missing value in connect string: {word}"))?;
             match key {
                 "host" | "hostaddr" => hosts.push(value.to_owned()),
+                _ if key.starts_with("ssl_") => set_tls(&mut tls, key, value)?,
                 _ => target.set(key, value)?,
             }
         }
+        // As 2.3 has it: authorities are what turns TLS on.
+        let has_authorities = tls.ca_file.is_some() || tls.ca_dir.is_some();
+        if !has_authorities && (tls.cert_file.is_some() || tls.key_file.is_some()) {
+            return Err("ssl_cert and ssl_key need ssl_ca or ssl_ca_path".into());
+        }
+        target.tls = has_authorities.then_some(tls);
         if hosts.is_empty() {
             return Err("No hosts given in connect string".into());
         }
         Ok((target, hosts))
+    }
+
+    fn server<'s>(&self, host: &'s str) -> Server<'s> {
+        Server {
+            host,
+            port: self.port,
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            write_timeout: self.write_timeout,
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -63,9 +85,6 @@ impl Target {
             "maxconns" => {
                 value.parse::<u32>().map_err(|_| format!("Invalid value for maxconns: {value}"))?;
             }
-            "ssl_cert" | "ssl_key" | "ssl_ca" | "ssl_ca_path" | "ssl_cipher" | "ssl_verify_server_cert" => {
-                return Err(format!("TLS to the database is not supported ({key})"));
-            }
             "client_flags" | "option_file" | "option_group" => {
                 return Err(format!("{key} is an option of the C library and not supported"));
             }
@@ -73,6 +92,22 @@ impl Target {
         }
         Ok(())
     }
+}
+
+fn set_tls(tls: &mut TlsOptions, key: &str, value: &str) -> Result<(), String> {
+    let file = Some(value.to_owned()).filter(|file| !file.is_empty());
+    match (key, value) {
+        ("ssl_ca", _) => tls.ca_file = file,
+        ("ssl_ca_path", _) => tls.ca_dir = file,
+        ("ssl_cert", _) => tls.cert_file = file,
+        ("ssl_key", _) => tls.key_file = file,
+        ("ssl_verify_server_cert", "yes") => tls.verify = Verify::Full,
+        ("ssl_verify_server_cert", "no") => tls.verify = Verify::Chain,
+        ("ssl_verify_server_cert", _) => return Err(format!("Invalid boolean: {value}")),
+        ("ssl_cipher", _) => return Err("ssl_cipher is an option of OpenSSL and not supported".into()),
+        _ => return Err(format!("Unknown connect string: {key}")),
+    }
+    Ok(())
 }
 
 pub(super) struct Mysql(mysql::Conn);
@@ -87,14 +122,26 @@ impl Mysql {
             .tcp_connect_timeout(Some(target.connect_timeout))
             .read_timeout(Some(target.read_timeout))
             .write_timeout(Some(target.write_timeout));
-        options = if host.starts_with('/') {
-            options.socket(Some(host))
-        } else {
-            options.ip_or_hostname(Some(host)).tcp_port(target.port)
-        };
         let database = target.dbname.as_deref().unwrap_or_default();
+        let failed = |reason: String| {
+            SqlError::Connection(format!("Connect failed to database ({database}): {reason}"))
+        };
+        let mut tunnel = None;
+        options = match &target.tls {
+            _ if host.starts_with('/') => options.socket(Some(host)),
+            None => options.ip_or_hostname(Some(host)).tcp_port(target.port),
+            Some(tls) => {
+                let opened = Tunnel::open(&target.server(host), tls);
+                let opened = tunnel.insert(opened.map_err(|error| failed(base::reason(&error)))?);
+                options.socket(Some(opened.socket().display().to_string()))
+            }
+        };
         mysql::Conn::new(options).map(Self).map_err(|error| {
-            SqlError::Connection(format!("Connect failed to database ({database}): {}", describe(&error)))
+            let reason = match &error {
+                mysql::Error::MySqlError(_) => None,
+                _ => tunnel.as_ref().and_then(Tunnel::failure),
+            };
+            failed(reason.unwrap_or_else(|| describe(&error)))
         })
     }
 }
@@ -183,6 +230,9 @@ mod tests {
         check("host", Err("Missing value in connect string: host"));
         check("host=a port=x", Err("Invalid port number: x"));
         check("host=a colour=red", Err("Unknown connect string: colour"));
-        check("host=a ssl_ca=/x", Err("TLS to the database is not supported (ssl_ca)"));
+        check("host=a ssl_ca=/x ssl_cert=/y ssl_key=/z ssl_verify_server_cert=no", Ok(&["a"]));
+        check("host=a ssl_cert=/y", Err("ssl_cert and ssl_key need ssl_ca or ssl_ca_path"));
+        check("host=a ssl_verify_server_cert=maybe", Err("Invalid boolean: maybe"));
+        check("host=a ssl_cipher=HIGH", Err("ssl_cipher is an option of OpenSSL and not supported"));
     }
 }

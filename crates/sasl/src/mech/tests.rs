@@ -18,6 +18,7 @@ pub(super) fn context<'a>() -> Context<'a> {
         issuer: Issuer { pid: 16, connection_id: 32, started_s: 48 },
         bindings: Bindings::default(),
         user_is_known: true,
+        acceptor: None,
     }
 }
 
@@ -115,7 +116,11 @@ fn garbage() {
                         }
                     }
                     Step::Fail(_) | Step::Challenge(_) => mechanism.respond(&mutated(&mut dice)),
-                    Step::Verify { .. } | Step::Anonymous { .. } => mechanism.answer(Answer::Verified(false)),
+                    Step::Verify { .. }
+                    | Step::Anonymous { .. }
+                    | Step::Store { .. }
+                    | Step::Token { .. } => mechanism.answer(Answer::Verified(false)),
+                    Step::Name { .. } | Step::Authorize { .. } => mechanism.answer(Answer::Verified(false)),
                     Step::Lookup { .. } => match dice.next(3) {
                         0 => mechanism.answer(Answer::Credentials(None)),
                         1 => mechanism.answer(Answer::Unavailable),

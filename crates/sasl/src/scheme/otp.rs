@@ -10,6 +10,8 @@ use crate::secret::constant_time_eq;
 const SEQUENCE_DEFAULT: u32 = 1024;
 /// Larger numbers only cost time; RFC 2289 §6.0 speaks of two to four digits.
 const SEQUENCE_MAX: u32 = 9999;
+/// RFC 2289 §6.0.
+const SEED_CHARS_MAX: usize = 16;
 
 pub(super) fn generate(password: &[u8], random: Random<'_>) -> String {
     let mut seed = [0; 8];
@@ -21,29 +23,74 @@ pub(super) fn generate(password: &[u8], random: Random<'_>) -> String {
 
 pub(super) fn verify(password: &[u8], raw: &[u8]) -> Result<bool, SchemeError> {
     let bad = || SchemeError::Malformed("Invalid OTP data in passdb".into());
-    let text = std::str::from_utf8(raw).map_err(|_| bad())?;
-    let mut fields = text.split(' ');
-    let (Some(algorithm), Some(sequence), Some(seed), Some(hash), None) =
-        (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(bad());
-    };
-    let algorithm = match algorithm.to_ascii_lowercase().as_str() {
-        "md4" => Algorithm::Md4,
-        "md5" => Algorithm::Md5,
-        "sha1" => Algorithm::Sha1,
-        _ => return Err(bad()),
-    };
-    let sequence = sequence.parse().ok().filter(|&count| count <= SEQUENCE_MAX).ok_or_else(bad)?;
-    let hash = from_hex(hash.as_bytes()).filter(|hash| hash.len() == 8).ok_or_else(bad)?;
+    let State { algorithm, sequence, seed, hash } = State::parse(raw).ok_or_else(bad)?;
     Ok(constant_time_eq(&compute(algorithm, seed.as_bytes(), password, sequence), &hash))
 }
 
-#[derive(Clone, Copy)]
-enum Algorithm {
+/// What a passdb has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) sequence: u32,
+    /// Letters and digits (RFC 2289 §6.0).
+    pub(crate) seed: String,
+    pub(crate) hash: [u8; 8],
+}
+
+impl State {
+    pub(crate) fn parse(raw: &[u8]) -> Option<Self> {
+        let mut fields = std::str::from_utf8(raw).ok()?.split(' ');
+        let (algorithm, sequence, seed, hash) =
+            (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let algorithm = Algorithm::find(algorithm).filter(|_| fields.next().is_none())?;
+        let sequence = sequence.parse().ok().filter(|&count| count <= SEQUENCE_MAX)?;
+        let hash = from_hex(hash.as_bytes())?.try_into().ok()?;
+        Some(Self { algorithm, sequence, seed: seed.to_owned(), hash })
+    }
+
+    /// What a client chooses for the next times.
+    pub(crate) fn new(algorithm: &str, sequence: &str, seed: &str, hash: [u8; 8]) -> Option<Self> {
+        let is_seed =
+            (1..=SEED_CHARS_MAX).contains(&seed.len()) && seed.bytes().all(|b| b.is_ascii_alphanumeric());
+        let algorithm = Algorithm::find(algorithm).filter(|_| is_seed)?;
+        let sequence = sequence.parse().ok().filter(|count| (1..=SEQUENCE_MAX).contains(count))?;
+        Some(Self { algorithm, sequence, seed: seed.to_ascii_lowercase(), hash })
+    }
+
+    pub(crate) fn print(&self) -> String {
+        format!("{} {} {} {}", self.algorithm.name(), self.sequence, self.seed, hex(&self.hash))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
     Md4,
     Md5,
     Sha1,
+}
+
+impl Algorithm {
+    fn find(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "md4" => Self::Md4,
+            "md5" => Self::Md5,
+            "sha1" => Self::Sha1,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Md4 => "md4",
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+        }
+    }
+
+    /// One step from a hash to the one that came before it in time.
+    pub(crate) fn step(self, parts: &[&[u8]]) -> [u8; 8] {
+        step(self, parts)
+    }
 }
 
 fn compute(algorithm: Algorithm, seed: &[u8], password: &[u8], sequence: u32) -> [u8; 8] {

@@ -30,9 +30,9 @@ settings! { Root from 0;
     /// User name for logins with ANONYMOUS.
     AUTH_ANONYMOUS_USERNAME: Str = "anonymous", AUTH;
     /// Kerberos keytab for GSSAPI.
-    AUTH_KRB5_KEYTAB: Str = "", AUTH, NO_EFFECT_YET;
+    AUTH_KRB5_KEYTAB: Str = "", AUTH;
     /// Host name in the GSSAPI principal; `$ALL` takes any in the keytab.
-    AUTH_GSSAPI_HOSTNAME: Str = "", AUTH, NO_EFFECT_YET;
+    AUTH_GSSAPI_HOSTNAME: Str = "", AUTH;
     /// Path of Samba's ntlm_auth helper.
     AUTH_WINBIND_HELPER_PATH: Str = "/usr/bin/ntlm_auth", AUTH, NO_EFFECT_YET;
     /// Addresses that are this server when proxying.

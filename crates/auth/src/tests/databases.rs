@@ -1,0 +1,489 @@
+//! Every database that looks users up, asked the same: who is right, wrong, unknown, locked, empty, too
+//! long and hostile; and what becomes of logins while its server is stopped, garbles or says nothing.
+
+use std::any::Any;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use harness::{MariaDb, Memcached, Postgres, Redis, Slapd, needs};
+
+use super::bench::{Bench, Dialogue, local, plain};
+use crate::client::Kind;
+use crate::workers::Timeouts;
+
+/// Names and passwords that are hard on quoting, escaping and patterns.
+const ACCOUNTS: [(&str, &str); 9] = [
+    ("joe", "secret"),
+    ("o'brien", "it's"),
+    ("j\u{fc}rgen", "p\u{e4}ss"),
+    ("per%cent%u", "a%b%w"),
+    ("back\\slash", "x\\y\\"),
+    ("quote\"d", "q\"q"),
+    ("star*(x)&", "p*)(&|"),
+    ("x@example.org", "two words"),
+    // Nobody has this password.
+    ("locked", LOCKED),
+];
+
+const LOCKED: &str = "{CRYPT}!";
+
+/// Whoever says these is nobody.
+const HOSTILE: [&str; 17] = [
+    "' OR '1'='1",
+    "'; DROP TABLE users; -- ",
+    "joe' -- ",
+    "joe'#",
+    "\\' OR 1=1 #",
+    "joe\\",
+    "*",
+    "jo*",
+    "joe)(uid=*",
+    "joe))(|(uid=*",
+    "%",
+    "%u",
+    "%{user}",
+    "../joe",
+    "joe/../joe",
+    "joe\u{1f4a9}",
+    "_oe",
+];
+
+/// A database with all accounts.
+struct Database {
+    /// Sections of the configuration.
+    config: String,
+    /// A file beside it.
+    file: (&'static str, String),
+    /// Runs while this lives.
+    server: Box<dyn Any>,
+}
+
+impl Database {
+    fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
+        let config = format!("passdb {{\n driver = {driver}\n args = {args}\n}}\n");
+        Self { config, file, server: Box::new(server) }
+    }
+}
+
+const REST: &str = "auth_username_chars =\nauth_username_format =\n";
+
+async fn client(bench: &Bench) -> Dialogue {
+    let mut client = bench.client(Kind::Client).await;
+    client.greeting().await;
+    client
+}
+
+fn check(database: Option<Database>) -> impl Future<Output = ()> {
+    local(async {
+        let Some(database) = database else { return };
+        let (name, text) = &database.file;
+        let bench = Bench::new(&format!("{REST}{}", database.config), &[(*name, text)]);
+        let mut client = client(&bench).await;
+        let mut id = 0;
+        let mut login = async |user: &str, password: &str| {
+            id += 1;
+            let answer = client.ask(&plain(id, user, password, "")).await;
+            assert!(!answer.contains("temp_fail"), "{user}: {answer}");
+            match answer.starts_with(&format!("OK\t{id}\t")) {
+                true => true,
+                false if answer.starts_with(&format!("FAIL\t{id}")) => false,
+                false => panic!("{user}: {answer}"),
+            }
+        };
+        let long = "x".repeat(1000);
+        for (user, password) in ACCOUNTS {
+            assert_eq!(login(user, password).await, password != LOCKED, "{user}");
+            for wrong in ["", "wrong", "%w", "!", "*", &format!("{password}x"), &long] {
+                assert!(!login(user, wrong).await, "{user} with {wrong}");
+            }
+        }
+        for user in HOSTILE {
+            for password in ["", "secret", "' OR '1'='1"] {
+                assert!(!login(user, password).await, "{user}");
+            }
+        }
+        for user in ["", "nobody", "nobody@example.org", &long, &"y".repeat(3000)] {
+            assert!(!login(user, "secret").await, "{user}");
+        }
+        // None of that has done any harm.
+        assert!(login("joe", "secret").await);
+        drop(database.server);
+    })
+}
+
+/// A fresh directory, as long as the test runs.
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+const QUERY: &str =
+    "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users WHERE name = '%u'\n";
+
+/// The accounts as statements; `escape` is for what stands in quotes.
+fn rows(escape: impl Fn(&str) -> String) -> String {
+    let row = |(name, password)| {
+        format!("INSERT INTO users VALUES ('{}', '{}');\n", escape(name), escape(password))
+    };
+    let rows: String = ACCOUNTS.into_iter().map(row).collect();
+    format!("CREATE TABLE users (name VARCHAR(300), password VARCHAR(200));\n{rows}")
+}
+
+fn doubled(text: &str) -> String {
+    text.replace('\'', "''")
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn sqlite() {
+    let dir = dir();
+    if !needs(&["sqlite3"]) {
+        return;
+    }
+    let path = dir.path().join("db");
+    assert!(Command::new("sqlite3").arg(&path).arg(rows(doubled)).status().unwrap().success());
+    let text = format!("driver = sqlite\nconnect = {}\n{QUERY}", path.display());
+    check(Some(Database::new("sql", "DIR/sql", ("sql", text), dir))).await;
+}
+
+fn mariadb_file(dir: &Path) -> (&'static str, String) {
+    let connect = format!("host={}/mysql user=dove password=pw dbname=mail", dir.display());
+    ("sql", format!("driver = mysql\nconnect = {connect}\n{QUERY}"))
+}
+
+fn mariadb(dir: &Path) -> Option<MariaDb> {
+    let server = MariaDb::start(dir)?;
+    let rows = rows(|text| doubled(&text.replace('\\', "\\\\")));
+    server.run(&format!(
+        "CREATE DATABASE mail CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; USE mail; SET NAMES utf8mb4; {rows} \
+         CREATE USER dove@localhost IDENTIFIED BY 'pw'; GRANT ALL ON mail.* TO dove@localhost;"
+    ));
+    Some(server)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn mysql() {
+    let dir = dir();
+    let server = mariadb(dir.path());
+    check(server.map(|server| Database::new("sql", "DIR/sql", mariadb_file(dir.path()), server))).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn postgresql() {
+    let dir = dir();
+    let database = Postgres::start(dir.path()).map(|server| {
+        server.run(&format!("{} CREATE USER dove PASSWORD 'pw'; GRANT ALL ON users TO dove;", rows(doubled)));
+        let connect = format!("host=127.0.0.1 port={} user=dove password=pw dbname=postgres", server.port());
+        let text = format!("driver = pgsql\nconnect = {connect}\n{QUERY}");
+        Database::new("sql", "DIR/sql", ("sql", text), server)
+    });
+    check(database).await;
+}
+
+fn directory(dir: &Path) -> Option<Slapd> {
+    let mut ldif =
+        "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\no: x\n\n".to_owned();
+    for (at, (name, password)) in ACCOUNTS.iter().enumerate() {
+        let base64 = |text: &str| sasl::encoding::base64(text.as_bytes());
+        ldif.push_str(&format!(
+            "dn: cn=user{at},dc=example,dc=org\nobjectClass: inetOrgPerson\ncn: user{at}\nsn: x\n\
+             uid:: {}\nuserPassword:: {}\n\n",
+            base64(name),
+            base64(password)
+        ));
+    }
+    Slapd::start(dir, None, &ldif)
+}
+
+fn ldap_file(server: &Slapd, more: &str) -> (&'static str, String) {
+    let text = format!(
+        "uris = ldap://127.0.0.1:{}\nbase = dc=example,dc=org\ndn = cn=admin,dc=example,dc=org\n\
+         dnpass = adminpw\ndefault_pass_scheme = PLAIN\npass_filter = (uid=%u)\n{more}",
+        server.port()
+    );
+    ("ldap", text)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn ldap() {
+    let dir = dir();
+    let database = directory(dir.path()).map(|server| {
+        Database::new("ldap", "DIR/ldap", ldap_file(&server, "pass_attrs = userPassword=password\n"), server)
+    });
+    check(database).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn ldap_that_verifies() {
+    let dir = dir();
+    let database = directory(dir.path()).map(|server| {
+        let file = ldap_file(&server, "auth_bind = yes\npass_attrs = mail=mail\n");
+        Database::new("ldap", "DIR/ldap", file, server)
+    });
+    check(database).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn passwd_file() {
+    // `username_format` puts backslashes before quotes, as 2.3's does.
+    let line = |(name, password)| format!("{}:{password}\n", crate::vars::quoted(name));
+    let text = ACCOUNTS.map(line).concat();
+    check(Some(Database::new(
+        "passwd-file",
+        "scheme=PLAIN username_format=%u DIR/users",
+        ("users", text),
+        (),
+    )))
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn lua() {
+    let accounts = ACCOUNTS.map(|(name, password)| format!("[{name:?}] = {password:?},\n")).concat();
+    let text = format!(
+        "local users = {{\n{accounts}}}\nfunction auth_passdb_lookup(request)\n local password = users[request.user]\n \
+         if password == nil then return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, 'no such user' end\n \
+         if string.sub(password, 1, 1) ~= '{{' then password = '{{PLAIN}}' .. password end\n \
+         return dovecot.auth.PASSDB_RESULT_OK, {{ password = password }}\nend\n"
+    );
+    check(Some(Database::new("lua", "file=DIR/script", ("script", text), ()))).await;
+}
+
+/// `uri` and one object for each user.
+fn dict_file(uri: &str) -> (&'static str, String) {
+    let text = format!(
+        "uri = {uri}\ndefault_pass_scheme = PLAIN\niterate_prefix = userdb/\n\
+         key passdb {{\n key = passdb/%u\n format = json\n}}\npassdb_objects = passdb\n\
+         key userdb {{\n key = userdb/%u\n format = json\n}}\nuserdb_objects = userdb\n\
+         key quota {{\n key = userdb/%u/quota\n default_value = 100M\n}}\n\
+         userdb_fields {{\n quota_rule = *:storage=%{{dict:quota}}\n mail = maildir:%{{dict:userdb.home}}/Maildir\n}}\n"
+    );
+    ("dict", text)
+}
+
+fn object(password: &str) -> String {
+    format!("{{\"password\": {password:?}, \"note\": null}}")
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dict_in_a_file() {
+    let dir = dir();
+    let path = dir.path().join("values");
+    let pair = |(name, password)| format!("shared/passdb/{name}\n{}\n", object(password));
+    std::fs::write(&path, ACCOUNTS.map(pair).concat()).unwrap();
+    let file = dict_file(&format!("file:{}", path.display()));
+    check(Some(Database::new("dict", "DIR/dict", file, dir))).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dict_in_redis() {
+    let dir = dir();
+    for password in ["", "hard word"] {
+        let database = Redis::start(dir.path(), password).map(|server| {
+            ACCOUNTS
+                .iter()
+                .for_each(|(name, word)| server.set(3, &format!("mail/passdb/{name}"), &object(word)));
+            let place = match password {
+                "" => format!("path={}", server.socket().display()),
+                _ => format!("port={}:password={password}", server.port()),
+            };
+            let file = dict_file(&format!("redis:{place}:db=3:prefix=mail/"));
+            Database::new("dict", "DIR/dict", file, server)
+        });
+        check(database).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dict_in_memcached() {
+    for protocol in ["memcached", "memcached_ascii"] {
+        let database = Memcached::start().map(|server| {
+            ACCOUNTS.iter().for_each(|(name, word)| server.set(&format!("passdb/{name}"), &object(word)));
+            let file = dict_file(&format!("{protocol}:port={}", server.port()));
+            Database::new("dict", "DIR/dict", file, server)
+        });
+        check(database).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn users_of_a_dict() {
+    let dir = dir();
+    let values = "shared/userdb/joe\n{\"home\": \"/home/joe\", \"uid\": 1000, \"gid\": \"1000\"}\n\
+                  shared/userdb/joe/quota\n5G\n\
+                  shared/userdb/jane\n{\"home\": \"/home/jane\", \"uid\": 1001, \"gid\": 1001}\n\
+                  shared/userdb/mad\n{\"home\": {}}\n\
+                  shared/userdb/text\nhello\n";
+    std::fs::write(dir.path().join("values"), values).unwrap();
+    local(async {
+        let (name, text) = dict_file(&format!("file:{}", dir.path().join("values").display()));
+        let (passdb, userdb) = ("passdb {\n driver = dict", "userdb {\n driver = dict");
+        let config = format!("{passdb}\n args = DIR/dict\n}}\n{userdb}\n args = DIR/dict\n}}\n");
+        let bench = Bench::new(&config, &[(name, &text)]);
+        let mut master = bench.master(None).await;
+        for (say, expect) in [
+            (
+                "USER\t1\tjoe\tservice=lda",
+                "USER\t1\tjoe\tquota_rule=*:storage=5G\tmail=maildir:/home/joe/Maildir\thome=/home/joe\tuid=1000\tgid=1000",
+            ),
+            (
+                "USER\t2\tjane\tservice=lda",
+                "USER\t2\tjane\tquota_rule=*:storage=100M\tmail=maildir:/home/jane/Maildir\thome=/home/jane\tuid=1001\tgid=1001",
+            ),
+            ("USER\t3\tnobody\tservice=lda", "NOTFOUND\t3"),
+            ("USER\t4\tmad\tservice=lda", "FAIL\t4"),
+            ("USER\t5\ttext\tservice=lda", "FAIL\t5"),
+        ] {
+            assert_eq!(master.ask(say).await, expect, "{say}");
+        }
+        master.say("LIST\t6\tuser=*").await;
+        for name in ["joe", "jane", "mad", "text"] {
+            assert_eq!(master.line().await, format!("LIST\t6\t{name}"));
+        }
+        assert_eq!(master.line().await, "DONE\t6\t");
+    })
+    .await;
+}
+
+/// What a server does that does not do what it should.
+const TROUBLES: [(&str, Option<&[u8]>); 4] = [
+    ("closes", None),
+    ("garbles", Some(b"\x16\x03\x01\x00\xff garbage \r\n$9999999999999\r\n-ERR\r\n\0\0\0")),
+    ("shouts", Some(&[b'A'; 100_000])),
+    ("is silent", Some(b"")),
+];
+
+/// Logins while the server is in trouble fail for now, and those of another database go through.
+async fn check_trouble(driver: &str, file: &'static str, text: impl Fn(u16) -> String) {
+    let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
+    let config = format!(
+        "{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n\
+         passdb {{\n driver = {driver}\n args = DIR/{file}\n}}\n"
+    );
+    for (what, said) in TROUBLES {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            // Until the test ends.
+            while let Ok((mut stream, _)) = listener.accept() {
+                let Some(said) = said else { continue };
+                // The other side may leave whenever it wants.
+                let _ = stream.write_all(said);
+                if !said.is_empty() {
+                    let _ = stream.read(&mut [0; 1000]);
+                }
+                kept.push(stream);
+            }
+        });
+        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text(port))], limit);
+        let mut client = client(&bench).await;
+        let answer = client.ask(&plain(1, "joe", "secret", "")).await;
+        assert_eq!(answer, "FAIL\t1\tuser=joe\tcode=temp_fail", "{driver} that {what}");
+        assert_eq!(client.ask(&plain(2, "local", "pw", "")).await, "OK\t2\tuser=local");
+        assert_eq!(
+            client.ask(&plain(3, "local", "x", "")).await,
+            answer.replace("\t1\tuser=joe", "\t3\tuser=local")
+        );
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn servers_in_trouble() {
+    local(async {
+        let sql = |driver: &'static str| {
+            move |port| {
+                let more = if driver == "mysql" { "read_timeout=2" } else { "sslmode=disable" };
+                format!(
+                    "driver = {driver}\nconnect = host=127.0.0.1 port={port} user=u password=p dbname=d \
+                     connect_timeout=2 {more}\n{QUERY}"
+                )
+            }
+        };
+        check_trouble("sql", "sql", sql("mysql")).await;
+        check_trouble("sql", "sql", sql("pgsql")).await;
+        check_trouble("ldap", "ldap", |port| {
+            format!("uris = ldap://127.0.0.1:{port}\nbase = dc=x\npass_attrs = userPassword=password\n")
+        })
+        .await;
+        for dictionary in ["redis", "memcached", "memcached_ascii"] {
+            let text = |port| dict_file(&format!("{dictionary}:port={port}:timeout_msecs=2000")).1;
+            check_trouble("dict", "dict", text).await;
+        }
+    })
+    .await;
+}
+
+/// A login while the server is gone, and when it is back.
+async fn check_restart(
+    driver: &str,
+    file: (&'static str, String),
+    kill: impl FnOnce(),
+    resume: impl FnOnce(),
+) {
+    let config = format!("{REST}passdb {{\n driver = {driver}\n args = DIR/{}\n}}\n", file.0);
+    let bench = Bench::new(&config, &[(file.0, &file.1)]);
+    let mut client = client(&bench).await;
+    let answer = client.ask(&plain(1, "joe", "secret", "")).await;
+    assert!(answer.starts_with("OK\t1\t"), "{answer}");
+    kill();
+    for id in 2..5 {
+        let gone = client.ask(&plain(id, "joe", "secret", "")).await;
+        assert_eq!(gone, format!("FAIL\t{id}\tuser=joe\tcode=temp_fail"), "{driver}");
+    }
+    resume();
+    let mut id = 5;
+    while !client.ask(&plain(id, "joe", "secret", "")).await.starts_with("OK\t") {
+        id += 1;
+        assert!(id < 600, "{driver} never comes back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn servers_that_come_back() {
+    let dir = dir();
+    local(async {
+        if let Some(server) = Redis::start(dir.path(), "") {
+            let fill = |server: &Redis| server.set(0, "passdb/joe", &object("secret"));
+            fill(&server);
+            let file = dict_file(&format!("redis:port={}", server.port()));
+            let server = std::cell::RefCell::new(server);
+            let resume = || {
+                server.borrow_mut().resume();
+                fill(&server.borrow());
+            };
+            check_restart("dict", file, || server.borrow_mut().kill(), resume).await;
+        }
+        if let Some(server) = Memcached::start() {
+            let fill = |server: &Memcached| server.set("passdb/joe", &object("secret"));
+            fill(&server);
+            let file = dict_file(&format!("memcached:port={}", server.port()));
+            let server = std::cell::RefCell::new(server);
+            let resume = || {
+                server.borrow_mut().resume();
+                fill(&server.borrow());
+            };
+            check_restart("dict", file, || server.borrow_mut().kill(), resume).await;
+        }
+        if let Some(server) = directory(dir.path()) {
+            let file = ldap_file(&server, "pass_attrs = userPassword=password\n");
+            let server = std::cell::RefCell::new(server);
+            check_restart("ldap", file, || server.borrow_mut().kill(), || server.borrow_mut().resume()).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn mariadb_that_comes_back() {
+    let dir = dir();
+    local(async {
+        let Some(server) = mariadb(dir.path()) else { return };
+        let server = std::cell::RefCell::new(server);
+        let (kill, resume) = (|| server.borrow_mut().kill(), || server.borrow_mut().resume());
+        check_restart("sql", mariadb_file(dir.path()), kill, resume).await;
+    })
+    .await;
+}
