@@ -55,3 +55,10 @@ pub const JWT_KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The longest line of an IMAP server that is asked about a password.
 pub const IMAP_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a policy server may take, whatever `auth_policy_server_timeout_msecs` says: the client
+/// waits for it.
+pub const POLICY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Objects within objects in `auth_policy_request_attributes` (`a/b/c`).
+pub const POLICY_DEPTH_MAX: usize = 8;
