@@ -10,8 +10,10 @@ use sasl::encoding::base64;
 use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
 use zeroize::Zeroizing;
 
+use crate::bans;
 use crate::chain::{Outcome, Want};
 use crate::client::{ClientConnection, Kind, Ticket};
+use crate::policy::Moment;
 use crate::request::Request;
 use crate::request::fields::now_s;
 use crate::tab;
@@ -25,6 +27,9 @@ pub(crate) async fn run(
     mut mechanism: Box<dyn Mechanism>,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
+    if connection.auth.bans.has_net(&mut request) {
+        return fail(connection, ticket, request).await;
+    }
     let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
     request.last_penalty = penalty;
     if !delay.is_zero() {
@@ -43,7 +48,9 @@ pub(crate) async fn run(
             }
             Step::Verify { identity, password } => {
                 request.password = Some(password);
-                let outcome = ask(&connection, &mut request, &identity, Want::Verify).await;
+                let Some(outcome) = ask(&connection, &mut request, &identity, Want::Verify).await else {
+                    return fail(connection, ticket, request).await;
+                };
                 let configuration = request.openid_configuration.take();
                 mechanism.answer(match (outcome.result, &configuration) {
                     (PassdbResult::Ok, _) => Answer::Verified(true),
@@ -54,7 +61,9 @@ pub(crate) async fn run(
             }
             Step::Lookup { identity, scheme } => {
                 let want = Want::Credentials(scheme);
-                let outcome = ask(&connection, &mut request, &identity, want).await;
+                let Some(outcome) = ask(&connection, &mut request, &identity, want).await else {
+                    return fail(connection, ticket, request).await;
+                };
                 mechanism.answer(match outcome.result {
                     PassdbResult::Ok => Answer::Credentials(Some(outcome.credentials.expose())),
                     PassdbResult::InternalFailure => Answer::Unavailable,
@@ -65,10 +74,13 @@ pub(crate) async fn run(
                 admit_anonymous(&mut request, trace);
                 mechanism.answer(Answer::Verified(true))
             }
-            Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
-                return succeed(connection, ticket, request, data).await;
+            Step::Success(data) => {
+                let is_allowed = connection.auth.policy_allows(&mut request, Moment::After).await;
+                return match is_allowed && request.progress.passdb_success && !request.progress.failed {
+                    true => succeed(connection, ticket, request, data).await,
+                    false => fail(connection, ticket, request).await,
+                };
             }
-            Step::Success(_) => return fail(connection, ticket, request).await,
             Step::Fail(refusal) => {
                 match refusal {
                     Refusal::NotVerified => {}
@@ -103,13 +115,13 @@ fn admit_anonymous(request: &mut Request, trace: String) {
     request.progress.passdb_success = true;
 }
 
-/// Asks the passdbs.
+/// Asks the passdbs, unless the user is banned or the policy server refuses the login.
 async fn ask(
     connection: &ClientConnection,
     request: &mut Request,
     identity: &Identity,
     want: Want,
-) -> Outcome {
+) -> Option<Outcome> {
     let auth = &connection.auth;
     let service = auth.services.find(&request.facts.service.clone());
     let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
@@ -126,11 +138,14 @@ async fn ask(
     });
     if let Err(error) = named {
         request.mechanism_info(error);
-        return Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() };
+        return Some(Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() });
+    }
+    if auth.bans.has_user(request) || !auth.policy_allows(request, Moment::Before).await {
+        return None;
     }
     let outcome = auth.ask_passdbs(service, request, want).await;
     request.progress.internal_failure |= outcome.result == PassdbResult::InternalFailure;
-    outcome
+    Some(outcome)
 }
 
 async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Request, data: Vec<u8>) {
@@ -157,6 +172,7 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
     let mut line = format!("OK\t{}", ticket.id);
     tab::push_pair(&mut line, "user", request.user());
     append_fields(&mut line, &request, connection.kind);
+    connection.auth.report_policy(&request);
     let is_over =
         connection.kind != Kind::Login || request.fields.has("nologin") || request.fields.has("proxy");
     let is_wanted = match is_over {
@@ -180,12 +196,21 @@ async fn fail(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Req
     if let Some(user) = user {
         tab::push_pair(&mut line, "user", user);
     }
+    if request.fields.has("nodelay") {
+        // 2.3 says it twice, should it not be hidden.
+        line.push_str("\tnodelay");
+    }
     if let Some(code) = code(&request) {
         tab::push_pair(&mut line, "code", code);
     }
     append_fields(&mut line, &request, connection.kind);
     // From now on its id may be used again.
-    if !connection.finish(ticket) {
+    let is_wanted = connection.finish(ticket);
+    // Before the client may know it: it could be gone then, with nothing said.
+    bans::log_failure(&request);
+    auth.report_policy(&request);
+    auth.bans.note_failure(&request).await;
+    if !is_wanted {
         return;
     }
     if !request.fields.has("nodelay") {

@@ -5,6 +5,7 @@
 //! [`db`]) and back. Everything runs on one thread, but for slow hashes ([`hasher`]) and what
 //! workers do ([`workers`], [`worker`]). Nothing here knows about mail.
 
+mod bans;
 mod cache;
 mod chain;
 pub mod checkpassword_reply;
@@ -21,6 +22,7 @@ mod lines;
 mod listing;
 mod master;
 mod penalty;
+mod policy;
 mod random;
 mod request;
 mod server;

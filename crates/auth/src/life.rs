@@ -17,6 +17,7 @@ use settings::{SectionKind, Snapshot};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::bans::Bans;
 use crate::cache::Cache;
 use crate::client::{self, Kind};
 use crate::config::Config;
@@ -141,6 +142,7 @@ impl Auth {
         workers: &Path,
         timeouts: Timeouts,
         anvil: Option<service::Anvil>,
+        has_penalties: bool,
     ) -> Rc<Self> {
         let config = services.default().config.clone();
         let sources = services.blocking_sources();
@@ -149,7 +151,8 @@ impl Auth {
             workers: Workers::new(workers, count, services.hash, &sources, log.clone(), timeouts),
             hasher: Hasher::new(log.clone()),
             cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
-            penalties: Penalties::new(anvil),
+            penalties: Penalties::new(anvil.clone().filter(|_| has_penalties)),
+            bans: Bans::new(anvil),
             delays: Rc::default(),
             scope: Scope { log, before: "".into(), debug: config.debug },
             logins: RefCell::default(),
@@ -166,8 +169,8 @@ async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
     let Server { services, sockets, has_penalties } = server;
     services.load();
     let path = process.socket("auth-worker");
-    let anvil = process.anvil().filter(|_| has_penalties).cloned();
-    let auth = Auth::new(services, process.log().clone(), &path, Timeouts::default(), anvil);
+    let anvil = process.anvil().cloned();
+    let auth = Auth::new(services, process.log().clone(), &path, Timeouts::default(), anvil, has_penalties);
     tokio::task::spawn_local(watch(auth.clone(), process.clone()));
     let each = |client: Client| {
         let (auth, process) = (auth.clone(), process.clone());

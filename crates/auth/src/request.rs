@@ -63,6 +63,12 @@ pub(crate) struct Progress {
     pub(crate) user_changed: bool,
     pub(crate) delay_until_s: u64,
     pub(crate) passdb_result: Option<PassdbResult>,
+    /// The policy server was asked.
+    pub(crate) policy_asked: bool,
+    /// It refused the login.
+    pub(crate) policy_refused: bool,
+    /// The user or its network is banned.
+    pub(crate) is_banned: bool,
     /// Credentials that an earlier passdb gave.
     pub(crate) delayed_credentials: Option<Secret>,
 }

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 
 use sasl::mech::{self, MechanismInfo, Need};
 
+use crate::bans::Bans;
 use crate::cache::Cache;
 use crate::client::ClientConnection;
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::db::{ConfigFiles, Databases, Passdb, Sources, Userdb};
 use crate::delay::Delays;
 use crate::hasher::Hasher;
 use crate::penalty::Penalties;
+use crate::policy::Policy;
 use crate::request::{Request, Scope};
 use crate::workers::Workers;
 
@@ -23,6 +25,7 @@ pub(crate) struct Auth {
     pub(crate) hasher: Hasher,
     pub(crate) cache: RefCell<Option<Cache>>,
     pub(crate) penalties: Penalties,
+    pub(crate) bans: Bans,
     pub(crate) delays: Rc<Delays>,
     pub(crate) scope: Scope,
     /// Login processes by their process ids: a mail process names one of them.
@@ -93,6 +96,7 @@ pub(crate) struct Services {
     list: Vec<Service>,
     pub(crate) mechanisms: Vec<&'static MechanismInfo>,
     pub(crate) hash: u64,
+    pub(crate) policy: Option<Policy>,
     sources: Sources,
 }
 
@@ -116,7 +120,14 @@ impl Services {
         }
         let default = list.first().ok_or("No settings")?;
         let mechanisms = if is_worker { Vec::new() } else { mechanisms(default, &scope)? };
-        Ok(Self { list, mechanisms, hash, sources })
+        let policy = if is_worker { None } else { Policy::new(&default.config.policy)? };
+        if policy.is_some() && default.config.policy.log_only {
+            scope.log.warning(
+                "auth-policy: Currently in log-only mode. Ignoring tarpit and disconnect instructions from \
+                 policy server",
+            );
+        }
+        Ok(Self { list, mechanisms, hash, policy, sources })
     }
 
     /// Reads the passwd-files whose paths are known.

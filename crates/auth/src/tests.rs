@@ -12,5 +12,6 @@ mod mechanisms;
 mod mysql;
 mod oauth2;
 mod pam;
+mod policy;
 mod postgres;
 mod workers;
