@@ -166,6 +166,7 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
         }
     }
     connection.auth.penalties.clear(&request);
+    connection.auth.rehash(&mut request);
     // Login processes look for the bare words.
     request.fields.make_boolean("nologin");
     request.fields.make_boolean("proxy");

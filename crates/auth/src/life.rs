@@ -29,6 +29,7 @@ use crate::penalty::Penalties;
 use crate::request::Scope;
 use crate::request::fields::now_s;
 use crate::server::{Auth, Services};
+use crate::totp::Codes;
 use crate::worker::Worker;
 use crate::workers::{Timeouts, Workers};
 
@@ -152,7 +153,8 @@ impl Auth {
             hasher: Hasher::new(log.clone()),
             cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
             penalties: Penalties::new(anvil.clone().filter(|_| has_penalties)),
-            bans: Bans::new(anvil),
+            bans: Bans::new(anvil.clone()),
+            codes: Codes::new(anvil),
             delays: Rc::default(),
             scope: Scope { log, before: "".into(), debug: config.debug },
             logins: RefCell::default(),

@@ -16,6 +16,7 @@ use crate::hasher::Hasher;
 use crate::penalty::Penalties;
 use crate::policy::Policy;
 use crate::request::{Request, Scope};
+use crate::totp::Codes;
 use crate::workers::Workers;
 
 /// The auth process.
@@ -26,6 +27,7 @@ pub(crate) struct Auth {
     pub(crate) cache: RefCell<Option<Cache>>,
     pub(crate) penalties: Penalties,
     pub(crate) bans: Bans,
+    pub(crate) codes: Codes,
     pub(crate) delays: Rc<Delays>,
     pub(crate) scope: Scope,
     /// Login processes by their process ids: a mail process names one of them.
@@ -120,6 +122,9 @@ impl Services {
         }
         let default = list.first().ok_or("No settings")?;
         let mechanisms = if is_worker { Vec::new() } else { mechanisms(default, &scope)? };
+        for service in &list {
+            check_rehash(&service.config)?;
+        }
         let policy = if is_worker { None } else { Policy::new(&default.config.policy)? };
         if policy.is_some() && default.config.policy.log_only {
             scope.log.warning(
@@ -189,6 +194,15 @@ impl Services {
     }
 }
 
+/// A scheme that does not exist would be found out about at each login.
+fn check_rehash(config: &Config) -> Result<(), String> {
+    let name = &config.rehash_scheme;
+    match name.is_empty() || sasl::scheme::find(name).is_some() {
+        true => Ok(()),
+        false => Err(format!("auth_rehash_scheme: Unknown scheme {name}")),
+    }
+}
+
 /// The mechanisms to offer, in the order of `auth_mechanisms`.
 fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
     // What 2.3 has and we have not.
@@ -220,7 +234,7 @@ fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static Mechanism
 /// Whether some passdb can do what a mechanism needs.
 fn check_passdbs(service: &Service, mechanism: &MechanismInfo) -> Result<(), String> {
     // These verify passwords, but do not give them away.
-    const VERIFIERS: [&str; 4] = ["bsdauth", "imap", "oauth2", "pam"];
+    const VERIFIERS: [&str; 5] = ["app-password", "bsdauth", "imap", "oauth2", "pam"];
     let databases = &service.databases;
     let gives = |passdb: &Passdb| !VERIFIERS.contains(&passdb.config.driver.as_str());
     let name = mechanism.name;

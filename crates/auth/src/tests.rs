@@ -1,6 +1,7 @@
 //! Plays the client and master protocols against an auth process within the test, with workers on
 //! threads instead of processes.
 
+mod app_password;
 mod bench;
 mod checkpassword;
 mod cve;
@@ -14,4 +15,6 @@ mod oauth2;
 mod pam;
 mod policy;
 mod postgres;
+mod rehash;
+mod totp;
 mod workers;

@@ -102,6 +102,12 @@ impl<'s> Worker<'s> {
                     self.services.userdb(userdb).ok_or_else(|| io::Error::other("no such userdb"))?;
                 self.userdb(id, userdb, *subject)
             }
+            ToWorker::Rehash { id, passdb, subject, old, new } => {
+                let passdb =
+                    self.services.passdb(passdb).ok_or_else(|| io::Error::other("no such passdb"))?;
+                let request = self.request(id, *subject, &passdb.label, passdb.id);
+                FromWorker::Rehashed { id, result: passdb.store(&request, &old, &new) }
+            }
             ToWorker::List { id, userdb, subject } => {
                 let userdb =
                     self.services.userdb(userdb).ok_or_else(|| io::Error::other("no such userdb"))?;
@@ -202,6 +208,7 @@ fn name(request: &ToWorker) -> &'static str {
         ToWorker::Passdb { password: None, .. } => "PASSL",
         ToWorker::Userdb { .. } => "USER",
         ToWorker::List { .. } => "LIST",
+        ToWorker::Rehash { .. } => "SETCRED",
     }
 }
 
@@ -220,6 +227,8 @@ fn failure(answer: &FromWorker) -> &'static str {
             PassdbResult::Next => ": next",
             PassdbResult::InternalFailure => ": internal_failure",
         },
+        FromWorker::Rehashed { result: Ok(_), .. } => "",
+        FromWorker::Rehashed { result: Err(_), .. } => ": fail",
         FromWorker::Userdb { result: UserdbResult::Ok, .. } => "",
         FromWorker::Userdb { result: UserdbResult::UserUnknown, .. } => ": user_unknown",
         FromWorker::Userdb { result: UserdbResult::InternalFailure, .. } => ": internal_failure",

@@ -98,4 +98,9 @@ settings! { Root from 0;
     AUTH_BAN_IPV6_BITS: u64 = "64", AUTH, HIDDEN;
     /// Networks that are never banned, separated by spaces.
     AUTH_BAN_EXEMPT_NETWORKS: Str = "", AUTH, HIDDEN;
+    /// Passwords whose hashes are in another scheme get one in this scheme when their users log in;
+    /// empty for never.
+    AUTH_REHASH_SCHEME: Str = "", AUTH, HIDDEN;
+    /// Rounds of new hashes; hashes with fewer are replaced. 0 for the scheme's default.
+    AUTH_REHASH_ROUNDS: u64 = "0", AUTH, HIDDEN;
 }
