@@ -1,5 +1,6 @@
 //! A file for each command or handful of commands that share their work.
 
+pub(crate) mod app_password;
 pub(crate) mod auth;
 pub(crate) mod ban;
 pub(crate) mod batch;
