@@ -108,7 +108,7 @@ mod tests {
             let doveadm = Doveadm::new();
             let answers = vec![ban("u"), ban("10.1.2.3/24"), Answer::End];
             let _anvil = doveadm.play::<Query, _>("anvil", answers);
-            let (output, status) = doveadm.run(&format!("-h -f tab ban list {masks}"));
+            let (output, status) = doveadm.run(format!("-h -f tab ban list {masks}").trim_end());
             let subjects: Vec<&str> = output.lines().filter_map(|line| line.split('\t').next()).collect();
             assert_eq!((subjects.join(" "), status), (expect.to_owned(), Ok(0)), "{masks}");
         }
@@ -122,10 +122,12 @@ mod tests {
         let Query::Ban(ban_sent) = anvil.join().unwrap() else { panic!("a ban") };
         assert_eq!(ban_sent.subject.to_string(), "10.1.2.0/24");
         assert_eq!((ban_sent.until_s - ban_sent.since_s, ban_sent.reason.as_str()), (30, "why"));
+        let doveadm = Doveadm::new();
         let anvil = doveadm.play::<Query, _>("anvil", vec![ban("u"), Answer::End]);
         assert_eq!(doveadm.run("ban remove u"), ("ban of u lifted\n".to_owned(), Ok(0)));
         let subject = BanSubject::User("u".into());
         assert!(matches!(anvil.join().unwrap(), Query::Unban(subjects) if subjects == [subject]));
+        let doveadm = Doveadm::new();
         let _anvil = doveadm.play::<Query, _>("anvil", vec![Answer::End]);
         assert_eq!(doveadm.run("ban remove v").1, Ok(status::NOT_FOUND));
         assert_eq!(doveadm.run("ban remove").1, Err(Failure::Exit(status::USAGE)));
