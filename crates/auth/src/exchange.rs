@@ -27,13 +27,8 @@ pub(crate) async fn run(
     mut mechanism: Box<dyn Mechanism>,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
-    if connection.auth.bans.has_net(&mut request) {
+    if !admit(&connection, &mut request).await {
         return fail(connection, ticket, request).await;
-    }
-    let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
-    request.last_penalty = penalty;
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
     }
     let mut step = mechanism.start(initial.as_deref().map(Vec::as_slice));
     loop {
@@ -91,6 +86,19 @@ pub(crate) async fn run(
             }
         };
     }
+}
+
+/// Lets an address that failed before wait; one that is banned is not listened to.
+async fn admit(connection: &ClientConnection, request: &mut Request) -> bool {
+    if connection.auth.bans.has_net(request) {
+        return false;
+    }
+    let (penalty, delay) = connection.auth.penalties.lookup(request).await;
+    request.last_penalty = penalty;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    true
 }
 
 /// Sends a challenge and waits for the answer; `None` if there is none. The request waits beside
