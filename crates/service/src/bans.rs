@@ -1,6 +1,6 @@
 //! Who is banned, as anvil has told this process. Looking is cheap, since each login does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,15 +13,17 @@ pub struct Bans(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     all: HashMap<BanSubject, Ban>,
-    /// The prefix lengths among them, which are few.
-    lengths: BTreeSet<u8>,
+    /// How many of each prefix length there are; of lengths there are few.
+    lengths: BTreeMap<u8, usize>,
+    /// With so many it is time to look for those that are over, of which nobody tells.
+    purge_at: usize,
 }
 
 impl Bans {
     /// The ban of a network that `ip` is in, if there is one at `now_s`, in seconds since 1970.
     pub fn of_ip(&self, ip: IpAddr, now_s: u64) -> Option<Ban> {
         let inner = self.inner();
-        let subjects = inner.lengths.iter().map(|bits| BanSubject::net(ip, *bits));
+        let subjects = inner.lengths.keys().map(|bits| BanSubject::net(ip, *bits));
         let found = subjects.filter_map(|subject| inner.all.get(&subject));
         found.into_iter().find(|ban| ban.until_s > now_s).cloned()
     }
@@ -38,16 +40,21 @@ impl Bans {
 
     pub(crate) fn add(&self, ban: Ban) {
         let mut inner = self.inner();
-        // Those that are over are not told of.
-        inner.all.retain(|_, known| known.until_s > ban.since_s);
+        if inner.all.len() >= inner.purge_at {
+            let over = inner.all.values().filter(|known| known.until_s <= ban.since_s);
+            let over: Vec<BanSubject> = over.map(|known| known.subject.clone()).collect();
+            over.iter().for_each(|subject| inner.remove(subject));
+            inner.purge_at = (inner.all.len() * 2).max(PURGE_MIN);
+        }
+        inner.remove(&ban.subject);
+        if let BanSubject::Net(_, bits) = ban.subject {
+            *inner.lengths.entry(bits).or_default() += 1;
+        }
         inner.all.insert(ban.subject.clone(), ban);
-        inner.count_lengths();
     }
 
     pub(crate) fn remove(&self, subject: &BanSubject) {
-        let mut inner = self.inner();
-        inner.all.remove(subject);
-        inner.count_lengths();
+        self.inner().remove(subject);
     }
 
     pub(crate) fn all(&self) -> Vec<Ban> {
@@ -60,14 +67,21 @@ impl Bans {
 }
 
 impl Inner {
-    fn count_lengths(&mut self) {
-        let bits = |subject: &BanSubject| match subject {
-            BanSubject::Net(_, bits) => Some(*bits),
-            BanSubject::User(_) => None,
-        };
-        self.lengths = self.all.keys().filter_map(bits).collect();
+    fn remove(&mut self, subject: &BanSubject) {
+        if self.all.remove(subject).is_some()
+            && let BanSubject::Net(_, bits) = subject
+            && let Some(count) = self.lengths.get_mut(bits)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(bits);
+            }
+        }
     }
 }
+
+/// So few bans are not worth a look.
+const PURGE_MIN: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -98,5 +112,11 @@ mod tests {
         bans.remove(&BanSubject::net(ip("10.1.2.0"), 24));
         assert!(bans.of_ip(ip("10.1.2.99"), 150).is_none());
         assert_eq!(bans.all().len(), 2);
+        for number in 0..5000 {
+            let subject = BanSubject::User(number.to_string());
+            bans.add(Ban { subject, since_s: number, until_s: number + 10, reason: String::new() });
+        }
+        let count = bans.all().len();
+        assert!(count <= 2 * PURGE_MIN, "those that are over are forgotten: {count}");
     }
 }

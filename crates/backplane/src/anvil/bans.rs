@@ -1,7 +1,7 @@
 //! Who failed to log in too often, and may not try for a while. The limits come with each failure:
 //! they are settings of whoever tells of it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ipc::anvil::{Ban, BanSubject, Failure};
 
@@ -15,6 +15,8 @@ pub(crate) struct Bans {
     by_change: BTreeMap<u64, BanSubject>,
     changes: u64,
     bans: BTreeMap<BanSubject, Ban>,
+    /// The same by when they end.
+    ends: BTreeSet<(u64, BanSubject)>,
     /// The highest code that was used, by whose it is.
     used: HashMap<String, u64>,
 }
@@ -64,18 +66,27 @@ impl Bans {
     /// Puts a ban in force, in the place of the one that there may be.
     pub(crate) fn add(&mut self, ban: Ban, now_s: u64) {
         self.expire(now_s);
-        if self.bans.len() >= BANS_MAX && !self.bans.contains_key(&ban.subject) {
-            let first = self.bans.values().min_by_key(|ban| ban.until_s).map(|ban| ban.subject.clone());
-            first.map(|subject| self.bans.remove(&subject));
+        self.take(&ban.subject);
+        if self.bans.len() >= BANS_MAX
+            && let Some((_, first)) = self.ends.pop_first()
+        {
+            self.bans.remove(&first);
         }
+        self.ends.insert((ban.until_s, ban.subject.clone()));
         self.bans.insert(ban.subject.clone(), ban);
+    }
+
+    fn take(&mut self, subject: &BanSubject) -> Option<Ban> {
+        let ban = self.bans.remove(subject)?;
+        self.ends.remove(&(ban.until_s, ban.subject.clone()));
+        Some(ban)
     }
 
     /// Lifts a ban; gives the one that there was. Failures before it are forgotten.
     pub(crate) fn lift(&mut self, subject: &BanSubject, now_s: u64) -> Option<Ban> {
         self.expire(now_s);
         self.forget(subject);
-        self.bans.remove(subject)
+        self.take(subject)
     }
 
     /// All bans, users first.
@@ -120,7 +131,11 @@ impl Bans {
     }
 
     fn expire(&mut self, now_s: u64) {
-        self.bans.retain(|_, ban| ban.until_s > now_s);
+        while self.ends.first().is_some_and(|(until_s, _)| *until_s <= now_s) {
+            if let Some((_, subject)) = self.ends.pop_first() {
+                self.bans.remove(&subject);
+            }
+        }
     }
 }
 
