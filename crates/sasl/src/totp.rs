@@ -87,7 +87,8 @@ mod tests {
             for (offset, good) in [(0, true), (30, true), (60, false)] {
                 assert_eq!(totp.check(code, time + offset).is_some(), good, "{time}+{offset}");
             }
-            assert!(totp.check(code, time - 30).is_some() && totp.check(code, time - 60).is_none());
+            assert!(totp.check(code, time - 30).is_some(), "{time}");
+            assert!(time < 60 || totp.check(code, time - 60).is_none(), "{time}");
         }
         assert!(totp.check("", 59).is_none() && totp.check("28708", 59).is_none());
     }
