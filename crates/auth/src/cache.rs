@@ -21,8 +21,20 @@ pub(crate) struct Cache {
     size_max: usize,
     ttl: Duration,
     negative_ttl: Duration,
-    hits: u64,
-    misses: u64,
+    counts: Counts,
+}
+
+/// What has happened since the last [`Cache::statistics`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    /// Entries for users that there are, and their bytes.
+    pub(crate) positive: u64,
+    pub(crate) positive_bytes: u64,
+    /// The same for users that there are not.
+    pub(crate) negative: u64,
+    pub(crate) negative_bytes: u64,
 }
 
 struct Entry {
@@ -55,14 +67,13 @@ impl Cache {
             size_max,
             ttl,
             negative_ttl,
-            hits: 0,
-            misses: 0,
+            counts: Counts::default(),
         })
     }
 
     pub(crate) fn lookup(&mut self, key: &str) -> Option<Hit> {
         let Some(entry) = self.entries.get_mut(key) else {
-            self.misses += 1;
+            self.counts.misses += 1;
             return None;
         };
         let age = entry.created.elapsed();
@@ -74,9 +85,9 @@ impl Cache {
             last_success: entry.last_success,
         };
         if hit.expired {
-            self.misses += 1;
+            self.counts.misses += 1;
         } else {
-            self.hits += 1;
+            self.counts.hits += 1;
             self.clock += 1;
             if let Some(key) = self.by_age.remove(&entry.used) {
                 self.by_age.insert(self.clock, key);
@@ -98,6 +109,14 @@ impl Cache {
         }
         self.clock += 1;
         self.size += size;
+        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
+        if value.is_empty() {
+            self.counts.negative += 1;
+            self.counts.negative_bytes += bytes;
+        } else {
+            self.counts.positive += 1;
+            self.counts.positive_bytes += bytes;
+        }
         self.by_age.insert(self.clock, key.clone());
         let entry =
             Entry { value: Zeroizing::new(value), created: Instant::now(), used: self.clock, last_success };
@@ -143,21 +162,42 @@ impl Cache {
         keys.len()
     }
 
-    /// The lines that 2.3 logs on SIGUSR2.
-    pub(crate) fn statistics(&mut self) -> [String; 2] {
-        let total = self.hits + self.misses;
-        let percent = (self.hits * 100).checked_div(total).unwrap_or(100);
-        let lines = [
-            format!("Authentication cache hits {}/{total} ({percent}%)", self.hits),
+    /// The lines that 2.3 logs on SIGUSR2; counting begins anew.
+    pub(crate) fn statistics(&mut self) -> [String; 3] {
+        let counts = std::mem::take(&mut self.counts);
+        let total = counts.hits + counts.misses;
+        let percent = (counts.hits * 100).checked_div(total).unwrap_or(100);
+        let Counts { hits, positive, positive_bytes, negative, negative_bytes, .. } = counts;
+        [
+            format!("Authentication cache hits {hits}/{total} ({percent}%)"),
+            format!(
+                "Authentication cache inserts: positive: {positive} entries {positive_bytes} bytes, \
+                 negative: {negative} entries {negative_bytes} bytes"
+            ),
             format!(
                 "Authentication cache current size: {} bytes used of {} bytes ({}%)",
                 self.size,
                 self.size_max,
                 self.size.saturating_mul(100) / self.size_max.max(1)
             ),
-        ];
-        (self.hits, self.misses) = (0, 0);
-        lines
+        ]
+    }
+
+    /// The figures for `doveadm auth cache status`, which go on.
+    pub(crate) fn figures(&self) -> [(&'static str, u64); 9] {
+        let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        let counts = self.counts;
+        [
+            ("hits", counts.hits),
+            ("misses", counts.misses),
+            ("positive_inserts", counts.positive),
+            ("positive_bytes", counts.positive_bytes),
+            ("negative_inserts", counts.negative),
+            ("negative_bytes", counts.negative_bytes),
+            ("entries", wide(self.entries.len())),
+            ("bytes_used", wide(self.size)),
+            ("bytes_max", wide(self.size_max)),
+        ]
     }
 }
 
@@ -245,6 +285,22 @@ mod tests {
         assert_eq!(cache.clear_users(&["user0".into(), "nobody".into()]), 1);
         assert!(cache.clear() > 0);
         assert_eq!(cache.size, 0);
+    }
+
+    #[test]
+    fn statistics_of_2_3() {
+        let mut cache = Cache::new(1024, Duration::from_secs(60), Duration::from_secs(60)).unwrap();
+        cache.lookup("P1\tu");
+        cache.insert("P1\tu".into(), "{PLAIN}x".into(), true);
+        cache.insert("P1\tv".into(), String::new(), false);
+        cache.lookup("P1\tu");
+        let size = size_of_entry("P1\tu", "{PLAIN}x");
+        let lines = cache.statistics();
+        assert_eq!(lines[0], "Authentication cache hits 1/2 (50%)");
+        let inserts = format!("positive: 1 entries {size} bytes, negative: 1 entries {} bytes", size - 8);
+        assert_eq!(lines[1], format!("Authentication cache inserts: {inserts}"));
+        assert_eq!(cache.statistics()[0], "Authentication cache hits 0/0 (100%)");
+        assert!(cache.figures().contains(&("entries", 2)));
     }
 
     #[test]

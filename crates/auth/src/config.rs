@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use settings::digest::Method;
 use settings::key::{self, passdb, userdb};
-use settings::{Filter, Section, SectionKind, Settings, Snapshot};
+use settings::{Filter, Network, Section, SectionKind, Settings, Snapshot};
 
 /// Settings of the process and of one protocol.
 #[derive(Debug, Clone)]
@@ -23,6 +24,11 @@ pub(crate) struct Config {
     pub(crate) krb5_keytab: String,
     pub(crate) gssapi_hostname: String,
     pub(crate) failure_delay: Duration,
+    pub(crate) log_failures: bool,
+    pub(crate) rehash_scheme: String,
+    pub(crate) rehash_rounds: u32,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) ban: BanConfig,
     pub(crate) verbose: bool,
     pub(crate) debug: bool,
     pub(crate) debug_passwords: bool,
@@ -36,6 +42,48 @@ pub(crate) struct Config {
     pub(crate) last_valid_gid: u32,
     pub(crate) passdbs: Vec<DbConfig>,
     pub(crate) userdbs: Vec<DbConfig>,
+}
+
+/// `auth_policy_*`
+#[derive(Clone)]
+pub(crate) struct PolicyConfig {
+    pub(crate) url: String,
+    pub(crate) api_header: String,
+    pub(crate) timeout: Duration,
+    pub(crate) hash: Method,
+    pub(crate) hash_nonce: String,
+    /// Bits to keep; 0 for all.
+    pub(crate) hash_truncate: usize,
+    pub(crate) attributes: String,
+    pub(crate) reject_on_fail: bool,
+    pub(crate) check_before_auth: bool,
+    pub(crate) check_after_auth: bool,
+    pub(crate) report_after_auth: bool,
+    pub(crate) log_only: bool,
+    /// `ssl_client_*`
+    pub(crate) ca_file: String,
+    pub(crate) ca_dir: String,
+    pub(crate) needs_valid_cert: bool,
+}
+
+impl std::fmt::Debug for PolicyConfig {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyConfig").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// `auth_ban_*`
+#[derive(Debug, Clone)]
+pub(crate) struct BanConfig {
+    /// 0 for never.
+    pub(crate) user_failures: u32,
+    pub(crate) net_failures: u32,
+    pub(crate) interval: Duration,
+    pub(crate) time: Duration,
+    pub(crate) ipv4_bits: u8,
+    pub(crate) ipv6_bits: u8,
+    pub(crate) exempt: Vec<Network>,
 }
 
 /// `auth_verbose_passwords`
@@ -160,6 +208,11 @@ impl Config {
             krb5_keytab: settings.get(key::AUTH_KRB5_KEYTAB).to_owned(),
             gssapi_hostname: settings.get(key::AUTH_GSSAPI_HOSTNAME).to_owned(),
             failure_delay: settings.get(key::AUTH_FAILURE_DELAY),
+            log_failures: settings.get(key::AUTH_LOG_FAILURES),
+            rehash_scheme: settings.get(key::AUTH_REHASH_SCHEME).to_owned(),
+            rehash_rounds: u32::try_from(settings.get(key::AUTH_REHASH_ROUNDS)).unwrap_or(0),
+            policy: PolicyConfig::new(settings),
+            ban: BanConfig::new(settings),
             verbose: settings.get(key::AUTH_VERBOSE) || debug,
             debug,
             debug_passwords,
@@ -173,6 +226,49 @@ impl Config {
             last_valid_gid: id(settings.get(key::LAST_VALID_GID)),
             passdbs: list(SectionKind::Passdb).iter().map(DbConfig::passdb).collect(),
             userdbs: list(SectionKind::Userdb).iter().map(DbConfig::userdb).collect(),
+        }
+    }
+}
+
+impl PolicyConfig {
+    fn new(settings: &Settings) -> Self {
+        let text = |key: key::Key<key::Str>| settings.get(key).to_owned();
+        let truncate = settings.get(key::AUTH_POLICY_HASH_TRUNCATE);
+        Self {
+            url: text(key::AUTH_POLICY_SERVER_URL),
+            api_header: text(key::AUTH_POLICY_SERVER_API_HEADER),
+            timeout: Duration::from_millis(settings.get(key::AUTH_POLICY_SERVER_TIMEOUT_MSECS)),
+            // The configuration was refused if there is no such hash.
+            hash: Method::find(settings.get(key::AUTH_POLICY_HASH_MECH)).unwrap_or(Method::Sha256),
+            hash_nonce: text(key::AUTH_POLICY_HASH_NONCE),
+            hash_truncate: usize::try_from(truncate).unwrap_or(0),
+            attributes: text(key::AUTH_POLICY_REQUEST_ATTRIBUTES),
+            reject_on_fail: settings.get(key::AUTH_POLICY_REJECT_ON_FAIL),
+            check_before_auth: settings.get(key::AUTH_POLICY_CHECK_BEFORE_AUTH),
+            check_after_auth: settings.get(key::AUTH_POLICY_CHECK_AFTER_AUTH),
+            report_after_auth: settings.get(key::AUTH_POLICY_REPORT_AFTER_AUTH),
+            log_only: settings.get(key::AUTH_POLICY_LOG_ONLY),
+            ca_file: text(key::SSL_CLIENT_CA_FILE),
+            ca_dir: text(key::SSL_CLIENT_CA_DIR),
+            needs_valid_cert: settings.get(key::SSL_CLIENT_REQUIRE_VALID_CERT),
+        }
+    }
+}
+
+impl BanConfig {
+    fn new(settings: &Settings) -> Self {
+        let count = |key| u32::try_from(settings.get(key)).unwrap_or(u32::MAX);
+        let bits = |key, most: u8| u8::try_from(settings.get(key)).unwrap_or(most).min(most);
+        let exempt = settings.get(key::AUTH_BAN_EXEMPT_NETWORKS).split([' ', ',']);
+        Self {
+            user_failures: count(key::AUTH_BAN_USER_FAILURES),
+            net_failures: count(key::AUTH_BAN_NET_FAILURES),
+            interval: settings.get(key::AUTH_BAN_INTERVAL),
+            time: settings.get(key::AUTH_BAN_TIME),
+            ipv4_bits: bits(key::AUTH_BAN_IPV4_BITS, 32),
+            ipv6_bits: bits(key::AUTH_BAN_IPV6_BITS, 128),
+            // The configuration was refused if one of them is none.
+            exempt: exempt.filter_map(Network::parse).collect(),
         }
     }
 }

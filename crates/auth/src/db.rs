@@ -1,6 +1,7 @@
 //! The databases of one protocol's settings. A driver's lookup is synchronous; what may block is
 //! done in a worker, which calls the same drivers.
 
+mod app_password;
 mod checkpassword;
 mod dict;
 mod files;
@@ -65,6 +66,7 @@ pub(crate) struct Userdb {
 }
 
 enum PassdbDriver {
+    AppPassword(app_password::AppPasswords),
     Checkpassword(checkpassword::Checkpassword),
     Dict(Rc<dict::Dict>),
     Imap(imap::ImapPassdb),
@@ -253,6 +255,7 @@ impl Chosen {
         let (mut default_scheme, mut cache_key) = ("PLAIN".to_owned(), None);
         let args = config.args.as_str();
         let driver = match config.driver.as_str() {
+            "app-password" => PassdbDriver::AppPassword(app_password::AppPasswords::parse(args)?),
             "checkpassword" => {
                 PassdbDriver::Checkpassword(checkpassword::Checkpassword::parse("passdb", args)?)
             }
@@ -372,7 +375,8 @@ impl Passdb {
         match &self.driver {
             PassdbDriver::Ldap(ldap) => ldap.config.auth_bind,
             PassdbDriver::Lua(script) => script.as_ref().is_some_and(|script| script.verifies()),
-            PassdbDriver::Checkpassword(_)
+            PassdbDriver::AppPassword(_)
+            | PassdbDriver::Checkpassword(_)
             | PassdbDriver::Imap(_)
             | PassdbDriver::Oauth2(_)
             | PassdbDriver::Pam(_) => true,
@@ -383,6 +387,7 @@ impl Passdb {
     /// Asks such a database whether the given password is right.
     pub(crate) fn verify(&self, request: &mut Request) -> PassdbResult {
         match &self.driver {
+            PassdbDriver::AppPassword(files) => files.verify(request),
             PassdbDriver::Checkpassword(program) => program.verify(request),
             PassdbDriver::Imap(imap) => imap.verify(request),
             PassdbDriver::Ldap(ldap) => ldap.bind(request),
@@ -429,6 +434,29 @@ impl Passdb {
         }
     }
 
+    /// Whether a hash can be replaced by another.
+    pub(crate) fn can_replace(&self) -> bool {
+        match &self.driver {
+            PassdbDriver::PasswdFile { .. } => true,
+            PassdbDriver::Sql(sql) => !sql.config.update_query.is_default,
+            _ => false,
+        }
+    }
+
+    /// Puts the hash `new` in the place of `old`, both with their `{SCHEME}`; gives whether it did.
+    ///
+    /// # Errors
+    /// For the log: the old one stays.
+    pub(crate) fn replace(&self, request: &Request, old: &str, new: &str) -> Result<bool, String> {
+        match &self.driver {
+            PassdbDriver::PasswdFile { file, username_format } => {
+                file.replace_password(request, username_format, &self.default_scheme, old, new)
+            }
+            PassdbDriver::Sql(sql) => sql.replace_password(request, old, new),
+            _ => Err("this passdb cannot store passwords".into()),
+        }
+    }
+
     /// Looks the user up: sets fields and the stored password.
     pub(crate) fn lookup(&self, request: &mut Request) -> PassdbResult {
         match &self.driver {
@@ -440,7 +468,10 @@ impl Passdb {
                 request.error("db-lua: not in a worker");
                 PassdbResult::InternalFailure
             }
-            PassdbDriver::Imap(_) | PassdbDriver::Oauth2(_) | PassdbDriver::Pam(_) => {
+            PassdbDriver::AppPassword(_)
+            | PassdbDriver::Imap(_)
+            | PassdbDriver::Oauth2(_)
+            | PassdbDriver::Pam(_) => {
                 request.debug("passdb doesn't support credential lookups");
                 PassdbResult::SchemeNotAvailable
             }

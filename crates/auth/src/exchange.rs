@@ -11,7 +11,9 @@ use sasl::encoding::base64;
 use sasl::mech::{Mechanism, Refusal, Step};
 use zeroize::Zeroizing;
 
+use crate::bans;
 use crate::client::{ClientConnection, Kind, Ticket};
+use crate::policy::Moment;
 use crate::request::Request;
 use crate::request::fields::now_s;
 use crate::tab;
@@ -27,10 +29,8 @@ pub(crate) async fn run(
     mut exchange: Exchange,
     initial: Option<Zeroizing<Vec<u8>>>,
 ) {
-    let (penalty, delay) = connection.auth.penalties.lookup(&request).await;
-    request.last_penalty = penalty;
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    if !admit(&connection, &mut request).await {
+        return fail(connection, ticket, request).await;
     }
     let begin = move |mechanism: &mut dyn Mechanism| mechanism.start(initial.as_deref().map(Vec::as_slice));
     let mut step = exchange.turn(&mut request, begin).await;
@@ -44,10 +44,13 @@ pub(crate) async fn run(
                 request = next;
                 exchange.turn(&mut request, move |mechanism| mechanism.respond(&answer)).await
             }
-            Step::Success(data) if request.progress.passdb_success && !request.progress.failed => {
-                return succeed(connection, ticket, request, data).await;
+            Step::Success(data) => {
+                let is_allowed = connection.auth.policy_allows(&mut request, Moment::After).await;
+                return match is_allowed && request.progress.passdb_success && !request.progress.failed {
+                    true => succeed(connection, ticket, request, data).await,
+                    false => fail(connection, ticket, request).await,
+                };
             }
-            Step::Success(_) => return fail(connection, ticket, request).await,
             Step::Fail(refusal) => {
                 log_refusal(&mut request, refusal);
                 return fail(connection, ticket, request).await;
@@ -68,6 +71,19 @@ fn log_refusal(request: &mut Request, refusal: Refusal) {
         Refusal::Credentials(text) => request.mechanism_error(text),
         refusal => request.mechanism_info(refusal),
     }
+}
+
+/// Lets an address that failed before wait; one that is banned is not listened to.
+async fn admit(connection: &ClientConnection, request: &mut Request) -> bool {
+    if connection.auth.bans.has_net(request) {
+        return false;
+    }
+    let (penalty, delay) = connection.auth.penalties.lookup(request).await;
+    request.last_penalty = penalty;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    true
 }
 
 /// Sends a challenge and waits for the answer; `None` if there is none. The request waits beside
@@ -101,12 +117,14 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
         }
     }
     connection.auth.penalties.clear(&request);
+    connection.auth.rehash(&mut request);
     // Login processes look for the bare words.
     request.fields.make_boolean("nologin");
     request.fields.make_boolean("proxy");
     let mut line = format!("OK\t{}", ticket.id);
     tab::push_pair(&mut line, "user", request.user());
     append_fields(&mut line, &request, connection.kind);
+    connection.auth.report_policy(&request);
     let is_over = !connection.kind.is_login() || request.fields.has("nologin") || request.fields.has("proxy");
     let is_wanted = match is_over {
         true => connection.finish(ticket),
@@ -129,12 +147,21 @@ async fn fail(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Req
     if let Some(user) = user {
         tab::push_pair(&mut line, "user", user);
     }
+    if request.fields.has("nodelay") {
+        // 2.3 says it twice, should it not be hidden.
+        line.push_str("\tnodelay");
+    }
     if let Some(code) = code(&request) {
         tab::push_pair(&mut line, "code", code);
     }
     append_fields(&mut line, &request, connection.kind);
     // From now on its id may be used again.
-    if !connection.finish(ticket) {
+    let is_wanted = connection.finish(ticket);
+    // Before the client may know it: it could be gone then, with nothing said.
+    bans::log_failure(&request);
+    auth.report_policy(&request);
+    auth.bans.note_failure(&request).await;
+    if !is_wanted {
         return;
     }
     if !request.fields.has("nodelay") {

@@ -5,6 +5,7 @@
 //! [`db`]) and back. Everything runs on one thread, but for slow hashes ([`hasher`]) and what
 //! workers do ([`workers`], [`worker`]). Nothing here knows about mail.
 
+mod bans;
 mod cache;
 mod chain;
 pub mod checkpassword_reply;
@@ -22,12 +23,15 @@ mod lines;
 mod listing;
 mod master;
 mod penalty;
+mod policy;
 mod random;
+mod rehash;
 mod request;
 mod server;
 mod tab;
 mod template;
 mod token;
+mod totp;
 mod vars;
 mod worker;
 mod workers;

@@ -17,6 +17,7 @@ use settings::{SectionKind, Snapshot};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::bans::Bans;
 use crate::cache::Cache;
 use crate::client::{self, Kind};
 use crate::config::Config;
@@ -29,6 +30,7 @@ use crate::request::Scope;
 use crate::request::fields::now_s;
 use crate::server::{Auth, Services};
 use crate::token;
+use crate::totp::Codes;
 use crate::worker::Worker;
 use crate::workers::{Timeouts, Workers};
 
@@ -145,6 +147,7 @@ impl Auth {
         workers: &Path,
         timeouts: Timeouts,
         anvil: Option<service::Anvil>,
+        has_penalties: bool,
     ) -> Rc<Self> {
         let config = services.default().config.clone();
         let sources = services.blocking_sources();
@@ -154,7 +157,9 @@ impl Auth {
             hasher: Hasher::new(log.clone()),
             tickets: Hasher::for_tickets(log.clone()),
             cache: RefCell::new(Cache::new(config.cache_size, config.cache_ttl, config.cache_negative_ttl)),
-            penalties: Penalties::new(anvil),
+            penalties: Penalties::new(anvil.clone().filter(|_| has_penalties)),
+            bans: Bans::new(anvil.clone()),
+            codes: Codes::new(anvil),
             delays: Rc::default(),
             one_time: RefCell::default(),
             scope: Scope { log, before: "".into(), debug: config.debug },
@@ -172,8 +177,8 @@ async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
     let Server { services, sockets, has_penalties } = server;
     services.load();
     let path = process.socket("auth-worker");
-    let anvil = process.anvil().filter(|_| has_penalties).cloned();
-    let auth = Auth::new(services, process.log().clone(), &path, Timeouts::default(), anvil);
+    let anvil = process.anvil().cloned();
+    let auth = Auth::new(services, process.log().clone(), &path, Timeouts::default(), anvil, has_penalties);
     tokio::task::spawn_local(watch(auth.clone(), process.clone()));
     let each = |client: Client| {
         let (auth, process) = (auth.clone(), process.clone());

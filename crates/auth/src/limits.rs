@@ -120,3 +120,7 @@ pub const LUA_INSTRUCTIONS: u32 = 10_000;
 
 /// What a script may keep in memory.
 pub const LUA_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Requests to the policy server at once, each on a thread of its own; 2.3's
+/// `max_parallel_connections`.
+pub const POLICY_CONNECTIONS_MAX: usize = 100;

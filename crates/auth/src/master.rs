@@ -176,6 +176,7 @@ impl MasterConnection {
             }
             "REQUEST" if !self.is_userdb => self.request(&words),
             "CACHE-FLUSH" if !self.is_userdb => self.flush_cache(&words),
+            "CACHE-STATUS" if !self.is_userdb => self.cache_status(&words),
             "CPID" if !self.is_userdb => {
                 Err(Bug("Authentication client trying to connect to master socket".into()))
             }
@@ -419,6 +420,20 @@ impl MasterConnection {
             Some(cache) => cache.clear_users(users),
         };
         self.output.send(&format!("OK\t{id}\t{count}"));
+        Ok(())
+    }
+
+    /// `<id>`; ours, 2.3 does not have it.
+    fn cache_status(&self, words: &[String]) -> Result<(), Bug> {
+        let id = words.first().filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| Bug("BUG: doveadm sent broken CACHE-STATUS".into()))?;
+        let mut line = format!("OK\t{id}");
+        if let Some(cache) = self.auth.cache.borrow().as_ref() {
+            for (name, value) in cache.figures() {
+                tab::push_pair(&mut line, name, &value.to_string());
+            }
+        }
+        self.output.send(&line);
         Ok(())
     }
 

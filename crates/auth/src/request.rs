@@ -13,6 +13,7 @@ use sasl::mech::Bindings;
 
 use crate::config::Config;
 use crate::fields::Fields;
+use crate::rehash::Outdated;
 
 pub(crate) use log::{Label, Scope};
 
@@ -27,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) userdb: Option<Fields>,
     /// What the client gave as password.
     pub(crate) password: Option<Secret>,
+    /// The one-time code that stood at its end.
+    pub(crate) code: Option<Secret>,
     /// What the present passdb has stored, with its `{SCHEME}`.
     pub(crate) stored: Option<Secret>,
     /// The number of the present database, which is part of cache keys.
@@ -65,6 +68,14 @@ pub(crate) struct Progress {
     pub(crate) user_changed: bool,
     pub(crate) delay_until_s: u64,
     pub(crate) passdb_result: Option<PassdbResult>,
+    /// The policy server was asked.
+    pub(crate) policy_asked: bool,
+    /// It refused the login.
+    pub(crate) policy_refused: bool,
+    /// The user or its network is banned.
+    pub(crate) is_banned: bool,
+    /// The password's hash is to be replaced.
+    pub(crate) outdated: Option<Outdated>,
     /// Credentials that an earlier passdb gave.
     pub(crate) delayed_credentials: Option<Secret>,
 }
@@ -77,6 +88,7 @@ impl Request {
             fields: Fields::default(),
             userdb: None,
             password: None,
+            code: None,
             stored: None,
             database_id: 0,
             progress: Progress::default(),

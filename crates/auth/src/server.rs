@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use sasl::Secret;
 use sasl::mech::{self, MechanismInfo, Need};
 
+use crate::bans::Bans;
 use crate::cache::Cache;
 use crate::client::ClientConnection;
 use crate::config::Config;
@@ -14,7 +15,9 @@ use crate::db::{ConfigFiles, Databases, Passdb, Sources, Userdb};
 use crate::delay::Delays;
 use crate::hasher::Hasher;
 use crate::penalty::Penalties;
+use crate::policy::Policy;
 use crate::request::{Request, Scope};
+use crate::totp::Codes;
 use crate::workers::Workers;
 
 /// The auth process.
@@ -25,6 +28,8 @@ pub(crate) struct Auth {
     pub(crate) tickets: Hasher,
     pub(crate) cache: RefCell<Option<Cache>>,
     pub(crate) penalties: Penalties,
+    pub(crate) bans: Bans,
+    pub(crate) codes: Codes,
     pub(crate) delays: Rc<Delays>,
     /// Whose one-time password is being looked at: nobody else may use the same one meanwhile.
     pub(crate) one_time: RefCell<HashSet<String>>,
@@ -99,6 +104,7 @@ pub(crate) struct Services {
     pub(crate) hash: u64,
     /// What tokens are made with.
     pub(crate) token_secret: Secret,
+    pub(crate) policy: Option<Policy>,
     sources: Sources,
 }
 
@@ -122,7 +128,17 @@ impl Services {
         }
         let default = list.first().ok_or("No settings")?;
         let mechanisms = if is_worker { Vec::new() } else { mechanisms(default, &scope)? };
-        Ok(Self { list, mechanisms, hash, token_secret: crate::token::fresh(), sources })
+        for service in &list {
+            check_rehash(&service.config)?;
+        }
+        let policy = if is_worker { None } else { Policy::new(&default.config.policy)? };
+        if policy.is_some() && default.config.policy.log_only {
+            scope.log.warning(
+                "auth-policy: Currently in log-only mode. Ignoring tarpit and disconnect instructions from \
+                 policy server",
+            );
+        }
+        Ok(Self { list, mechanisms, hash, token_secret: crate::token::fresh(), policy, sources })
     }
 
     /// Reads the passwd-files whose paths are known.
@@ -184,6 +200,15 @@ impl Services {
     }
 }
 
+/// A scheme that does not exist would be found out about at each login.
+fn check_rehash(config: &Config) -> Result<(), String> {
+    let name = &config.rehash_scheme;
+    match name.is_empty() || sasl::scheme::find(name).is_some() {
+        true => Ok(()),
+        false => Err(format!("auth_rehash_scheme: Unknown scheme {name}")),
+    }
+}
+
 /// The mechanisms to offer, in the order of `auth_mechanisms`.
 fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static MechanismInfo>, String> {
     // What 2.3 has and we have not.
@@ -221,7 +246,7 @@ fn mechanisms(service: &Service, scope: &Scope) -> Result<Vec<&'static Mechanism
 /// Whether some passdb can do what a mechanism needs.
 fn check_passdbs(service: &Service, mechanism: &MechanismInfo) -> Result<(), String> {
     // These verify passwords, but do not give them away.
-    const VERIFIERS: [&str; 4] = ["bsdauth", "imap", "oauth2", "pam"];
+    const VERIFIERS: [&str; 5] = ["app-password", "bsdauth", "imap", "oauth2", "pam"];
     let databases = &service.databases;
     let gives = |passdb: &Passdb| !VERIFIERS.contains(&passdb.config.driver.as_str());
     let name = mechanism.name;

@@ -1,6 +1,7 @@
 //! Plays the client and master protocols against an auth process within the test, with workers on
 //! threads instead of processes.
 
+mod app_password;
 mod bench;
 mod checkpassword;
 mod cve;
@@ -14,6 +15,9 @@ mod mysql;
 mod oauth2;
 mod one_time;
 mod pam;
+mod policy;
 mod postgres;
+mod rehash;
 mod shadow;
+mod totp;
 mod workers;

@@ -59,6 +59,30 @@ pub(crate) fn expand_more(
     dollar: Option<&str>,
     more: &dyn Fn(&str, &str) -> Option<String>,
 ) -> Result<String, String> {
+    let variables = dollar.map(|value| ('$', "", Some(value)));
+    expand_table(template, request, user, escape, variables.as_slice(), more)
+}
+
+/// The same for a request, with more variables.
+///
+/// # Errors
+/// What is wrong with the template, in 2.3's words.
+pub(crate) fn expand_with(
+    template: &str,
+    request: &Request,
+    variables: &[Variable<'_>],
+) -> Result<String, String> {
+    expand_table(template, request, request.user(), plain, variables, &|_, _| None)
+}
+
+fn expand_table(
+    template: &str,
+    request: &Request,
+    user: &str,
+    escape: Escape,
+    variables: &[Variable<'_>],
+    more: &dyn Fn(&str, &str) -> Option<String>,
+) -> Result<String, String> {
     // The two templates that nearly everybody has.
     match template {
         "%u" => return Ok(escape(user)),
@@ -67,8 +91,8 @@ pub(crate) fn expand_more(
         _ => {}
     }
     let values = Values::new(request, user, escape);
-    let mut table = values.table();
-    table.extend(dollar.map(|value| ('$', "", Some(value))));
+    let mut table = variables.to_vec();
+    table.extend(values.table());
     let dynamic = |function: &str, argument: &str| {
         more(function, argument).or_else(|| dynamic(request, function, argument).map(|text| escape(&text)))
     };

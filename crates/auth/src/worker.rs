@@ -108,6 +108,12 @@ impl<'s> Worker<'s> {
                     self.services.userdb(userdb).ok_or_else(|| io::Error::other("no such userdb"))?;
                 self.userdb(id, userdb, *subject)
             }
+            ToWorker::Rehash { id, passdb, subject, old, new } => {
+                let passdb =
+                    self.services.passdb(passdb).ok_or_else(|| io::Error::other("no such passdb"))?;
+                let request = self.request(id, *subject, &passdb.label, passdb.id);
+                FromWorker::Rehashed { id, result: passdb.replace(&request, &old, &new) }
+            }
             ToWorker::List { id, userdb, subject } => {
                 let userdb =
                     self.services.userdb(userdb).ok_or_else(|| io::Error::other("no such userdb"))?;
@@ -209,6 +215,7 @@ fn name(request: &ToWorker) -> &'static str {
         ToWorker::Store { .. } => "SETCRED",
         ToWorker::Userdb { .. } => "USER",
         ToWorker::List { .. } => "LIST",
+        ToWorker::Rehash { .. } => "SETCRED",
     }
 }
 
@@ -229,6 +236,8 @@ fn failure(answer: &FromWorker) -> &'static str {
             PassdbResult::Next => ": next",
             PassdbResult::InternalFailure => ": internal_failure",
         },
+        FromWorker::Rehashed { result: Ok(_), .. } => "",
+        FromWorker::Rehashed { result: Err(_), .. } => ": fail",
         FromWorker::Userdb { result: UserdbResult::Ok, .. } => "",
         FromWorker::Userdb { result: UserdbResult::UserUnknown, .. } => ": user_unknown",
         FromWorker::Userdb { result: UserdbResult::InternalFailure, .. } => ": internal_failure",

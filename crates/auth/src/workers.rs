@@ -144,6 +144,27 @@ impl Workers {
         matches!(answer, Some(FromWorker::Stored { done: true, .. }))
     }
 
+    /// Puts the hash `new` in the place of `old` in a passdb; gives whether it did.
+    pub(crate) async fn rehash(
+        &self,
+        request: &Request,
+        id: usize,
+        old: &Secret,
+        new: &Secret,
+    ) -> Result<bool, String> {
+        let message = ToWorker::Rehash {
+            id: self.id(),
+            passdb: u32::try_from(id).unwrap_or(u32::MAX),
+            subject: Box::new(request.subject()),
+            old: old.expose_lossy().to_string(),
+            new: new.expose_lossy().to_string(),
+        };
+        match self.call(Some(id), &message, "SETCRED", request.user()).await {
+            Some(FromWorker::Rehashed { result, .. }) => result,
+            _ => Err("no worker could do it".into()),
+        }
+    }
+
     /// Looks up in a userdb, which changes the request.
     pub(crate) async fn userdb(&self, request: &mut Request, id: usize) -> UserdbResult {
         let message = ToWorker::Userdb {

@@ -27,9 +27,9 @@ pub(crate) const FLOOD_WARNING_EVERY: Duration = Duration::from_secs(60);
 /// A doveadm that asks and does not read, or does not ask at all, is given up after this.
 pub(crate) const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Penalties are forgotten when nothing happened for this long: 2.3's `AUTH_PENALTY_TIMEOUT`,
-/// the sum of all penalty steps (2 + 4 + 8 + 15 seconds), and by default an hour.
-pub(crate) const PENALTY_EXPIRE_S: u64 = 60 * 60;
+/// Penalties are forgotten when nothing happened for this long: 2.3's `AUTH_PENALTY_TIMEOUT`, which is
+/// the sum of all penalty steps (2 + 4 + 8 + 15 seconds).
+pub(crate) const PENALTY_EXPIRE_S: u64 = 2 + 4 + 8 + 15;
 
 /// Addresses with a penalty. Beyond it the least recently changed is forgotten: a flood from many
 /// addresses must not eat the memory that counts real users.
@@ -46,3 +46,16 @@ pub(crate) const SESSIONS_PER_PROCESS_MAX: usize = 200_000;
 
 /// How often files named by settings are looked at for changes where inotify does not tell.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Users and networks whose failed logins are counted. Beyond it the least recent is forgotten.
+pub(crate) const FAILED_SUBJECTS_MAX: usize = 100_000;
+
+/// Failed logins that are remembered of each: the greatest `auth_ban_user_failures` that has an effect.
+pub(crate) const BAN_FAILURES_MAX: usize = 1000;
+
+/// Bans at once. Beyond it the one that ends first ends at once.
+pub(crate) const BANS_MAX: usize = 100_000;
+
+/// Users whose last one-time code is remembered. Only who knew a code gets here, so that these are
+/// real users; beyond it nobody new is believed.
+pub(crate) const ONCE_NAMES_MAX: usize = 1_000_000;

@@ -1,6 +1,7 @@
-//! An HTTP/1.1 client for one small request at a time: the servers of OAuth 2.0. It blocks, for no
-//! longer than it is told, and reads no more than [`HTTP_RESPONSE_BYTES_MAX`].
+//! An HTTP/1.1 client for one small request at a time: the servers of OAuth 2.0 and of policies. It
+//! blocks, for no longer than it is told, and reads no more than [`HTTP_RESPONSE_BYTES_MAX`].
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -28,10 +29,28 @@ pub struct Url {
 pub struct HttpRequest {
     /// `GET` or `POST`.
     pub method: &'static str,
+    /// Who asks: `User-Agent`.
+    pub agent: &'static str,
     /// More header fields. Line ends in them are refused.
-    pub headers: Vec<(&'static str, String)>,
-    /// A form, for `POST`.
-    pub form: Option<String>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// What is sent, for `POST`.
+    pub body: Option<Body>,
+}
+
+/// What a request brings along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// Its `Content-Type`.
+    pub media_type: &'static str,
+    /// Itself.
+    pub text: String,
+}
+
+impl Body {
+    /// A form, made of text that is escaped already.
+    pub fn form(text: String) -> Self {
+        Self { media_type: "application/x-www-form-urlencoded", text }
+    }
 }
 
 /// The answer.
@@ -157,22 +176,24 @@ fn unescape(text: &str) -> String {
 fn head(url: &Url, request: &HttpRequest) -> Result<String, String> {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let mut text = format!("{} {} HTTP/1.1\r\nHost: {host}:{}\r\n", request.method, url.target, url.port);
-    text.push_str("User-Agent: dovecot-oauth2-passdb\r\nAccept: application/json\r\nConnection: close\r\n");
+    text.push_str(&format!("User-Agent: {}\r\n", request.agent));
+    text.push_str("Accept: application/json\r\nConnection: close\r\n");
     for (name, value) in &request.headers {
-        if value.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
-            return Err(format!("Control characters in the value of {name}"));
+        let is_odd = |byte: u8| byte < b' ' || byte == 0x7f;
+        if value.bytes().chain(name.bytes()).any(is_odd) || name.contains([' ', ':']) {
+            return Err(format!("Not a header field: {}", name.escape_debug()));
         }
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     if let Some(credentials) = &url.credentials {
         text.push_str(&format!("Authorization: Basic {}\r\n", base64(credentials.as_bytes())));
     }
-    if let Some(form) = &request.form {
-        text.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
-        text.push_str(&format!("Content-Length: {}\r\n", form.len()));
+    if let Some(body) = &request.body {
+        text.push_str(&format!("Content-Type: {}\r\n", body.media_type));
+        text.push_str(&format!("Content-Length: {}\r\n", body.text.len()));
     }
     text.push_str("\r\n");
-    text.push_str(request.form.as_deref().unwrap_or_default());
+    text.push_str(request.body.as_ref().map_or("", |body| &body.text));
     Ok(text)
 }
 

@@ -1,5 +1,5 @@
 //! Databases: SQL on PostgreSQL, MySQL/MariaDB and SQLite; LDAP directories; dictionaries; OAuth 2.0
-//! servers; other IMAP servers as judges of passwords.
+//! servers; other IMAP servers as judges of passwords; policy servers as judges of logins.
 //!
 //! The drivers block. They run in processes that do one thing at a time (`auth -w`, `dict`), never
 //! on a thread that serves clients.
@@ -11,5 +11,6 @@ mod items;
 pub mod ldap;
 pub mod limits;
 pub mod oauth2;
+pub mod policy;
 pub mod sql;
 pub mod tls;

@@ -68,3 +68,10 @@ pub const DICT_VALUE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest file of a dictionary, all of which is kept in memory.
 pub const DICT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long a policy server may take, whatever `auth_policy_server_timeout_msecs` says: the client
+/// waits for it.
+pub const POLICY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Objects within objects in `auth_policy_request_attributes` (`a/b/c`).
+pub const POLICY_DEPTH_MAX: usize = 8;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use serde_json::Value;
 
-use crate::http::{self, HttpRequest, HttpResponse, Url, escape};
+use crate::http::{self, Body, HttpRequest, HttpResponse, Url, escape};
 use crate::limits::OAUTH2_TIMEOUT;
 
 pub use config::{Introspection, Oauth2Config, Oauth2ConfigError};
@@ -130,21 +130,22 @@ impl Oauth2 {
         let url = Url::parse(url)?;
         let mut headers = Vec::new();
         if self.config.send_auth_headers {
-            headers.push(("X-Dovecot-Auth-Service", origin.service.clone()));
-            headers.extend(origin.local.map(|local| ("X-Dovecot-Auth-Local", local.to_string())));
-            headers.extend(origin.remote.map(|remote| ("X-Dovecot-Auth-Remote", remote.to_string())));
+            headers.push(("X-Dovecot-Auth-Service".into(), origin.service.clone()));
+            headers.extend(origin.local.map(|local| ("X-Dovecot-Auth-Local".into(), local.to_string())));
+            headers.extend(origin.remote.map(|remote| ("X-Dovecot-Auth-Remote".into(), remote.to_string())));
         }
         if let Some(token) = bearer
             && self.config.introspection == Introspection::Auth
             && !url.has_credentials()
         {
-            headers.push(("Authorization", format!("Bearer {token}")));
+            headers.push(("Authorization".into(), format!("Bearer {token}")));
         }
         let limit = match self.config.timeout_msecs {
             0 => OAUTH2_TIMEOUT,
             msecs => Duration::from_millis(msecs).min(OAUTH2_TIMEOUT),
         };
-        let request = HttpRequest { method, headers, form };
+        let (agent, body) = ("dovecot-oauth2-passdb", form.map(Body::form));
+        let request = HttpRequest { method, agent, headers, body };
         reply(http::fetch(&url, &request, &self.tls, limit)?)
     }
 }

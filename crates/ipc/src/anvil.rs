@@ -1,4 +1,4 @@
-//! `anvil` knows who is connected, and how often an address has failed to log in.
+//! `anvil` knows who is connected, how often an address has failed to log in, and who is banned.
 //!
 //! A process does not say who it is: the master writes [`Hello`] as the first frame of each
 //! connection that it hands to a child. On the listener `anvil` (root only) the peer is doveadm.
@@ -64,6 +64,90 @@ pub enum ToAnvil {
     },
     /// From a login process: this many strangers are connected to it now.
     Strangers(u32),
+    /// A login failed; answered with [`FromAnvil::Failed`].
+    Failed {
+        /// Chosen by the asker.
+        request: u64,
+        /// What is counted.
+        failure: Failure,
+    },
+    /// Sent again after anvil was restarted: no answer.
+    ResumeBan(Ban),
+    /// A code that may be used once was used; answered with [`FromAnvil::Once`].
+    Once {
+        /// Chosen by the asker.
+        request: u64,
+        /// Whose codes these are.
+        name: String,
+        /// The code's number. Codes with lower numbers are void as well.
+        counter: u64,
+    },
+}
+
+/// Who is banned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BanSubject {
+    /// A user's name.
+    User(String),
+    /// A network, as its first address and the prefix length.
+    Net(IpAddr, u8),
+}
+
+impl BanSubject {
+    /// The network of `bits` that an address is in. IPv4 in IPv6's clothes is IPv4.
+    pub fn net(ip: IpAddr, bits: u8) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let bits = bits.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+                Self::Net(IpAddr::V4((ip.to_bits() & mask).into()), bits)
+            }
+            IpAddr::V6(ip) => {
+                let bits = bits.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+                Self::Net(IpAddr::V6((ip.to_bits() & mask).into()), bits)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for BanSubject {
+    /// A name, or an address with its prefix length unless it is a single one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => f.write_str(name),
+            Self::Net(ip @ IpAddr::V4(_), 32) | Self::Net(ip @ IpAddr::V6(_), 128) => write!(f, "{ip}"),
+            Self::Net(ip, bits) => write!(f, "{ip}/{bits}"),
+        }
+    }
+}
+
+/// Somebody who may not log in for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Who.
+    pub subject: BanSubject,
+    /// From when, in seconds since 1970.
+    pub since_s: u64,
+    /// Until when.
+    pub until_s: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A failed login, and what follows if there were too many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Whose it is.
+    pub subject: BanSubject,
+    /// A checksum of the credentials: the same ones tried again do not count. 0 for none.
+    pub checksum: u32,
+    /// So many failures…
+    pub failures_max: u32,
+    /// …in so many seconds…
+    pub interval_s: u64,
+    /// …are followed by a ban for so many seconds.
+    pub ban_s: u64,
 }
 
 /// From anvil to a process.
@@ -87,6 +171,24 @@ pub enum FromAnvil {
     },
     /// An administrator ended this session (`doveadm kick`).
     Kick(u64),
+    /// To auth processes only: this ban is in force.
+    Ban(Ban),
+    /// To auth processes only: this one is not any more.
+    Unban(BanSubject),
+    /// The answer to [`ToAnvil::Failed`].
+    Failed {
+        /// [`ToAnvil::Failed::request`].
+        request: u64,
+        /// The ban that followed just now.
+        ban: Option<Ban>,
+    },
+    /// The answer to [`ToAnvil::Once`].
+    Once {
+        /// [`ToAnvil::Once::request`].
+        request: u64,
+        /// It was not used before.
+        is_new: bool,
+    },
 }
 
 /// From doveadm to anvil, over its listener.
@@ -102,6 +204,12 @@ pub enum Query {
         /// Networks as (address, prefix length).
         nets: Vec<(IpAddr, u8)>,
     },
+    /// All bans, answered with [`Answer::Ban`]s.
+    Bans,
+    /// Puts a ban in force; answered with it.
+    Ban(Ban),
+    /// Lifts bans; answered with those that there were.
+    Unban(Vec<BanSubject>),
     /// Penalties of addresses within the networks (empty for all).
     Penalties {
         /// Networks as (address, prefix length).
@@ -130,6 +238,28 @@ pub enum Answer {
         /// When it last changed, in seconds since 1970.
         last_update_s: u64,
     },
+    /// One ban.
+    Ban(Ban),
     /// That was all.
     End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_begin_with_their_first_address() {
+        for (ip, bits, shown) in [
+            ("10.1.2.3", 24, "10.1.2.0/24"),
+            ("10.1.2.3", 32, "10.1.2.3"),
+            ("10.1.2.3", 200, "10.1.2.3"),
+            ("10.1.2.3", 0, "0.0.0.0/0"),
+            ("::ffff:10.1.2.3", 8, "10.0.0.0/8"),
+            ("2001:db8:1:2:3::4", 64, "2001:db8:1:2::/64"),
+            ("2001:db8::1", 128, "2001:db8::1"),
+        ] {
+            assert_eq!(BanSubject::net(ip.parse().unwrap(), bits).to_string(), shown, "{ip}/{bits}");
+        }
+    }
 }

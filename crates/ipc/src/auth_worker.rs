@@ -142,6 +142,19 @@ pub enum ToWorker {
         /// The request.
         subject: Box<Subject>,
     },
+    /// Store another hash of the same password.
+    Rehash {
+        /// Chosen by the asker.
+        id: u32,
+        /// Which database.
+        passdb: u32,
+        /// The request whose password it was.
+        subject: Box<Subject>,
+        /// The hash that is stored, with its `{SCHEME}`.
+        old: String,
+        /// The hash to store, with its `{SCHEME}`.
+        new: String,
+    },
     /// List all users of a userdb.
     List {
         /// Chosen by the asker.
@@ -162,6 +175,7 @@ impl ToWorker {
             | Self::Passdb { id, .. }
             | Self::Store { id, .. }
             | Self::Userdb { id, .. }
+            | Self::Rehash { id, .. }
             | Self::List { id, .. } => *id,
         }
     }
@@ -204,6 +218,13 @@ pub enum FromWorker {
         /// The request as the lookup left it.
         subject: Box<Subject>,
     },
+    /// The answer to [`ToWorker::Rehash`]: whether the hash was replaced, or why not.
+    Rehashed {
+        /// Of the request.
+        id: u32,
+        /// What came of it; `false` if another one was stored meanwhile.
+        result: Result<bool, String>,
+    },
     /// Some of the users of a list.
     Users {
         /// Of the request.
@@ -233,6 +254,7 @@ impl FromWorker {
             | Self::Passdb { id, .. }
             | Self::Stored { id, .. }
             | Self::Userdb { id, .. }
+            | Self::Rehashed { id, .. }
             | Self::Users { id, .. }
             | Self::ListEnd { id, .. }
             | Self::Leaving { id } => *id,

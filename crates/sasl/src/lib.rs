@@ -9,5 +9,6 @@ pub mod limits;
 pub mod mech;
 pub mod scheme;
 mod secret;
+pub mod totp;
 
 pub use secret::Secret;

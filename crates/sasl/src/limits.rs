@@ -33,3 +33,9 @@ pub const SHA_CRYPT_ROUNDS: std::ops::RangeInclusive<u32> = 1000..=999_999_999;
 
 /// Cost of bcrypt as a power of two (the format's own limits).
 pub const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=31;
+
+/// The shortest secret of one-time codes, in bytes. RFC 4226 §4 wants 16, authenticators make 10.
+pub const TOTP_SECRET_BYTES_MIN: usize = 10;
+
+/// The longest secret of one-time codes, in bytes: a block of SHA-512.
+pub const TOTP_SECRET_BYTES_MAX: usize = 128;

@@ -8,9 +8,12 @@ mod des;
 mod digest;
 mod md5_crypt;
 pub(crate) mod otp;
+mod outdated;
 mod pbkdf2;
 pub(crate) mod scram;
 mod sha_crypt;
+
+pub use outdated::is_outdated;
 
 pub(crate) use digest::hmac_md5_from_context;
 

@@ -1,5 +1,5 @@
 //! The line to anvil: sessions are announced and counted there, kicks come from there, and it
-//! remembers which addresses keep failing to log in.
+//! remembers which addresses keep failing to log in, and who is banned.
 //!
 //! anvil may die and be started anew; then all sessions are announced again over a fresh
 //! connection. While it is away, nobody is refused: 2.3 does the same.
@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Logger;
-use ipc::anvil::{FromAnvil, Session, ToAnvil};
+use ipc::anvil::{Ban, Failure, FromAnvil, Session, ToAnvil};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::bans::Bans;
 use crate::link::Link;
 
 /// A handle on the process's line to anvil. Cloning is cheap.
@@ -24,6 +25,7 @@ pub struct Anvil(Arc<Shared>);
 struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     sessions: Mutex<HashMap<u64, Announced>>,
+    bans: Bans,
     next_id: AtomicU64,
 }
 
@@ -37,6 +39,8 @@ enum Command {
     Send(ToAnvil),
     Connect(Session, u32, oneshot::Sender<bool>),
     Penalty(IpAddr, oneshot::Sender<Penalty>),
+    Failed(Failure, oneshot::Sender<FromAnvil>),
+    Once(String, u64, oneshot::Sender<FromAnvil>),
     Fresh(OwnedFd),
 }
 
@@ -99,7 +103,12 @@ impl Anvil {
     /// Starts talking over `connection`. Must be called within a runtime.
     pub(crate) fn start(connection: OwnedFd, log: Logger) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let shared = Shared { commands, sessions: Mutex::default(), next_id: AtomicU64::new(1) };
+        let shared = Shared {
+            commands,
+            sessions: Mutex::default(),
+            bans: Bans::default(),
+            next_id: AtomicU64::new(1),
+        };
         let anvil = Self(Arc::new(shared));
         anvil.send(Command::Fresh(connection));
         tokio::spawn(
@@ -155,6 +164,32 @@ impl Anvil {
         self.send(Command::Send(ToAnvil::PenaltySet { ip, value, checksum }));
     }
 
+    /// The bans in force, of which auth processes are told.
+    pub fn bans(&self) -> &Bans {
+        &self.0.bans
+    }
+
+    /// Counts a failed login; gives the ban that followed just now.
+    pub async fn failed(&self, failure: Failure) -> Option<Ban> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Failed(failure, answer));
+        match answered.await {
+            Ok(FromAnvil::Failed { ban, .. }) => ban,
+            _ => None,
+        }
+    }
+
+    /// Notes that the code `counter` of `name` was used, which voids all before it as well; says
+    /// whether it was not used before. `None` if anvil does not answer.
+    pub async fn once(&self, name: &str, counter: u64) -> Option<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Once(name.to_owned(), counter, answer));
+        match answered.await {
+            Ok(FromAnvil::Once { is_new, .. }) => Some(is_new),
+            _ => None,
+        }
+    }
+
     /// Tells how many clients that have not logged in are connected to this process.
     pub fn strangers(&self, count: u32) {
         self.send(Command::Send(ToAnvil::Strangers(count)));
@@ -185,7 +220,16 @@ impl Anvil {
 struct Waiting {
     connects: HashMap<u64, oneshot::Sender<bool>>,
     penalties: HashMap<u64, oneshot::Sender<Penalty>>,
+    others: HashMap<u64, oneshot::Sender<FromAnvil>>,
     next_request: u64,
+}
+
+impl Waiting {
+    fn other(&mut self, answer: oneshot::Sender<FromAnvil>) -> u64 {
+        self.next_request += 1;
+        self.others.insert(self.next_request, answer);
+        self.next_request
+    }
 }
 
 /// The task that owns the link.
@@ -226,6 +270,14 @@ impl Talk {
                 self.waiting.penalties.insert(request, answer);
                 self.tell(&ToAnvil::PenaltyGet { request, ip }).await;
             }
+            Command::Failed(failure, answer) => {
+                let request = self.waiting.other(answer);
+                self.tell(&ToAnvil::Failed { request, failure }).await;
+            }
+            Command::Once(name, counter, answer) => {
+                let request = self.waiting.other(answer);
+                self.tell(&ToAnvil::Once { request, name, counter }).await;
+            }
             Command::Fresh(connection) => self.fresh(connection).await,
         }
         if self.link.is_none() {
@@ -247,6 +299,9 @@ impl Talk {
                 let _ = answer.send(true);
             }
             self.tell(&ToAnvil::Resume(session)).await;
+        }
+        for ban in self.anvil.bans().all() {
+            self.tell(&ToAnvil::ResumeBan(ban)).await;
         }
     }
 
@@ -270,6 +325,13 @@ impl Talk {
                 }
             }
             FromAnvil::Kick(id) => self.anvil.kick(id),
+            FromAnvil::Ban(ban) => self.anvil.bans().add(ban),
+            FromAnvil::Unban(subject) => self.anvil.bans().remove(&subject),
+            FromAnvil::Failed { request, .. } | FromAnvil::Once { request, .. } => {
+                if let Some(answer) = self.waiting.others.remove(&request) {
+                    let _ = answer.send(message);
+                }
+            }
         }
     }
 

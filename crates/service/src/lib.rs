@@ -7,6 +7,7 @@
 
 pub mod anvil;
 pub mod authmaster;
+pub mod bans;
 mod birth;
 mod control;
 mod entry;

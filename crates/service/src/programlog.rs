@@ -37,6 +37,7 @@ struct Outputs {
     info: Target,
     debug: Target,
     timestamp: String,
+    is_json: bool,
     ident: String,
     facility: u8,
     /// Looked up once: the process may be chrooted later.
@@ -67,6 +68,7 @@ pub fn open(settings: &Settings) -> Result<(), OpenError> {
         info: Target::open(&info)?,
         debug: Target::open(&debug)?,
         timestamp: settings.get(key::LOG_TIMESTAMP).to_owned(),
+        is_json: settings.get(key::LOG_FORMAT) == "json",
         ident: settings.get(key::INSTANCE_NAME).to_owned(),
         facility: facility(settings.get(key::SYSLOG_FACILITY)),
         zone: TimeZone::system(),
@@ -126,6 +128,9 @@ impl Outputs {
     }
 
     fn file_line(&self, now: &Zoned, level: Level, prefix: &str, text: &str) -> String {
+        if self.is_json {
+            return json(now, level, prefix, text) + "\n";
+        }
         let format = self.timestamp.replace("%{usecs}", &format!("{:06}", now.subsec_nanosecond() / 1000));
         format!("{}{prefix}{}: {text}\n", strftime(&format, now), level.word())
     }
@@ -141,8 +146,17 @@ impl Outputs {
             Level::Panic => (2, "Panic: "),
         };
         let priority = self.facility * 8 + severity;
+        if self.is_json {
+            let (now, json) = (strftime("%b %e %H:%M:%S", now), json(now, level, prefix, text));
+            return format!("<{priority}>{now} {}: {json}", self.ident);
+        }
         format!("<{priority}>{} {}: {prefix}{word}{text}", strftime("%b %e %H:%M:%S", now), self.ident)
     }
+}
+
+fn json(now: &Zoned, level: Level, prefix: &str, text: &str) -> String {
+    let time = format!("{:.6}", now.timestamp());
+    base::json_line(&time, level, Some(std::process::id()), prefix, text)
 }
 
 /// Lenient: what is not known stays as it was written, as with the C library's strftime.
@@ -176,6 +190,7 @@ mod tests {
             info: Target::Stderr,
             debug: Target::Stderr,
             timestamp: timestamp.to_owned(),
+            is_json: false,
             ident: "dovecot".to_owned(),
             facility: facility("local1"),
             zone: TimeZone::UTC,

@@ -83,6 +83,19 @@ pub trait Running: Send {
     fn finish(self: Box<Self>) -> Vec<u8>;
 }
 
+/// Keeps the first bits, moved to the end of the last byte.
+pub fn truncate(bytes: &mut Vec<u8>, bits: usize) {
+    bytes.truncate(bits.div_ceil(8));
+    let spare = bits % 8;
+    if spare == 0 {
+        return;
+    }
+    for at in (0..bytes.len()).rev() {
+        let above = if at > 0 { (bytes[at - 1] & (0xff >> spare)) << spare } else { 0 };
+        bytes[at] = (bytes[at] >> (8 - spare)).wrapping_add(above);
+    }
+}
+
 struct Digesting<D>(D);
 
 impl<D: Digest + Send> Running for Digesting<D> {

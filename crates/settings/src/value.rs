@@ -176,6 +176,14 @@ fn size(text: &str) -> Result<u64, ValueError> {
 }
 
 /// Milliseconds. A setting in whole seconds takes milliseconds only if they make whole seconds.
+/// A time interval such as `2 weeks`, in seconds.
+///
+/// # Errors
+/// In 2.3's words.
+pub fn seconds(text: &str) -> Result<u64, ValueError> {
+    time(text, false).map(|millis| millis / 1000)
+}
+
 fn time(text: &str, fine: bool) -> Result<u64, ValueError> {
     let invalid = || ValueError(format!("Invalid time interval: {text}"));
     let (number, rest) = leading_number(text).ok_or_else(invalid)?;

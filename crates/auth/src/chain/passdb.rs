@@ -7,9 +7,10 @@ use sasl::scheme::{self, Params};
 use crate::config::Rule;
 use crate::db::{self, Check, Passdb};
 use crate::limits::PASSDB_STEPS_MAX;
+use crate::rehash::Outdated;
 use crate::request::{Label, Request};
 use crate::server::{Auth, Service};
-use crate::{cache, tab};
+use crate::{cache, tab, totp};
 
 /// What is asked of the passdbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,13 @@ impl Auth {
             request.debug("Performing passdb lookup");
             let (result, credentials) = self.ask_passdb(request, passdb, want).await;
             let result = override_fields(request, passdb, result);
+            let result = self.codes.check(request, want, result).await;
+            if result == PassdbResult::Ok && want == Want::Verify {
+                let outdated = Outdated::find(request, passdb);
+                request.progress.outdated = outdated.or(request.progress.outdated.take());
+            } else {
+                request.join_code();
+            }
             request.debug("Finished passdb lookup");
             request.label = None;
             if result != PassdbResult::Ok
@@ -98,7 +106,10 @@ impl Auth {
         want: Want,
     ) -> (PassdbResult, Secret) {
         let result = if passdb.is_blocking {
-            self.workers.passdb(request, passdb.id, want == Want::Verify).await
+            let result = self.workers.passdb(request, passdb.id, want == Want::Verify).await;
+            // The worker has taken the code off, too.
+            request.split_code();
+            result
         } else {
             let result = lookup(request, passdb, want == Want::Verify);
             match (result, want) {
@@ -158,6 +169,9 @@ impl Auth {
         let set_fields = |request: &mut Request| {
             fields.iter().for_each(|word| request.set_field_word(word, &passdb.default_scheme));
         };
+        if fields.iter().any(|field| tab::pair(field).0 == totp::FIELD) {
+            request.split_last_digits();
+        }
         let stored = stored.map(Secret::new);
         if let Want::Credentials(scheme) = want {
             set_fields(request);
@@ -177,6 +191,7 @@ impl Auth {
         let verdict = self.verify_cached(request, &stored).await?;
         if verdict == Ok(false) && !is_trusted {
             self.remember(&key, false);
+            request.join_code();
             return None;
         }
         self.remember(&key, verdict == Ok(true));
@@ -326,7 +341,11 @@ pub(crate) fn lookup(request: &mut Request, passdb: &Passdb, verify: bool) -> Pa
         request.error(format_args!("Failed to expand default_fields: {error}"));
         return PassdbResult::InternalFailure;
     }
-    if verify && passdb.verifies() { passdb.verify(request) } else { passdb.lookup(request) }
+    // Known before or after the lookup, as the field comes.
+    request.split_code();
+    let result = if verify && passdb.verifies() { passdb.verify(request) } else { passdb.lookup(request) };
+    request.split_code();
+    result
 }
 
 /// Whether the rule leads on to the next passdb.
@@ -390,9 +409,13 @@ fn finish(request: &mut Request, result: PassdbResult, credentials: Secret) -> O
 }
 
 fn shown(request: &Request, value: &str) -> String {
-    match value.split_once('\t') {
-        _ if request.config.debug_passwords => value.to_owned(),
-        Some((_, fields)) => format!("<hidden>\t{fields}"),
-        None => "<hidden>".to_owned(),
+    if request.config.debug_passwords {
+        return value.to_owned();
     }
+    let hide = |(at, word): (usize, &str)| match tab::pair(word).0 {
+        _ if at == 0 => "<hidden>".to_owned(),
+        totp::FIELD => format!("{}=<hidden>", totp::FIELD),
+        _ => word.to_owned(),
+    };
+    value.split('\t').enumerate().map(hide).collect::<Vec<_>>().join("\t")
 }

@@ -177,6 +177,32 @@ impl PasswdFile {
         true
     }
 
+    /// Puts the hash `new` in the place of `old`, both with their `{SCHEME}`; gives whether it did.
+    pub(super) fn replace_password(
+        &self,
+        request: &Request,
+        format: &str,
+        default_scheme: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, String> {
+        let path = match self.has_vars {
+            false => self.path.clone(),
+            true => vars::expand(&self.path, request, path_part)?,
+        };
+        let user = vars::expand(format, request, vars::quoted)?;
+        let is_old = |password: &str| {
+            let password = libpam_pwdfile(password);
+            match sasl::scheme::split_prefix(&password) {
+                (Some(scheme), hash) => format!("{{{scheme}}}{hash}") == old,
+                (None, hash) => format!("{{{default_scheme}}}{hash}") == old,
+            }
+        };
+        let (fs, log) = (index::fs::Fs::default(), &self.scope.log);
+        credentials::passwd_file::replace_password(&fs, path.as_ref(), &user, &is_old, new, log)
+            .map_err(|error| base::chain(&error).to_string())
+    }
+
     /// The entry; `Ok(None)` for unknown users, which are logged.
     fn find(&self, request: &Request, format: &str) -> Result<Option<Entry>, ()> {
         let path = match self.has_vars {

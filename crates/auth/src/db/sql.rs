@@ -65,6 +65,19 @@ impl Sql {
         self.run(request, &statement, query, ("Set credentials", "update_query"), LOOKUP_ROWS_MAX).is_some()
     }
 
+    /// Runs `update_query`: `%w` is the new hash, `%{old_password}` the one that is stored. Whether a
+    /// row changed is not known.
+    pub(crate) fn replace_password(&self, request: &Request, old: &str, new: &str) -> Result<bool, String> {
+        let query = &self.config.update_query;
+        let Some(database) = &self.database else { return Err("not in a worker".into()) };
+        let variables = [('w', "password", Some(new)), ('\0', "old_password", Some(old))];
+        let statement = query.template.bind(|template| vars::expand_with(template, request, &variables));
+        let statement = statement
+            .map_err(|error| format!("Failed to expand update_query={}: {error}", query.template.text()))?;
+        let done = database.borrow_mut().query(&statement, LOOKUP_ROWS_MAX);
+        done.map(|_| true).map_err(|error| format!("Update query failed: {error}"))
+    }
+
     pub(crate) fn userdb(&self, request: &mut Request) -> UserdbResult {
         let query = &self.config.user_query;
         let Some(statement) = bind(query, "user_query", request) else {

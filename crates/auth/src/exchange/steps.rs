@@ -8,6 +8,7 @@ use sasl::mech::token::Holder;
 use sasl::mech::{Answer, Identity, Mechanism, Refusal, Step};
 
 use crate::chain::{Outcome, Want};
+use crate::policy::Moment;
 use crate::request::Request;
 use crate::server::Auth;
 
@@ -95,7 +96,9 @@ impl Exchange {
 
     async fn verify(&mut self, request: &mut Request, identity: &Identity, password: Secret) -> Step {
         request.password = Some(password);
-        let outcome = self.ask(request, identity, Want::Verify).await;
+        let Some(outcome) = self.ask(request, identity, Want::Verify).await else {
+            return Step::Fail(Refusal::NotVerified);
+        };
         let configuration = request.openid_configuration.take();
         self.answer(match (outcome.result, &configuration) {
             (PassdbResult::Ok, _) => Answer::Verified(true),
@@ -106,7 +109,9 @@ impl Exchange {
     }
 
     async fn look_up(&mut self, request: &mut Request, identity: &Identity, scheme: &'static str) -> Step {
-        let outcome = self.ask(request, identity, Want::Credentials(scheme)).await;
+        let Some(outcome) = self.ask(request, identity, Want::Credentials(scheme)).await else {
+            return Step::Fail(Refusal::NotVerified);
+        };
         if scheme == ONE_TIME && outcome.result == PassdbResult::Ok {
             self.lock = Lock::take(&self.auth, request.user());
             if self.lock.is_none() {
@@ -132,6 +137,9 @@ impl Exchange {
     async fn authorize(&mut self, request: &mut Request, user: &str) -> Step {
         if let Err(error) = self.name(request, user) {
             return Step::Fail(Refusal::Message(format!("authz_name: {error}").into()));
+        }
+        if !self.is_welcome(request).await {
+            return Step::Fail(Refusal::NotVerified);
         }
         request.progress.passdb_success = true;
         let service = self.auth.services.find(&request.facts.service.clone());
@@ -188,8 +196,8 @@ impl Exchange {
         true
     }
 
-    /// Asks the passdbs.
-    async fn ask(&self, request: &mut Request, identity: &Identity, want: Want) -> Outcome {
+    /// Asks the passdbs; `None` if the user is banned or the policy server refuses the login.
+    async fn ask(&self, request: &mut Request, identity: &Identity, want: Want) -> Option<Outcome> {
         let auth = &self.auth;
         let service = auth.services.find(&request.facts.service.clone());
         let masters = service.databases.masters.first().map(|passdb| passdb.label.name.clone());
@@ -207,11 +215,19 @@ impl Exchange {
             });
         if let Err(error) = named {
             request.mechanism_info(error);
-            return Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() };
+            return Some(Outcome { result: PassdbResult::UserUnknown, credentials: Secret::default() });
+        }
+        if !self.is_welcome(request).await {
+            return None;
         }
         let outcome = auth.ask_passdbs(service, request, want).await;
         request.progress.internal_failure |= outcome.result == PassdbResult::InternalFailure;
-        outcome
+        Some(outcome)
+    }
+
+    /// Whether the user is not banned, and the policy server lets him try.
+    async fn is_welcome(&self, request: &mut Request) -> bool {
+        !self.auth.bans.has_user(request) && self.auth.policy_allows(request, Moment::Before).await
     }
 }
 

@@ -38,6 +38,8 @@ impl Request {
             "allow_nets" => self.check_networks(name, value, self.facts.remote_ip),
             "allow_real_nets" => self.check_networks(name, value, self.facts.real_remote_ip),
             "fail" => self.progress.failed = true,
+            // Not for clients.
+            crate::totp::FIELD => {}
             "delay_until" => self.set_delay_until(value),
             "noauthenticate" => {
                 // No password is checked then.

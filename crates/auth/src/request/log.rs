@@ -110,6 +110,11 @@ impl Request {
         self.write(Level::Error, &self.prefix(name), text);
     }
 
+    /// An info line under a name of its own.
+    pub(crate) fn info_as(&self, name: &str, text: impl Display) {
+        self.write(Level::Info, &self.prefix(name), text);
+    }
+
     /// 2.3's debug line when an authentication is decided.
     pub(crate) fn log_finished(&self) {
         self.debug_as("auth", "Auth request finished");

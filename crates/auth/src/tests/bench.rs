@@ -54,7 +54,7 @@ impl Bench {
         let workers = Arc::default();
         start_workers(&dir.path().join("auth-worker"), snapshot.clone(), Arc::clone(&workers));
         let path = dir.path().join("auth-worker");
-        let auth = Auth::new(services, Logger::new("auth: "), &path, timeouts, None);
+        let auth = Auth::new(services, Logger::new("auth: "), &path, timeouts, None, false);
         Self { auth, workers, dir }
     }
 

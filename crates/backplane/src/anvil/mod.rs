@@ -1,23 +1,26 @@
 //! The `anvil` process: knows who is connected, limits how many sessions a user may have, remembers
-//! which addresses keep failing to log in, and ends sessions for an administrator.
+//! which addresses keep failing to log in and who is banned for it, and ends sessions for an
+//! administrator.
 //!
 //! It holds no files and no network, and nothing that it knows outlives it: after a restart all
 //! processes tell it their sessions again. What a process claims concerns only its own sessions,
 //! and its death takes them with it.
 
+mod bans;
 mod penalty;
 mod sessions;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Logger;
-use ipc::anvil::{Answer, FromAnvil, Hello, Query, ToAnvil};
+use ipc::anvil::{Answer, Ban, FromAnvil, Hello, Query, ToAnvil};
 use service::{Entry, Fatal, Link, Process};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use self::bans::Bans;
 use self::penalty::Penalties;
 use self::sessions::{PeerId, Selection, Sessions};
 use crate::limits::ADMIN_TIMEOUT;
@@ -87,7 +90,11 @@ struct Shared {
 struct State {
     sessions: Sessions,
     penalties: Penalties,
-    kicks: HashMap<PeerId, mpsc::UnboundedSender<u64>>,
+    bans: Bans,
+    /// What processes are told that they did not ask for.
+    news: HashMap<PeerId, mpsc::UnboundedSender<FromAnvil>>,
+    /// Those that are told of bans.
+    auths: BTreeSet<PeerId>,
     peers_ever: PeerId,
 }
 
@@ -107,8 +114,8 @@ impl Shared {
             Ok(Err(error)) => return self.log.error(format_args!("hello: {}", base::chain(&error))),
             Err(_) => return self.log.error("A process did not say hello"),
         };
-        let (kick, mut kicks) = mpsc::unbounded_channel();
-        let id = self.state().add_peer(hello, kick);
+        let (tell, mut news) = mpsc::unbounded_channel();
+        let id = self.state().add_peer(hello, tell, sys_time_s());
         self.peers.send_modify(|peers| *peers += 1);
         loop {
             let answer = tokio::select! {
@@ -121,7 +128,7 @@ impl Shared {
                         break;
                     }
                 },
-                Some(session) = kicks.recv() => Some(FromAnvil::Kick(session)),
+                Some(news) = news.recv() => Some(news),
             };
             if let Some(answer) = answer
                 && link.send(&answer).await.is_err()
@@ -137,6 +144,7 @@ impl Shared {
     async fn serve_admin(&self, mut link: Link) {
         let asked = timeout(ADMIN_TIMEOUT, async {
             while let Some(query) = link.receive::<Query>().await? {
+                self.log_ban(&query);
                 let answers = self.state().answer(query, sys_time_s());
                 for answer in &answers {
                     link.send(answer).await?;
@@ -153,17 +161,42 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// What an administrator does to bans is worth a line.
+    fn log_ban(&self, query: &Query) {
+        match query {
+            Query::Ban(Ban { subject, since_s, until_s, reason }) => {
+                let seconds = until_s.saturating_sub(*since_s);
+                self.log.info(format_args!("{subject} banned for {seconds} secs by doveadm: {reason}"));
+            }
+            Query::Unban(subjects) => {
+                subjects.iter().for_each(|subject| {
+                    self.log.info(format_args!("ban of {subject} lifted by doveadm"));
+                });
+            }
+            Query::Who | Query::Kick { .. } | Query::Bans | Query::Penalties { .. } => {}
+        }
+    }
+}
+
 impl State {
-    fn add_peer(&mut self, hello: Hello, kick: mpsc::UnboundedSender<u64>) -> PeerId {
+    fn add_peer(&mut self, hello: Hello, tell: mpsc::UnboundedSender<FromAnvil>, now_s: u64) -> PeerId {
         self.peers_ever += 1;
         let id = self.peers_ever;
+        if hello.service == "auth" {
+            self.auths.insert(id);
+            for ban in self.bans.all(now_s) {
+                let _ = tell.send(FromAnvil::Ban(ban.clone()));
+            }
+        }
         self.sessions.add_peer(id, hello.service, hello.pid);
-        self.kicks.insert(id, kick);
+        self.news.insert(id, tell);
         id
     }
 
     fn remove_peer(&mut self, id: PeerId) {
-        self.kicks.remove(&id);
+        self.auths.remove(&id);
+        self.news.remove(&id);
         self.sessions.remove_peer(id);
     }
 
@@ -182,8 +215,27 @@ impl State {
             }
             ToAnvil::PenaltySet { ip, value, checksum } => self.penalties.set(ip, value, checksum, now_s),
             ToAnvil::Strangers(count) => self.sessions.strangers(id, count),
+            ToAnvil::Failed { request, failure } => {
+                let ban = self.bans.fail(&failure, now_s);
+                if let Some(ban) = &ban {
+                    self.tell_auths(&FromAnvil::Ban(ban.clone()));
+                }
+                return Some(FromAnvil::Failed { request, ban });
+            }
+            ToAnvil::ResumeBan(ban) => self.bans.add(ban, now_s),
+            ToAnvil::Once { request, name, counter } => {
+                let is_new = self.bans.once(name, counter);
+                return Some(FromAnvil::Once { request, is_new });
+            }
         }
         None
+    }
+
+    fn tell_auths(&self, news: &FromAnvil) {
+        for line in self.auths.iter().filter_map(|id| self.news.get(id)) {
+            // A process that is just ending need not know.
+            let _ = line.send(news.clone());
+        }
     }
 
     fn answer(&mut self, query: Query, now_s: u64) -> Vec<Answer> {
@@ -194,14 +246,26 @@ impl State {
             Query::Kick { users, nets } => {
                 let selected = self.selected(&Selection { users, nets });
                 for (peer, answer) in &selected {
-                    if let (Some(kick), Answer::Session { session, .. }) = (self.kicks.get(peer), answer) {
+                    if let (Some(line), Answer::Session { session, .. }) = (self.news.get(peer), answer) {
                         // A process that is just ending has no session left to end.
-                        let _ = kick.send(session.id);
+                        let _ = line.send(FromAnvil::Kick(session.id));
                     }
                 }
                 selected.into_iter().map(|(_, answer)| answer).collect()
             }
             Query::Penalties { nets } => self.penalties_of(nets, now_s),
+            Query::Bans => self.bans.all(now_s).cloned().map(Answer::Ban).collect(),
+            Query::Ban(ban) => {
+                self.bans.add(ban.clone(), now_s);
+                self.tell_auths(&FromAnvil::Ban(ban.clone()));
+                vec![Answer::Ban(ban)]
+            }
+            Query::Unban(subjects) => {
+                let lifted = subjects.iter().filter_map(|subject| self.bans.lift(subject, now_s));
+                let lifted: Vec<Ban> = lifted.collect();
+                lifted.iter().for_each(|ban| self.tell_auths(&FromAnvil::Unban(ban.subject.clone())));
+                lifted.into_iter().map(Answer::Ban).collect()
+            }
         }
     }
 
@@ -233,7 +297,7 @@ fn sys_time_s() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use ipc::anvil::Session;
+    use ipc::anvil::{BanSubject, Failure, Session};
     use tokio::net::UnixStream;
 
     use super::*;
@@ -261,10 +325,14 @@ mod tests {
         }
 
         async fn process(&self, pid: u32) -> Link {
+            self.process_of("imap", pid).await
+        }
+
+        async fn process_of(&self, service: &str, pid: u32) -> Link {
             let (here, there) = pair();
             let shared = self.0.clone();
             tokio::spawn(async move { shared.serve_process(there).await });
-            here.send(&Hello { service: "imap".into(), pid }).await.unwrap();
+            here.send(&Hello { service: service.into(), pid }).await.unwrap();
             here
         }
 
@@ -338,6 +406,31 @@ mod tests {
         let net = |net: &str| vec![(net.parse().unwrap(), 8)];
         assert_eq!(anvil.ask(Query::Penalties { nets: net("10.0.0.0") }).await.len(), 1);
         assert_eq!(anvil.ask(Query::Penalties { nets: net("11.0.0.0") }).await.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn auth_processes_are_told_of_bans() {
+        let anvil = Anvil::new();
+        let subject = BanSubject::net("10.1.2.3".parse().unwrap(), 24);
+        let failure =
+            Failure { subject: subject.clone(), checksum: 0, failures_max: 1, interval_s: 60, ban_s: 600 };
+        let mut first = anvil.process_of("auth", 50).await;
+        first.send(&ToAnvil::Failed { request: 9, failure }).await.unwrap();
+        let (mut answered, mut told) = (false, false);
+        for _ in 0..2 {
+            match first.expect().await.unwrap() {
+                FromAnvil::Failed { request: 9, ban: Some(_) } => answered = true,
+                FromAnvil::Ban(ban) => told = ban.subject == subject,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(answered && told);
+        let mut second = anvil.process_of("auth", 51).await;
+        assert!(matches!(second.expect().await.unwrap(), FromAnvil::Ban(_)), "one that starts later, too");
+        assert_eq!(anvil.ask(Query::Bans).await.len(), 1);
+        assert_eq!(anvil.ask(Query::Unban(vec![subject.clone()])).await.len(), 1);
+        assert!(matches!(second.expect().await.unwrap(), FromAnvil::Unban(lifted) if lifted == subject));
+        assert_eq!(anvil.ask(Query::Bans).await.len(), 0);
     }
 
     #[tokio::test]

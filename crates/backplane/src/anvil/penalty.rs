@@ -129,17 +129,17 @@ mod tests {
         for checksum in 1..=11 {
             all.set(ip(1), 1, checksum, 100);
         }
-        all.set(ip(1), 4, 2, 200);
-        assert_eq!(all.of(ip(1), 200), (3, 100));
-        all.set(ip(1), 4, 1, 300);
-        assert_eq!(all.of(ip(1), 300), (4, 300));
+        all.set(ip(1), 4, 2, 110);
+        assert_eq!(all.of(ip(1), 110), (3, 100));
+        all.set(ip(1), 4, 1, 120);
+        assert_eq!(all.of(ip(1), 120), (4, 120));
     }
 
     #[test]
     fn they_expire_and_their_number_is_limited() {
         let mut all = Penalties::default();
         all.set(ip(1), 1, 1, 1000);
-        all.set(ip(2), 1, 1, 2000);
+        all.set(ip(2), 1, 1, 1001);
         assert_eq!(all.all(1000 + PENALTY_EXPIRE_S).map(|(ip, _)| ip).collect::<Vec<_>>(), [ip(2)]);
         for number in 0..(PENALTIES_MAX as u32 + 10) {
             all.set(ip(number), 1, 1, 2000);

@@ -24,6 +24,8 @@ pub(crate) struct Paths {
     pub(crate) log_timestamp: String,
     pub(crate) syslog_facility: String,
     pub(crate) instance_name: String,
+    /// `log_format = json`
+    pub(crate) is_json: bool,
 }
 
 /// A log file that cannot be opened.
@@ -43,8 +45,17 @@ pub(crate) struct Outputs {
     error: usize,
     info: usize,
     debug: usize,
-    stamp: Stamp,
+    layout: Layout,
     ident: String,
+}
+
+/// What the line of a log file looks like.
+#[derive(Debug, Clone)]
+pub(crate) enum Layout {
+    /// `2026-11-23 11:05:40.633183 imap-login: Info: Login: …`
+    Text(Stamp),
+    /// An object.
+    Json,
 }
 
 #[derive(Debug)]
@@ -63,7 +74,10 @@ impl Outputs {
             error: 0,
             info: 0,
             debug: 0,
-            stamp: Stamp::new(&paths.log_timestamp, TimeZone::system()),
+            layout: match paths.is_json {
+                true => Layout::Json,
+                false => Layout::Text(Stamp::new(&paths.log_timestamp, TimeZone::system())),
+            },
             ident: paths.instance_name.clone(),
         };
         let or = |path: &str, other: &str| if path.is_empty() { other.to_owned() } else { path.to_owned() };
@@ -101,14 +115,14 @@ impl Outputs {
             Level::Info => self.info,
             _ => self.error,
         };
-        let Self { targets, stamp, ident, .. } = self;
+        let Self { targets, layout, ident, .. } = self;
         match targets.get_mut(at) {
             Some(Target::Stderr) => {
                 // Standard error has nobody to tell when it fails.
-                let _ = io::stderr().write_all(as_file_line(stamp, line, time_us).as_bytes());
+                let _ = io::stderr().write_all(layout.line(line, time_us).as_bytes());
             }
-            Some(Target::File(file)) => file.write(stamp, line, time_us),
-            Some(Target::Syslog(syslog)) => syslog.write(ident, line, time_us),
+            Some(Target::File(file)) => file.write(layout, line, time_us),
+            Some(Target::Syslog(syslog)) => syslog.write(ident, layout, line, time_us),
             None => {}
         }
     }
@@ -124,16 +138,28 @@ impl Target {
     }
 }
 
-/// The line of a log file: `2026-11-23 11:05:40.633183 imap-login: Info: Login: …`.
-fn as_file_line(stamp: &Stamp, line: &Line, time_us: u64) -> String {
-    let mut bytes = String::with_capacity(64 + line.prefix.len() + line.text.len());
-    stamp.write(&mut bytes, time_us);
-    bytes.push_str(&line.prefix);
-    bytes.push_str(line.level.word());
-    bytes.push_str(": ");
-    bytes.push_str(&line.text);
-    bytes.push('\n');
-    bytes
+impl Layout {
+    /// A line with its end.
+    fn line(&self, line: &Line, time_us: u64) -> String {
+        match self {
+            Self::Text(stamp) => {
+                let mut text = String::with_capacity(64 + line.prefix.len() + line.text.len());
+                stamp.write(&mut text, time_us);
+                for part in [&line.prefix, line.level.word(), ": ", &line.text, "\n"] {
+                    text.push_str(part);
+                }
+                text
+            }
+            Self::Json => as_json(line, time_us) + "\n",
+        }
+    }
+}
+
+/// Times are in UTC, to the microsecond (RFC 3339).
+fn as_json(line: &Line, time_us: u64) -> String {
+    let time = i64::try_from(time_us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    let time = format!("{:.6}", time.unwrap_or(jiff::Timestamp::UNIX_EPOCH));
+    base::json_line(&time, line.level, line.pid, &line.prefix, &line.text)
 }
 
 #[derive(Debug)]
@@ -164,8 +190,8 @@ impl LogFile {
         Ok(())
     }
 
-    fn write(&mut self, stamp: &Stamp, line: &Line, time_us: u64) {
-        let bytes = as_file_line(stamp, line, time_us);
+    fn write(&mut self, layout: &Layout, line: &Line, time_us: u64) {
+        let bytes = layout.line(line, time_us);
         match self.trouble.take() {
             None => {
                 if let Err((written, error)) = append(&self.file, bytes.as_bytes()) {
@@ -175,15 +201,15 @@ impl LogFile {
                     self.trouble = Some(Trouble { reason: text, lines_lost: 1, torn: written > 0 });
                 }
             }
-            Some(trouble) => self.write_after(trouble, stamp, &bytes, time_us),
+            Some(trouble) => self.write_after(trouble, layout, &bytes, time_us),
         }
     }
 
     /// Tries again after a failure: first the notice about what is missing, then the line.
-    fn write_after(&mut self, mut trouble: Trouble, stamp: &Stamp, bytes: &str, time_us: u64) {
+    fn write_after(&mut self, mut trouble: Trouble, layout: &Layout, bytes: &str, time_us: u64) {
         let lost = trouble.lines_lost;
         let notice = format!("{} - {lost} line{} lost", trouble.reason, if lost == 1 { "" } else { "s" });
-        let notice = as_file_line(stamp, &Line::new(Level::Warning, "log: ", &notice), time_us);
+        let notice = layout.line(&Line::new(Level::Warning, "log: ", &notice), time_us);
         let end_of_torn = if trouble.torn { "\n" } else { "" };
         let all = format!("{end_of_torn}{notice}{bytes}");
         if let Err((written, _)) = append(&self.file, all.as_bytes()) {
@@ -227,8 +253,8 @@ impl Syslog {
 
     /// As the C library's `syslog()`, lines are dropped silently while nobody listens, and the
     /// connection is made anew when the daemon was restarted.
-    fn write(&mut self, ident: &str, line: &Line, time_us: u64) {
-        let datagram = self.datagram(ident, line, time_us);
+    fn write(&mut self, ident: &str, layout: &Layout, line: &Line, time_us: u64) {
+        let datagram = self.datagram(ident, layout, line, time_us);
         for _ in 0..2 {
             if self.socket.is_none() {
                 self.socket = connect().ok();
@@ -241,7 +267,7 @@ impl Syslog {
     }
 
     /// `<22>Nov 23 11:05:40 dovecot: imap-login: Login: …`. The level's word is left out of infos.
-    fn datagram(&self, ident: &str, line: &Line, time_us: u64) -> String {
+    fn datagram(&self, ident: &str, layout: &Layout, line: &Line, time_us: u64) -> String {
         let (severity, word) = match line.level {
             Level::Debug => (7, "Debug: "),
             Level::Info => (6, ""),
@@ -252,8 +278,13 @@ impl Syslog {
         };
         let mut datagram = format!("<{}>", self.facility * 8 + severity);
         Stamp::new("%b %e %H:%M:%S ", TimeZone::system()).write(&mut datagram, time_us);
-        for part in [ident, ": ", &line.prefix, word, &line.text] {
-            datagram.push_str(part);
+        match layout {
+            Layout::Text(_) => {
+                for part in [ident, ": ", &line.prefix, word, &line.text] {
+                    datagram.push_str(part);
+                }
+            }
+            Layout::Json => datagram.push_str(&format!("{ident}: {}", as_json(line, time_us))),
         }
         datagram
     }
@@ -346,16 +377,16 @@ mod tests {
     fn a_full_disk_is_survived_and_told_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let stamp = Stamp::new("", TimeZone::UTC);
+        let layout = Layout::Text(Stamp::new("", TimeZone::UTC));
         let line = |text: &str| Line::new(Level::Info, "a: ", text);
         let mut log = LogFile::open(&path).unwrap();
         // Every write to this device fails with "no space left".
         log.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        log.write(&stamp, &line("lost"), TIME_US);
-        log.write(&stamp, &line("lost too"), TIME_US);
+        log.write(&layout, &line("lost"), TIME_US);
+        log.write(&layout, &line("lost too"), TIME_US);
         log.reopen().unwrap();
-        log.write(&stamp, &line("here"), TIME_US);
-        log.write(&stamp, &line("again"), TIME_US);
+        log.write(&layout, &line("here"), TIME_US);
+        log.write(&layout, &line("again"), TIME_US);
         let expected = format!(
             "log: Warning: write({}) failed: No space left on device - 2 lines lost\n\
              a: Info: here\na: Info: again\n",
@@ -365,10 +396,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_objects_on_demand() {
+        let line = Line { pid: Some(9), ..Line::new(Level::Warning, "imap-login: ", "a \"b\"") };
+        let expect = r#"{"time":"2026-11-23T11:05:40.633183Z","level":"warning","process":"imap-login","pid":9,"message":"a \"b\""}"#;
+        assert_eq!(Layout::Json.line(&line, TIME_US), format!("{expect}\n"));
+        let syslog = Syslog { facility: FACILITY_MAIL, socket: None };
+        let datagram = syslog.datagram("dovecot", &Layout::Json, &line, TIME_US);
+        assert!(datagram.ends_with(&format!(" dovecot: {expect}")), "{datagram}");
+    }
+
+    #[test]
     fn syslog_lines_look_as_in_2_3() {
         let syslog = Syslog { facility: FACILITY_MAIL, socket: None };
+        let layout = Layout::Text(Stamp::new("", TimeZone::UTC));
         let show = |level| {
-            let datagram = syslog.datagram("dovecot", &Line::new(level, "imap-login: ", "x"), TIME_US);
+            let datagram =
+                syslog.datagram("dovecot", &layout, &Line::new(level, "imap-login: ", "x"), TIME_US);
             let (priority, rest) = datagram.split_once('>').unwrap();
             // What stands between is the local time.
             format!("{priority}>{}", rest.split_once(" dovecot: ").unwrap().1)

@@ -18,11 +18,17 @@ pub(crate) struct Line {
     /// What goes before the level; ends in `: ` where it is not empty.
     pub(crate) prefix: String,
     pub(crate) text: String,
+    /// Who wrote it, if that is known.
+    pub(crate) pid: Option<u32>,
 }
 
 impl Line {
     pub(crate) fn new(level: Level, prefix: &str, text: &str) -> Self {
-        Self { level, prefix: clean(prefix), text: clean(text) }
+        Self { level, prefix: clean(prefix), text: clean(text), pid: None }
+    }
+
+    fn of(pid: u32, level: Level, prefix: &str, text: &str) -> Self {
+        Self { pid: Some(pid), ..Self::new(level, prefix, text) }
     }
 }
 
@@ -73,7 +79,7 @@ impl Source {
         let last = self.splitter.finish().and_then(|entry| self.entry(entry));
         let partial = std::mem::take(&mut self.partial);
         last.into_iter()
-            .chain(partial.into_iter().map(|(_, level, prefix, text)| Line::new(level, &prefix, &text)))
+            .chain(partial.into_iter().map(|(pid, level, prefix, text)| Line::of(pid, level, &prefix, &text)))
             .collect()
     }
 
@@ -92,7 +98,7 @@ impl Source {
             Some(writer) if !writer.prefix.is_empty() => writer.prefix,
             _ => self.default_prefix(),
         };
-        Some(Line::new(Level::Fatal, &prefix, &format!("master: {text}")))
+        Some(Line::of(pid, Level::Fatal, &prefix, &format!("master: {text}")))
     }
 
     fn entry(&mut self, entry: Entry) -> Option<Line> {
@@ -127,13 +133,13 @@ impl Source {
         let room = LOG_LINE_MAX.saturating_sub(line.len());
         line.push_str(&text[..text.floor_char_boundary(room)]);
         if !more {
-            return Some(Line::new(level, &prefix, &line));
+            return Some(Line::of(pid, level, &prefix, &line));
         }
         self.partial.push_back((pid, level, prefix, line));
         if self.partial.len() <= PARTIAL_LINES_MAX {
             return None;
         }
-        self.partial.pop_front().map(|(_, level, prefix, line)| Line::new(level, &prefix, &line))
+        self.partial.pop_front().map(|(pid, level, prefix, line)| Line::of(pid, level, &prefix, &line))
     }
 }
 

@@ -113,6 +113,7 @@ impl Paths {
             log_timestamp: settings.get(key::LOG_TIMESTAMP).to_owned(),
             syslog_facility: settings.get(key::SYSLOG_FACILITY).to_owned(),
             instance_name: settings.get(key::INSTANCE_NAME).to_owned(),
+            is_json: settings.get(key::LOG_FORMAT) == "json",
         }
     }
 }

@@ -69,6 +69,13 @@ impl AuthMaster {
         Ok(fields.first().filter(|_| word == "OK").and_then(|count| count.parse().ok()))
     }
 
+    /// The cache's figures as `name=value`; empty without a cache.
+    pub(crate) fn cache_status(&mut self) -> Result<Option<Vec<String>>, AuthError> {
+        self.request("CACHE-STATUS", "")?;
+        let (word, fields) = self.reply()?;
+        Ok((word == "OK").then_some(fields))
+    }
+
     /// Redeems a successful authentication at the server `server_pid`: the user's fields.
     pub(crate) fn login(&mut self, server_pid: &str, request: u32, cookie: &str) -> Result<Found, AuthError> {
         let pid = std::process::id();

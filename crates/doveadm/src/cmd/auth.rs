@@ -1,4 +1,4 @@
-//! `doveadm auth test|login|lookup|cache flush`: asks the auth process as servers do.
+//! `doveadm auth test|login|lookup|cache flush|cache status`: asks the auth process as servers do.
 
 use sasl::Secret;
 
@@ -6,6 +6,7 @@ use crate::args::Args;
 use crate::askpass::ask;
 use crate::authclient::{Answer, AuthClient, AuthMaster, Found, Info, Verdict};
 use crate::context::{Context, Failure, Outcome, status};
+use crate::print::{Format, column};
 use crate::{commands, usage};
 
 pub(crate) fn test(cx: &mut Context, args: &Args) -> Outcome {
@@ -75,6 +76,37 @@ pub(crate) fn cache_flush(cx: &mut Context, args: &Args) -> Outcome {
             cx.error("Cache flush failed", status::TEMPFAIL);
         }
     }
+    Ok(())
+}
+
+/// Ours: 2.3 writes these figures to the log on SIGUSR2.
+pub(crate) fn cache_status(cx: &mut Context, args: &Args) -> Outcome {
+    let path = match args.text("socket-path") {
+        Some(path) => path.to_owned(),
+        None => cx.in_base_dir("auth-master")?,
+    };
+    let fields = match AuthMaster::new(&path).cache_status() {
+        Ok(Some(fields)) => fields,
+        Ok(None) => {
+            cx.error("Cache status failed", status::TEMPFAIL);
+            return Ok(());
+        }
+        Err(error) => {
+            eprintln!("Error: auth-master: auth cache status: {error}");
+            cx.error("Cache status failed", status::TEMPFAIL);
+            return Ok(());
+        }
+    };
+    if fields.is_empty() {
+        cx.output.line("There is no cache (auth_cache_size = 0)");
+        return Ok(());
+    }
+    let mut table = cx.table(Format::Tab, &["figure", "value"].map(column))?;
+    for field in &fields {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        table.row(&[name, value], &mut cx.output);
+    }
+    table.end(&mut cx.output);
     Ok(())
 }
 
@@ -305,6 +337,14 @@ mod tests {
             "passdb: u\n  user      : u\n  nologin   \n\npassdb lookup: user v doesn't exist\n\n"
         );
         assert_eq!(status, Ok(status::TEMPFAIL));
+    }
+
+    #[test]
+    fn a_cache_has_figures() {
+        let doveadm = Doveadm::new();
+        let _auth =
+            doveadm.play_lines("auth-master", vec![(1, MASTER_HELLO), (1, "OK\t1\thits=5\tmisses=1\n")]);
+        assert_eq!(doveadm.run("auth cache status").0, "figure\tvalue\nhits\t5\nmisses\t1\n");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A file for each command or handful of commands that share their work.
 
+pub(crate) mod app_password;
 pub(crate) mod auth;
+pub(crate) mod ban;
 pub(crate) mod batch;
 pub(crate) mod config;
 pub(crate) mod copy;

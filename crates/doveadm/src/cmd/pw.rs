@@ -90,7 +90,7 @@ fn verify(password: &Secret, params: &Params<'_>, scheme: &str, hash: &str) -> O
 }
 
 /// Fills `bytes` from the kernel, which never fails once the system has started.
-fn random(bytes: &mut [u8]) {
+pub(super) fn random(bytes: &mut [u8]) {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()) {

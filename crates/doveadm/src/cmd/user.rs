@@ -91,7 +91,14 @@ fn show_mail_users(
         match master.user(name, info) {
             Ok(Found::Yes { username, fields }) => {
                 let user = MailUser::new(cx.config()?.settings(), name, username, fields, info)?;
-                user.show(cx, view, table.as_mut());
+                match user.lacks_home() {
+                    true => failed(
+                        cx,
+                        name,
+                        "userdb didn't return a home directory, but mail_location used it (%h)",
+                    ),
+                    false => user.show(cx, view, table.as_mut()),
+                }
             }
             Ok(Found::No) => {
                 let text = format!("\nuserdb lookup: user {name} doesn't exist");
@@ -127,7 +134,6 @@ struct MailUser {
     username: String,
     settings: Settings,
     fields: Vec<String>,
-    service: String,
     addresses: (Option<std::net::IpAddr>, Option<std::net::IpAddr>),
 }
 
@@ -153,8 +159,14 @@ impl MailUser {
         let settings = settings
             .with_overrides(pairs)
             .map_err(|error| Failure::fatal(format_args!("{asked}: {}", base::chain(&error))))?;
-        let service = info.service().to_owned();
-        Ok(Self { asked: asked.to_owned(), username, settings, fields, service, addresses: info.addresses() })
+        Ok(Self { asked: asked.to_owned(), username, settings, fields, addresses: info.addresses() })
+    }
+
+    /// Without a home there is no such mail user.
+    fn lacks_home(&self) -> bool {
+        let location = self.settings.get(key::MAIL_LOCATION);
+        self.settings.get(key::MAIL_HOME).is_empty()
+            && (location.contains("%h") || location.contains("%{home}"))
     }
 
     fn show(&self, cx: &mut Context, view: View<'_>, table: Option<&mut Printer>) {
@@ -227,7 +239,8 @@ impl MailUser {
             ('u', "user", Some(&*self.username)),
             ('n', "username", Some(name)),
             ('d', "domain", Some(domain)),
-            ('s', "service", Some(&*self.service)),
+            // Whatever service the userdb was asked for.
+            ('s', "service", Some("doveadm")),
             ('h', "home", Some(home)),
             ('l', "lip", lip.as_deref()),
             ('r', "rip", rip.as_deref()),
@@ -284,6 +297,8 @@ mod tests {
             "field\tvalue\n\nuserdb lookup: user nosuch doesn't exist\n",
             67,
         );
+        check("user -x service=imap -e %s u@d", USER, "doveadm\n", 0);
+        check("user nohome", "USER\t1\tnohome\tuid=5\tmail=maildir:%h/Mail\n", "field\tvalue\n", 75);
         check("user broken", "FAIL\t1\n", "field\tvalue\n", 75);
     }
 

@@ -2,6 +2,7 @@
 
 use super::sections;
 use crate::decl::SectionKind;
+use crate::filter::Network;
 use crate::key::{self, passdb, userdb};
 use crate::tree::Node;
 
@@ -15,6 +16,7 @@ pub(super) fn check(node: &Node) -> Result<(), String> {
     }
     verbose_passwords(node.value(key::AUTH_VERBOSE_PASSWORDS.index()).text())?;
     policy(node)?;
+    bans(node)?;
     for section in sections(node, SectionKind::Passdb) {
         if section.value(passdb::DRIVER.index()).text().is_empty() {
             return Err("passdb is missing driver".into());
@@ -41,6 +43,22 @@ fn verbose_passwords(value: &str) -> Result<(), String> {
         "no" | "plain" | "sha1" | "yes" => Ok(()),
         _ => Err("auth_verbose_passwords: Invalid value".into()),
     }
+}
+
+fn bans(node: &Node) -> Result<(), String> {
+    for (key, most) in [(key::AUTH_BAN_IPV4_BITS, 32), (key::AUTH_BAN_IPV6_BITS, 128)] {
+        let bits = node.value(key.index()).number();
+        if !(1..=most).contains(&bits) {
+            return Err(format!("{} must be between 1 and {most}", key.name()));
+        }
+    }
+    let networks = node.value(key::AUTH_BAN_EXEMPT_NETWORKS.index()).text();
+    for network in networks.split([' ', ',']).filter(|network| !network.is_empty()) {
+        if Network::parse(network).is_none() {
+            return Err(format!("auth_ban_exempt_networks: Invalid network '{network}'"));
+        }
+    }
+    Ok(())
 }
 
 fn policy(node: &Node) -> Result<(), String> {

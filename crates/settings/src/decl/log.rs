@@ -1,7 +1,8 @@
 //! Where log lines go and what they look like.
 
+use super::flags::HIDDEN;
 use super::roots::*;
-use crate::key::Str;
+use crate::key::{Enum, Str};
 
 settings! { Root from super::master::END;
     /// File for errors; `syslog` or `/dev/stderr`.
@@ -18,4 +19,7 @@ settings! { Root from super::master::END;
     LOG_CORE_FILTER: Str = "", MASTER_SERVICE;
     /// Facility for syslog.
     SYSLOG_FACILITY: Str = "mail", MASTER_SERVICE;
+    /// `text` is 2.3's format; with `json` each line is an object with time, level, process, pid, user,
+    /// session and message.
+    LOG_FORMAT: Enum = "text:json", MASTER_SERVICE, HIDDEN;
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::digest::Method;
+use crate::digest::{Method, truncate};
 
 use super::{Found, Run, VarError};
 
@@ -88,19 +88,6 @@ impl Run<'_> {
             }
         }
         Ok(arguments)
-    }
-}
-
-/// Keeps the first bits, moved to the end of the last byte.
-fn truncate(bytes: &mut Vec<u8>, bits: usize) {
-    bytes.truncate(bits.div_ceil(8));
-    let spare = bits % 8;
-    if spare == 0 {
-        return;
-    }
-    for at in (0..bytes.len()).rev() {
-        let above = if at > 0 { (bytes[at - 1] & (0xff >> spare)) << spare } else { 0 };
-        bytes[at] = (bytes[at] >> (8 - spare)).wrapping_add(above);
     }
 }
 
