@@ -5,9 +5,12 @@
 
 pub mod cert;
 pub mod client;
+pub mod exim;
 pub mod host;
 pub mod mariadb;
 pub mod needs;
+pub mod oauth2;
+pub mod postfix;
 pub mod postgres;
 pub mod sasl_client;
 pub mod shared_mail;
@@ -15,9 +18,12 @@ pub mod slapd;
 pub mod transcript;
 
 pub use client::Client;
-pub use host::{Builder, Host, Under};
+pub use exim::Exim;
+pub use host::{Builder, Host, Under, free_port};
 pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};
+pub use oauth2::OAuth2;
+pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use shared_mail::SharedMail;
 pub use slapd::{Slapd, SlapdTls};

@@ -1,13 +1,13 @@
 //! A PostgreSQL server of the test's own: private directory, unix socket, and a port of loopback.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 
+use crate::host::free_port;
 use crate::needs::{find, needs, wait_for};
 
 /// The server does not run as root; the tests may.
@@ -47,8 +47,7 @@ impl Postgres {
         initdb.args(["--no-sync", "-D"]).arg(home.join("data"));
         let done = initdb.output().expect("initdb runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let mut server = Self { dir: home, port: port.expect("a free port").port(), child: None };
+        let mut server = Self { dir: home, port: free_port(), child: None };
         server.resume();
         Some(server)
     }
