@@ -36,7 +36,7 @@ impl Exim {
             "exim_path = {}\nkeep_environment =\nprimary_hostname = mail.example.org\n\
              spool_directory = {place}/spool\nlog_file_path = {place}/log/%slog\n\
              daemon_smtp_ports = {first} : {second}\nlocal_interfaces = 127.0.0.1\nhost_lookup =\n\
-             rfc1413_hosts =\nqueue_only = true\nacl_smtp_rcpt = rcpt\nauth_advertise_hosts = *\n{settings}\n\
+             rfc1413_hosts =\nsmtp_accept_max = 200\nqueue_only = true\nacl_smtp_rcpt = rcpt\nauth_advertise_hosts = *\n{settings}\n\
              begin acl\nrcpt:\n  accept authenticated = *\n  deny message = relay not permitted\n\
              begin authenticators\n{authenticators}\n",
             program.display()
