@@ -21,6 +21,7 @@ mod lines;
 mod listing;
 mod master;
 mod penalty;
+pub mod probe;
 mod random;
 mod request;
 mod server;
