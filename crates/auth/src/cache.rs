@@ -241,7 +241,8 @@ fn variable(text: &str) -> (&str, &str) {
     text.split_at(text.chars().next().map_or(0, char::len_utf8))
 }
 
-/// The key of a request in a database's part of the cache.
+/// The key of a request in a database's part of the cache. The user is part of it even where the template
+/// leaves him out: what is known of one user never counts for another.
 pub(crate) fn key_for(request: &Request, template: &str, is_userdb: bool) -> Option<String> {
     let escape = |value: &str| {
         let mut text = String::new();
@@ -251,8 +252,13 @@ pub(crate) fn key_for(request: &Request, template: &str, is_userdb: bool) -> Opt
     let user = request.facts.translated_user.as_deref().unwrap_or_default();
     let kind = if is_userdb { 'U' } else { 'P' };
     let master = request.facts.master_user.as_deref().map(|name| format!("+{}", escape(name)));
+    let names_user = |word: &str| ["%u", "%{user}", "%n", "%{username}"].contains(&word);
+    let own = match template.split('\t').any(names_user) {
+        true => String::new(),
+        false => format!("{}\t", escape(user)),
+    };
     let rest = vars::expand_as(template, request, user, escape).ok()?;
-    Some(format!("{kind}{}{}\t{rest}", request.database_id, master.unwrap_or_default()))
+    Some(format!("{kind}{}{}\t{own}{rest}", request.database_id, master.unwrap_or_default()))
 }
 
 #[cfg(test)]

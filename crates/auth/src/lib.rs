@@ -24,6 +24,7 @@ mod listing;
 mod master;
 mod penalty;
 mod policy;
+pub mod probe;
 mod random;
 mod rehash;
 mod request;

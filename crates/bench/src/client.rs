@@ -60,8 +60,8 @@ pub(crate) struct Imap {
 }
 
 impl Imap {
-    /// Connects, reads the greeting, logs in.
-    pub(crate) fn login(address: SocketAddr, user: &str) -> Outcome<Self> {
+    /// Connects and reads the greeting.
+    pub(crate) fn connect(address: SocketAddr) -> Outcome<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
@@ -72,6 +72,12 @@ impl Imap {
         if !greeting.starts_with("* OK") {
             return Err(Failure::Refused(greeting));
         }
+        Ok(session)
+    }
+
+    /// The same, and logs in.
+    pub(crate) fn login(address: SocketAddr, user: &str) -> Outcome<Self> {
+        let mut session = Self::connect(address)?;
         let tag = session.next_tag();
         session.stream.write_all(format!("{tag} LOGIN {user} pass\r\n").as_bytes())?;
         let capabilities = session.responses.until(&tag, &mut Answer::default())?;

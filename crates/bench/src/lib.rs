@@ -8,6 +8,7 @@ mod client;
 mod corpus;
 mod fill;
 mod interrupt;
+mod logins;
 mod measurements;
 mod options;
 mod proc;

@@ -3,6 +3,7 @@
 use crate::client::{Answer, Failure, Outcome};
 use crate::corpus::RARE_WORD;
 use crate::fill::MAIN;
+use crate::logins;
 use crate::options::CLIENTS;
 use crate::side::{Sample, Side};
 
@@ -92,6 +93,20 @@ pub(crate) const ALL: &[Measurement] = &[
         unit: "logins",
         target: 1.0,
         run: login,
+    },
+    Measurement {
+        name: "auth-logins",
+        title: "LOGIN by MariaDB, 10 clients",
+        unit: "logins",
+        target: 3.0,
+        run: logins::rate,
+    },
+    Measurement {
+        name: "auth-flood",
+        title: "p99 of LOGIN, 1000 wrong ones a second",
+        unit: "1/p99",
+        target: 3.0,
+        run: logins::flood,
     },
 ];
 

@@ -1,6 +1,7 @@
 //! The command's arguments, and the amounts of work that go with them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `-h` prints, before the list of measurements.
 pub(crate) const HELP: &str = "\
@@ -62,6 +63,8 @@ pub(crate) struct Amounts {
     /// Messages whose flags change, twice each.
     pub(crate) stores: usize,
     pub(crate) logins: usize,
+    /// How long passwords are guessed in a round.
+    pub(crate) flood: Duration,
 }
 
 /// Clients at once, where several are at work. Each has a user of its own.
@@ -78,6 +81,7 @@ const FULL: Amounts = Amounts {
     appends: 500,
     stores: 1_000,
     logins: 500,
+    flood: Duration::from_secs(6),
 };
 
 const QUICK: Amounts = Amounts {
@@ -91,6 +95,7 @@ const QUICK: Amounts = Amounts {
     appends: 50,
     stores: 50,
     logins: 50,
+    flood: Duration::from_secs(1),
 };
 
 /// What the arguments ask for.

@@ -11,12 +11,15 @@ use harness::{Builder, Host, Under};
 use crate::client::{Answer, Imap, Outcome};
 use crate::corpus::Corpus;
 use crate::fill::Stored;
+use crate::logins::Logins;
 use crate::options::{Amounts, Format, Options};
 use crate::proc;
 
 /// A running server. Dropping it stops the server and removes its files.
 pub(crate) struct Side {
     pub(crate) host: Host,
+    /// Another one with its users in a database, where that is measured.
+    pub(crate) logins: Option<Logins>,
     pub(crate) format: Format,
     pub(crate) amounts: Amounts,
     pub(crate) corpus: Corpus,
@@ -48,6 +51,11 @@ impl Side {
         let builder = Builder::new(ours).under(under).without_users();
         Self {
             host: builder.config(STATIC_USERS).config(location).start(),
+            logins: if ["auth-logins", "auth-flood"].iter().any(|name| options.wants(name)) {
+                Logins::start(under, ours)
+            } else {
+                None
+            },
             format: options.format,
             amounts: options.amounts,
             corpus: Corpus::new(options.seed),
@@ -73,7 +81,8 @@ impl Side {
 
     /// How many errors and warnings the server has logged, and the first of them.
     pub(crate) fn complaints(&self) -> Option<String> {
-        let log = self.host.log();
+        let log =
+            self.host.log() + &self.logins.as_ref().map(|logins| logins.host().log()).unwrap_or_default();
         let bad = |line: &&str| {
             ["Error: ", "Warning: ", "Panic: ", "Fatal: "].iter().any(|word| line.contains(word))
         };
@@ -104,7 +113,17 @@ impl Side {
 
     /// Times `work`, and takes the server's CPU time before and after, each once it does no more.
     pub(crate) fn timed(&self, operations: usize, work: impl FnOnce() -> Outcome<Answer>) -> Outcome<Sample> {
-        let master = self.host.master_pid();
+        self.timed_at(&self.host, operations, work)
+    }
+
+    /// The same with the CPU time of another server than the usual one.
+    pub(crate) fn timed_at(
+        &self,
+        host: &Host,
+        operations: usize,
+        work: impl FnOnce() -> Outcome<Answer>,
+    ) -> Outcome<Sample> {
+        let master = host.master_pid();
         let before = proc::settled(master);
         let began = Instant::now();
         let answer = work()?;

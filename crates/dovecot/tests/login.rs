@@ -2,10 +2,10 @@
 //! proxies, limits, log lines, and hostile input.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use harness::{Builder, Client, Host, Under, cert, wait_for};
+use harness::{Builder, Client, Host, Under, cert, free_port, wait_for};
 
 fn builder() -> Builder {
     Builder::new(env!("CARGO_BIN_EXE_dovecot"))
@@ -20,11 +20,6 @@ fn is_ours() -> bool {
 /// Logs in on a connection that has read its greeting; gives the tagged answer.
 fn login(client: &mut Client, user: &str) -> String {
     client.imap("l", &format!("LOGIN {user} pass")).pop().expect("an answer")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound port").port()
 }
 
 /// A connection whose two ends have different addresses, so that it does not count as local.

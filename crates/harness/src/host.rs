@@ -122,19 +122,7 @@ const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 impl Ports {
     fn free() -> Self {
-        // Where to begin looking; hosts that begin at the same place are told apart by the claims.
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        let begin = u64::from(std::process::id()) * 64;
-        let claimed = [(); 4].map(|()| {
-            loop {
-                let step = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
-                let length = u64::from(PORTS.end - PORTS.start);
-                let number = PORTS.start + u16::try_from((begin + step) % length).expect("a port");
-                if let Some(claim) = claim(number) {
-                    break (number, claim);
-                }
-            }
-        });
+        let claimed = [(); 4].map(|()| claim_one());
         Self {
             numbers: claimed.each_ref().map(|(number, _)| *number),
             _claims: claimed.map(|(_, claim)| claim),
@@ -149,6 +137,27 @@ impl Ports {
             "pop3" => pop3,
             "pop3s" => pop3s,
             other => panic!("no listener {other}"),
+        }
+    }
+}
+
+/// A free port for something else than a [`Host`], which belongs to the test's process until it ends.
+pub fn free_port() -> u16 {
+    let (number, claim) = claim_one();
+    std::mem::forget(claim);
+    number
+}
+
+fn claim_one() -> (u16, UnixListener) {
+    // Where to begin looking; hosts that begin at the same place are told apart by the claims.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u64::from(std::process::id()) * 64;
+    loop {
+        let step = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let length = u64::from(PORTS.end - PORTS.start);
+        let number = PORTS.start + u16::try_from((begin + step) % length).expect("a port");
+        if let Some(claim) = claim(number) {
+            return (number, claim);
         }
     }
 }

@@ -5,11 +5,14 @@
 
 pub mod cert;
 pub mod client;
+pub mod exim;
 pub mod host;
 pub mod kdc;
 pub mod keyvalue;
 pub mod mariadb;
 pub mod needs;
+pub mod oauth2;
+pub mod postfix;
 pub mod postgres;
 pub mod sasl_client;
 pub mod shared_mail;
@@ -17,11 +20,14 @@ pub mod slapd;
 pub mod transcript;
 
 pub use client::Client;
-pub use host::{Builder, Host, Under};
+pub use exim::Exim;
+pub use host::{Builder, Host, Under, free_port};
 pub use kdc::Kdc;
 pub use keyvalue::{Memcached, Redis};
 pub use mariadb::MariaDb;
 pub use needs::{needs, wait_for};
+pub use oauth2::OAuth2;
+pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use shared_mail::SharedMail;
 pub use slapd::{Slapd, SlapdTls};

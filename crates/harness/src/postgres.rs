@@ -1,13 +1,13 @@
 //! A PostgreSQL server of the test's own: private directory, unix socket, and a port of loopback.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 
+use crate::host::free_port;
 use crate::needs::{find, needs, wait_for};
 
 /// The server does not run as root; the tests may.
@@ -67,8 +67,7 @@ impl Postgres {
                 chown(&key, Some(user.uid), Some(user.gid)).expect("the key is the server's");
             }
         }
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let mut server = Self { dir: home, port: port.expect("a free port").port(), has_tls, child: None };
+        let mut server = Self { dir: home, port: free_port(), has_tls, child: None };
         server.resume();
         Some(server)
     }

@@ -1,7 +1,7 @@
 //! The auth process, over the socket `login` (auth client protocol 1.2): one connection per process,
 //! any number of requests on it at once, made anew when it breaks.
 
-mod line;
+pub(crate) mod line;
 
 use std::collections::HashMap;
 use std::io;

@@ -21,6 +21,7 @@ mod here;
 mod input;
 mod limits;
 mod log_line;
+pub mod probe;
 mod proxy;
 mod serve;
 mod session;

@@ -46,6 +46,80 @@ async fn names_are_not_expanded() {
     .await;
 }
 
+/// CVE-2007-6598, CVE-2025-30189: the cache gave one user what it knew of another with the same password.
+#[tokio::test(flavor = "current_thread")]
+async fn the_cache_tells_users_apart() {
+    local(async {
+        let config = "auth_cache_size = 1M\nauth_username_chars =\n\
+            passdb {\n driver = lua\n args = file=DIR/script cache_key=%s\n}\n";
+        let script = "function auth_passdb_lookup(req)\n  \
+            return dovecot.auth.PASSDB_RESULT_OK, \"password={PLAIN}secret who=\" .. req.user\nend\n";
+        let bench = Bench::new(config, &[("script", script)]);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        let mut id = 0;
+        for _ in 0..2 {
+            for user in ["joe", "ann", "joe@example.org", "jo"] {
+                id += 2;
+                let answer = client.ask(&plain(id, user, "secret", "")).await;
+                assert_eq!(answer, format!("OK\t{id}\tuser={user}\twho={user}"));
+                let answer = client.ask(&plain(id + 1, user, "wrong", "")).await;
+                assert_eq!(answer, format!("FAIL\t{}\tuser={user}", id + 1));
+            }
+        }
+    })
+    .await;
+}
+
+/// CVE-2026-0394: a domain of two dots led out of the directory of a passwd-file for each domain.
+#[tokio::test(flavor = "current_thread")]
+async fn domains_are_no_way_to_other_files() {
+    local(async {
+        let config = "auth_username_chars =\npassdb {\n driver = passwd-file\n \
+            args = scheme=PLAIN username_format=%n DIR/auth/%d/passwd\n}\n";
+        let bench = Bench::new(config, &[("passwd", "joe:system\n")]);
+        std::fs::create_dir_all(bench.path("auth/example.org")).unwrap();
+        std::fs::write(bench.path("auth/example.org/passwd"), "joe:secret\n").unwrap();
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        assert_eq!(
+            client.ask(&plain(1, "joe@example.org", "secret", "")).await,
+            "OK\t1\tuser=joe@example.org"
+        );
+        for (id, domain) in (2..).zip(["..", "../", "../..", ".", "./..", "example.org/../..", "/", ""]) {
+            let answer = client.ask(&plain(id, &format!("joe@{domain}"), "system", "")).await;
+            assert_eq!(answer, format!("FAIL\t{id}\tuser=joe@{domain}"));
+        }
+    })
+    .await;
+}
+
+/// CVE-2016-8652: an exchange that ended before there was a name crashed auth.
+#[tokio::test(flavor = "current_thread")]
+async fn exchanges_without_a_name_end_well() {
+    local(async {
+        let mechanisms =
+            "auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 external oauthbearer\n";
+        let bench = Bench::new(&format!("{mechanisms}{}", file("")), &[("users", USERS)]);
+        let mut client = bench.client(Kind::Login).await;
+        client.greeting().await;
+        let all = ["PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "EXTERNAL", "OAUTHBEARER"];
+        for (id, mechanism) in (1..).zip(all) {
+            client.say(&format!("AUTH\t{}\t{mechanism}\tservice=imap", 2 * id)).await;
+            client.say(&format!("CANCEL\t{}", 2 * id)).await;
+            client.say(&format!("AUTH\t{}\t{mechanism}\tservice=imap\tresp=", 2 * id + 1)).await;
+        }
+        client.say(&plain(999, "joe", "secret", "")).await;
+        let mut answer = client.line().await;
+        while !answer.starts_with("OK\t") {
+            assert!(!answer.is_empty(), "the connection lives");
+            answer = client.line().await;
+        }
+        assert_eq!(answer, "OK\t999\tuser=joe");
+    })
+    .await;
+}
+
 /// CVE-2022-30550: two passdbs with the same driver and arguments shared their settings.
 #[tokio::test(flavor = "current_thread")]
 async fn passdbs_alike_are_two() {

@@ -1,10 +1,10 @@
 //! A small OAuth 2.0 server behind workers: introspection (RFC 7662) in all its modes, token
 //! information, password grants, and servers that answer something else.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::io::Write;
+use std::net::TcpListener;
 
+use harness::OAuth2;
 use sasl::encoding::base64;
 
 use super::bench::{Bench, local, plain};
@@ -12,74 +12,6 @@ use crate::client::Kind;
 
 const PASSDB: &str = "auth_username_chars =\npassdb {\n driver = oauth2\n args = DIR/oauth2\n}\n\
     userdb {\n driver = static\n args = uid=1 gid=1 home=/h\n}\n";
-
-/// What came: the request line, the `Authorization` field, and the body.
-type Seen = (String, String, String);
-
-/// A server that knows the token `good` of `joe@example.org` and a few others.
-struct Server {
-    port: u16,
-    seen: Receiver<Seen>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (sender, seen) = channel();
-        std::thread::spawn(move || {
-            while let Ok((stream, _)) = listener.accept() {
-                // The test may have ended.
-                let _ = answer(stream).map(|seen| sender.send(seen));
-            }
-        });
-        Self { port, seen }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
-}
-
-fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let (mut first, mut authorization, mut length) = (String::new(), String::new(), 0);
-    reader.read_line(&mut first)?;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        match line.trim_end().split_once(": ") {
-            Some(("Content-Length", value)) => length = value.parse().unwrap(),
-            Some(("Authorization", value)) => authorization = value.to_owned(),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let body = String::from_utf8(body).unwrap();
-    let all = format!("{first}{authorization}{body}");
-    let has = |word: &str| all.contains(word);
-    let (status, text) = match () {
-        () if has("grant_type=password") && has("password=s%20e") => {
-            ("200 OK", r#"{"access_token":"good","token_type":"bearer"}"#)
-        }
-        () if has("grant_type=password") => ("400 Bad Request", r#"{"error":"invalid_grant"}"#),
-        () if has("inactive") => ("200 OK", r#"{"active":false}"#),
-        () if has("scopeless") => ("200 OK", r#"{"active":true,"email":"joe@example.org","scope":"smtp"}"#),
-        () if has("other") => ("200 OK", r#"{"active":true,"email":"ann@example.org","scope":"mail"}"#),
-        () if has("nameless") => ("200 OK", r#"{"active":true,"scope":"mail"}"#),
-        () if has("good") => (
-            "200 OK",
-            r#"{"active":true,"email":"Joe@example.org","scope":"smtp mail","id":7,"more":{"x":1}}"#,
-        ),
-        () if has("broken") => ("200 OK", "{\"active\":tru"),
-        () if has("failing") => ("503 Unavailable", ""),
-        () => ("401 Unauthorized", r#"{"error":"invalid_token"}"#),
-    };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
-    Ok((first.trim_end().to_owned(), authorization, body))
-}
 
 async fn check(config: &str, cases: &[(&str, &str)]) {
     let bench = Bench::new(PASSDB, &[("oauth2", config)]);
@@ -101,7 +33,7 @@ const LATER: &str = "FAIL\tuser=joe@example.org\tcode=temp_fail";
 #[tokio::test(flavor = "current_thread")]
 async fn introspection() {
     local(async {
-        let server = Server::start();
+        let server = OAuth2::start();
         for (mode, request, authorization, body) in [
             ("auth", "GET /introspect?token= HTTP/1.1", "Bearer good", ""),
             ("get", "GET /introspect?token=good&client_id=me&client_secret=s%26 HTTP/1.1", "", ""),
@@ -128,8 +60,7 @@ async fn introspection() {
                 ],
             )
             .await;
-            let seen: Vec<Seen> = server.seen.try_iter().collect();
-            assert_eq!(seen[0], (request.to_owned(), authorization.to_owned(), body.to_owned()));
+            assert_eq!(server.seen()[0], (request.to_owned(), authorization.to_owned(), body.to_owned()));
         }
     })
     .await;
@@ -139,7 +70,7 @@ async fn introspection() {
 #[tokio::test(flavor = "current_thread")]
 async fn where_tokens_come_from() {
     local(async {
-        let server = Server::start();
+        let server = OAuth2::start();
         let config = format!(
             "introspection_url = {}\nopenid_configuration_url = https://id.example/conf\n",
             server.url("/introspect?token=")
@@ -162,7 +93,7 @@ async fn where_tokens_come_from() {
 #[tokio::test(flavor = "current_thread")]
 async fn token_information_and_grants() {
     local(async {
-        let server = Server::start();
+        let server = OAuth2::start();
         let info = format!("tokeninfo_url = {}\n", server.url("/info?t="));
         check(
             &info,

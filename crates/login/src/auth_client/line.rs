@@ -6,14 +6,14 @@ use crate::session::{AuthReply, Fields, Mechanism, Mechanisms};
 /// The handshake as far as it has come. 2.3 sends VERSION, MECH…, SPID, CUID, COOKIE, DONE; any order
 /// that ends with DONE will do.
 #[derive(Debug, Default)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     mechanisms: Mechanisms,
     has_version: bool,
 }
 
 impl Handshake {
     /// Takes a line; the result is there after DONE. An error ends the connection.
-    pub(super) fn line(&mut self, line: &str) -> Result<Option<Mechanisms>, String> {
+    pub(crate) fn line(&mut self, line: &str) -> Result<Option<Mechanisms>, String> {
         let words: Vec<String> = tab_words(line).collect();
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let broken = || format!("BUG: Authentication server sent broken {} line", word(0));
@@ -58,13 +58,13 @@ impl Handshake {
 
 /// A line after the handshake.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) id: u32,
-    pub(super) reply: AuthReply,
+pub(crate) struct Line {
+    pub(crate) id: u32,
+    pub(crate) reply: AuthReply,
 }
 
 impl Line {
-    pub(super) fn parse(line: &str) -> Result<Self, String> {
+    pub(crate) fn parse(line: &str) -> Result<Self, String> {
         let mut words = tab_words(line);
         let word = words.next().unwrap_or_default();
         let id = words.next().and_then(|id| id.parse().ok());
