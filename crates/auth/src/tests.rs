@@ -13,4 +13,5 @@ mod mysql;
 mod oauth2;
 mod pam;
 mod postgres;
+mod proxy;
 mod workers;
