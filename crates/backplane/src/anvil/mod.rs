@@ -6,6 +6,7 @@
 //! and its death takes them with it.
 
 mod penalty;
+mod proxies;
 mod sessions;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::penalty::Penalties;
+use self::proxies::Proxies;
 use self::sessions::{PeerId, Selection, Sessions};
 use crate::limits::ADMIN_TIMEOUT;
 use crate::listen;
@@ -86,6 +88,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sessions: Sessions,
+    proxies: Proxies,
     penalties: Penalties,
     kicks: HashMap<PeerId, mpsc::UnboundedSender<u64>>,
     peers_ever: PeerId,
@@ -165,6 +168,7 @@ impl State {
     fn remove_peer(&mut self, id: PeerId) {
         self.kicks.remove(&id);
         self.sessions.remove_peer(id);
+        self.proxies.remove_peer(id);
     }
 
     fn hear(&mut self, id: PeerId, message: ToAnvil, now_s: u64) -> Option<FromAnvil> {
@@ -175,7 +179,11 @@ impl State {
                 return Some(FromAnvil::Connected { id: session_id, allowed });
             }
             ToAnvil::Resume(session) => drop(self.sessions.resume(id, session)),
-            ToAnvil::Disconnect(session) => self.sessions.disconnect(id, session),
+            ToAnvil::Disconnect(session) => {
+                self.sessions.disconnect(id, session);
+                self.proxies.remove(id, session);
+            }
+            ToAnvil::Proxy(proxied) => self.proxies.add(id, proxied),
             ToAnvil::PenaltyGet { request, ip } => {
                 let (value, last_update_s) = self.penalties.of(ip, now_s);
                 return Some(FromAnvil::Penalty { request, value, last_update_s });
@@ -200,6 +208,19 @@ impl State {
                     }
                 }
                 selected.into_iter().map(|(_, answer)| answer).collect()
+            }
+            Query::Proxies => {
+                self.proxies.select(None).map(|(_, proxied)| Answer::Proxied(proxied.clone())).collect()
+            }
+            Query::KickProxies(kick) => {
+                let selected = self.proxies.select(Some(&kick));
+                let kicked = selected.map(|(peer, proxied)| {
+                    if let Some(kicks) = self.kicks.get(&peer) {
+                        let _ = kicks.send(proxied.id);
+                    }
+                    Answer::Proxied(proxied.clone())
+                });
+                kicked.collect()
             }
             Query::Penalties { nets } => self.penalties_of(nets, now_s),
         }
