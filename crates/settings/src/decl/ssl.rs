@@ -20,13 +20,13 @@ settings! { Root from super::log::END;
     /// Diffie-Hellman parameters, which TLS 1.2 and newer elliptic curves do without.
     SSL_DH: Str = "", SSL_SERVER, NO_EFFECT_YET;
     /// Authorities for outgoing TLS connections, a PEM file.
-    SSL_CLIENT_CA_FILE: Str = "", AUTH | SSL_BASE, NO_EFFECT_YET;
+    SSL_CLIENT_CA_FILE: Str = "", AUTH | SSL_BASE;
     /// Authorities for outgoing TLS connections, a directory.
-    SSL_CLIENT_CA_DIR: Str = "", AUTH | SSL_BASE, NO_EFFECT_YET;
+    SSL_CLIENT_CA_DIR: Str = "", AUTH | SSL_BASE;
     /// Certificate for outgoing TLS connections.
-    SSL_CLIENT_CERT: Str = "", SSL_BASE, NO_EFFECT_YET;
+    SSL_CLIENT_CERT: Str = "", SSL_BASE;
     /// Private key for outgoing TLS connections.
-    SSL_CLIENT_KEY: Str = "", SSL_BASE, NO_EFFECT_YET | SECRET;
+    SSL_CLIENT_KEY: Str = "", SSL_BASE, SECRET;
     /// Ciphers for TLS 1.2, in OpenSSL's language.
     SSL_CIPHER_LIST: Str = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH", SSL_BASE;
     /// Ciphers for TLS 1.3.
@@ -42,7 +42,7 @@ settings! { Root from super::log::END;
     /// Asks clients for a certificate.
     SSL_VERIFY_CLIENT_CERT: bool = "no", SSL_BASE;
     /// Refuses servers with invalid certificates.
-    SSL_CLIENT_REQUIRE_VALID_CERT: bool = "yes", SSL_BASE, NO_EFFECT_YET;
+    SSL_CLIENT_REQUIRE_VALID_CERT: bool = "yes", SSL_BASE;
     /// Demands a revocation list for client certificates.
     SSL_REQUIRE_CRL: bool = "yes", SSL_BASE;
     /// Logs details of TLS handshakes.
