@@ -46,3 +46,9 @@ pub(crate) const SESSIONS_PER_PROCESS_MAX: usize = 200_000;
 
 /// How often files named by settings are looked at for changes where inotify does not tell.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a mail process may take to say who has logged in; 2.3's `SCRIPT_LOGIN_READ_TIMEOUT_SECS`.
+pub(crate) const SCRIPT_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What it says: a user's fields, as long as the auth protocol's lines.
+pub(crate) const SCRIPT_INPUT_BYTES_MAX: usize = 64 * 1024;
