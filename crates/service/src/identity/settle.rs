@@ -106,6 +106,11 @@ impl Asker {
         })
     }
 
+    /// Whether a post-login script has a say about every client.
+    pub(crate) fn has_script(&self) -> bool {
+        self.postlogin.path.is_some()
+    }
+
     pub(crate) fn replace_settings(&self, settings: Arc<Snapshot>) {
         *self.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = settings;
     }
