@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
@@ -20,7 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::exchange::{self, Exchange};
 use crate::kerberos;
-use crate::limits::{CLIENT_LINE_BYTES_MAX, CONNECTION_REQUESTS_MAX, REQUEST_SWEEP, REQUEST_TIMEOUT};
+use crate::limits::{
+    CLIENT_LINE_BYTES_MAX, CONNECTION_REQUESTS_MAX, PROXY_CONNECTS_MAX, REQUEST_SWEEP, REQUEST_TIMEOUT,
+};
 use crate::lines::{Broken, Lines, Output};
 use crate::request::Request;
 use crate::request::fields::now_s;
@@ -88,6 +91,8 @@ enum State {
     Challenged(oneshot::Sender<Zeroizing<Vec<u8>>>, Box<Request>),
     /// It waits for the mail process to ask who logged in.
     Successful(Box<Request>),
+    /// Its client is logged in to another server, by connections that we make.
+    Proxied { destination: SocketAddr, connects: u32 },
 }
 
 /// A request's handle on its slot.
@@ -220,7 +225,7 @@ impl ClientConnection {
     }
 
     fn log_lost(&self, why: &str) {
-        let busy = |slot: &&Slot| !matches!(slot.state, State::Successful(_));
+        let busy = |slot: &&Slot| !matches!(slot.state, State::Successful(_) | State::Proxied { .. });
         let count = self.slots.borrow().values().filter(busy).count();
         if count > 0 {
             let pid = self.login_pid();
@@ -430,7 +435,9 @@ impl ClientConnection {
                     self.refuse(&request, id, "invalid_base64", reason);
                 }
             },
-            Some(State::Busy) => {
+            Some(State::Busy | State::Proxied { .. }) => {
+                self.slots.borrow_mut().remove(&id);
+                self.settled.notify_one();
                 let request = self.auth.request("");
                 self.refuse(&request, id, "", "Unexpected continuation");
             }
@@ -519,6 +526,28 @@ impl ClientConnection {
         self.set_state(ticket, State::Successful(request))
     }
 
+    /// Keeps a login that is proxied until its login process is through with it, so that it can be
+    /// connected to `destination`; `false` if the client has cancelled it.
+    pub(crate) fn grant(&self, ticket: Ticket, destination: SocketAddr) -> bool {
+        self.set_state(ticket, State::Proxied { destination, connects: 0 })
+    }
+
+    /// Where the login `id` may be connected to, once more.
+    pub(crate) fn use_grant(&self, id: u32) -> Option<SocketAddr> {
+        match &mut self.slots.borrow_mut().get_mut(&id)?.state {
+            State::Proxied { destination, connects } if *connects < PROXY_CONNECTS_MAX => {
+                *connects += 1;
+                Some(*destination)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the process at the other end is the one with this id, by what the kernel says.
+    pub(crate) fn is_process(&self, pid: Option<u32>) -> bool {
+        pid.is_some() && pid == self.peer_pid
+    }
+
     fn set_state(&self, ticket: Ticket, state: State) -> bool {
         match self.slots.borrow_mut().get_mut(&ticket.id) {
             Some(slot) if slot.serial == ticket.serial => {
@@ -596,6 +625,8 @@ impl ClientConnection {
                     "Request {}.{id} timed out after {seconds} secs, state=3",
                     self.login_pid()
                 )),
+                // Nobody logs in for so long.
+                State::Proxied { .. } => {}
                 State::Busy => self.auth.scope.log.error(format_args!(
                     "Request {}.{id} timed out after {seconds} secs, state=1",
                     self.login_pid()

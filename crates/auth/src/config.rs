@@ -1,5 +1,6 @@
 //! The settings that the auth processes use, read once.
 
+use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use settings::digest::Method;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) verbose_passwords: VerbosePasswords,
     pub(crate) ssl_require_client_cert: bool,
     pub(crate) ssl_username_from_cert: bool,
+    /// `auth_proxy_self`
+    pub(crate) proxy_self: Vec<IpAddr>,
     pub(crate) worker_max_count: usize,
     pub(crate) first_valid_uid: u32,
     pub(crate) last_valid_uid: u32,
@@ -219,6 +222,7 @@ impl Config {
             verbose_passwords: VerbosePasswords::parse(settings.get(key::AUTH_VERBOSE_PASSWORDS)),
             ssl_require_client_cert: settings.get(key::AUTH_SSL_REQUIRE_CLIENT_CERT),
             ssl_username_from_cert: settings.get(key::AUTH_SSL_USERNAME_FROM_CERT),
+            proxy_self: addresses(settings.get(key::AUTH_PROXY_SELF)),
             worker_max_count: usize::try_from(settings.get(key::AUTH_WORKER_MAX_COUNT)).unwrap_or(1).max(1),
             first_valid_uid: id(settings.get(key::FIRST_VALID_UID)),
             last_valid_uid: id(settings.get(key::LAST_VALID_UID)),
@@ -357,4 +361,15 @@ fn words(text: &str) -> Vec<String> {
 
 fn pairs(text: &str) -> Vec<(u8, u8)> {
     text.as_bytes().chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect()
+}
+
+/// Addresses, and those of hosts that are named; a name that is not known stands for none.
+fn addresses(text: &str) -> Vec<IpAddr> {
+    let of = |word: &str| match word.parse() {
+        Ok(ip) => vec![ip],
+        Err(_) => {
+            (word, 0).to_socket_addrs().map_or_else(|_| Vec::new(), |all| all.map(|it| it.ip()).collect())
+        }
+    };
+    text.split_whitespace().flat_map(of).collect()
 }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::bans;
 use crate::client::{ClientConnection, Kind, Ticket};
 use crate::policy::Moment;
+use crate::proxy;
 use crate::request::Request;
 use crate::request::fields::now_s;
 use crate::tab;
@@ -116,6 +117,11 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
             request = next;
         }
     }
+    if connection.kind == Kind::Login && proxy::settle(&mut request).await.is_err() {
+        proxy::drop_fields(&mut request);
+        request.progress.internal_failure = true;
+        return fail(connection, ticket, request).await;
+    }
     connection.auth.penalties.clear(&request);
     connection.auth.rehash(&mut request);
     // Login processes look for the bare words.
@@ -126,9 +132,12 @@ async fn succeed(connection: Rc<ClientConnection>, ticket: Ticket, mut request: 
     append_fields(&mut line, &request, connection.kind);
     connection.auth.report_policy(&request);
     let is_over = !connection.kind.is_login() || request.fields.has("nologin") || request.fields.has("proxy");
-    let is_wanted = match is_over {
-        true => connection.finish(ticket),
-        false => connection.keep(ticket, Box::new(request)),
+    let is_proxied = connection.kind == Kind::Login && request.fields.has("proxy");
+    let destination = if is_proxied { proxy::destination(&request) } else { None };
+    let is_wanted = match (is_over, destination) {
+        (true, Some(destination)) => connection.grant(ticket, destination),
+        (true, None) => connection.finish(ticket),
+        (false, _) => connection.keep(ticket, Box::new(request)),
     };
     if is_wanted {
         connection.reply(&line);
@@ -139,9 +148,8 @@ async fn fail(connection: Rc<ClientConnection>, ticket: Ticket, mut request: Req
     let auth = connection.auth.clone();
     request.log_finished();
     // Nobody is sent on to another server.
-    for field in ["nologin", "proxy", "proxy_maybe", "proxy_always", "host", "port", "destuser"] {
-        request.fields.remove(field);
-    }
+    proxy::drop_fields(&mut request);
+    request.fields.remove("nologin");
     let mut line = format!("FAIL\t{}", ticket.id);
     let user = request.facts.user.as_ref().or(request.facts.original_user.as_ref());
     if let Some(user) = user {

@@ -21,6 +21,7 @@ use crate::bans::Bans;
 use crate::cache::Cache;
 use crate::client::{self, Kind};
 use crate::config::Config;
+use crate::connector;
 use crate::db::ConfigFiles;
 use crate::hasher::Hasher;
 use crate::limits::WORKER_IDLE;
@@ -165,6 +166,7 @@ impl Auth {
             scope: Scope { log, before: "".into(), debug: config.debug },
             logins: RefCell::default(),
             connections: Cell::new(0),
+            connecting: Cell::new(0),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             started_s: now_s(),
             is_stopping: Cell::new(false),
@@ -192,6 +194,7 @@ async fn serve(process: Process, server: Server) -> Result<(), Fatal> {
                     let owner = Some(owner.unwrap_or_default());
                     master::serve(&auth, client, &path, owner, &shutdown).await;
                 }
+                "connect" => connector::serve(&auth, client, &shutdown).await,
                 "login" => client::serve(&auth, client, Kind::Login, &shutdown).await,
                 "token" => client::serve(&auth, client, Kind::Token, &shutdown).await,
                 "tokenlogin" => client::serve(&auth, client, Kind::TokenLogin, &shutdown).await,

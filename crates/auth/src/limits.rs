@@ -124,3 +124,21 @@ pub const LUA_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests to the policy server at once, each on a thread of its own; 2.3's
 /// `max_parallel_connections`.
 pub const POLICY_CONNECTIONS_MAX: usize = 100;
+
+/// How long a host's name may be looked up for proxying; 2.3's `AUTH_DNS_DEFAULT_TIMEOUT_MSECS`.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A lookup that took longer is worth a warning; 2.3's `AUTH_DNS_WARN_MSECS`.
+pub const DNS_WARN: Duration = Duration::from_millis(500);
+
+/// How long connecting to another server may take, whatever a login process asks for: nobody logs in
+/// for longer than this.
+pub const PROXY_CONNECT_MAX: Duration = Duration::from_secs(180);
+
+/// Connections that one login may have made for it: retries, and a few to spare. It keeps a login
+/// process that was taken over from using logins as a battering ram.
+pub const PROXY_CONNECTS_MAX: u32 = 32;
+
+/// Connections that may be in the making at once; more wait for servers that are gone. Each holds two
+/// descriptors, of which there are four for each client that `client_limit` allows.
+pub const PROXY_CONNECTING_MAX: u32 = 1000;

@@ -17,6 +17,7 @@ use crate::client::cut;
 use crate::limits::MASTER_LINE_BYTES_MAX;
 use crate::lines::{Broken, Lines, Output, without_passwords};
 use crate::listing;
+use crate::proxy;
 use crate::request::Request;
 use crate::server::Auth;
 use crate::tab;
@@ -297,7 +298,13 @@ impl MasterConnection {
                 }
                 Ok(()) => {
                     let service = auth.services.find(&request.facts.service.clone());
-                    auth.ask_passdbs(service, &mut request, Want::Credentials("")).await.result
+                    let result = auth.ask_passdbs(service, &mut request, Want::Credentials("")).await.result;
+                    match result {
+                        PassdbResult::Ok if proxy::settle(&mut request).await.is_err() => {
+                            PassdbResult::InternalFailure
+                        }
+                        result => result,
+                    }
                 }
             };
             connection.answer_pass(id, &request, result);

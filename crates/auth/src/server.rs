@@ -37,6 +37,8 @@ pub(crate) struct Auth {
     /// Login processes by their process ids: a mail process names one of them.
     pub(crate) logins: RefCell<HashMap<u32, Weak<ClientConnection>>>,
     pub(crate) connections: Cell<u32>,
+    /// Connections to other servers that are being made.
+    pub(crate) connecting: Cell<u32>,
     /// This host's name, for challenges.
     pub(crate) host: String,
     /// When the process began, in seconds since 1970.

@@ -17,6 +17,7 @@ mod one_time;
 mod pam;
 mod policy;
 mod postgres;
+mod proxy;
 mod rehash;
 mod shadow;
 mod totp;

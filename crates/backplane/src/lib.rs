@@ -1,5 +1,6 @@
 //! The processes that others lean on: `log` writes what all say, `anvil` knows who is connected,
-//! `config` reads the configuration. A module each, which know nothing of one another.
+//! `config` reads the configuration, `script-login` runs post-login scripts. A module each, which know
+//! nothing of one another.
 
 mod limits;
 mod listen;
@@ -7,8 +8,9 @@ mod listen;
 pub mod anvil;
 pub mod config;
 pub mod log;
+pub mod script_login;
 
 /// The processes of this crate.
 pub fn entries() -> Vec<service::Entry> {
-    vec![anvil::entry(), config::entry(), log::entry()]
+    vec![anvil::entry(), config::entry(), log::entry(), script_login::entry()]
 }

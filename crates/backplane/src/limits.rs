@@ -59,3 +59,9 @@ pub(crate) const BANS_MAX: usize = 100_000;
 /// Users whose last one-time code is remembered. Only who knew a code gets here, so that these are
 /// real users; beyond it nobody new is believed.
 pub(crate) const ONCE_NAMES_MAX: usize = 1_000_000;
+
+/// How long a mail process may take to say who has logged in; 2.3's `SCRIPT_LOGIN_READ_TIMEOUT_SECS`.
+pub(crate) const SCRIPT_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What it says: a user's fields, as long as the auth protocol's lines.
+pub(crate) const SCRIPT_INPUT_BYTES_MAX: usize = 64 * 1024;

@@ -297,6 +297,27 @@ static COMMANDS: &[Command] = &[
         run: cmd::status::processes,
     },
     Command {
+        name: "proxy kick",
+        usage: cmd::proxy::KICK_USAGE,
+        about: "Ends connections of clients that are proxied to another server",
+        params: &[
+            option('a', "socket-path", Kind::Text, "Anvil socket to use instead of anvil"),
+            option('f', "passdb-field", Kind::Text, "The users are values of this field, user_..."),
+            option('h', "host", Kind::Text, "Those to this server, and to those named as users"),
+            argument("user", Kind::List, "The users' names"),
+        ],
+        takes_all: false,
+        run: cmd::proxy::kick,
+    },
+    Command {
+        name: "proxy list",
+        usage: "[-a <ipc socket path>]",
+        about: "Lists clients that are proxied to another server",
+        params: &[option('a', "socket-path", Kind::Text, "Anvil socket to use instead of anvil")],
+        takes_all: false,
+        run: cmd::proxy::list,
+    },
+    Command {
         name: "pw",
         usage: "[-l] [-p plaintext] [-r rounds] [-s scheme] [-t hash] [-u user] [-V]",
         about: "Makes and checks password hashes",

@@ -32,8 +32,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("oldstats dump", "[-s <stats socket path>] <type> [<filter>]"),
     ("oldstats reset", "[-s <stats socket path>]"),
     ("oldstats top", "[-s <stats socket path>] [-b] [<sort field>]"),
-    ("proxy kick", "[-a <ipc socket path>] [-f <passdb field>] [-h <host> [...] | <user> [...]]"),
-    ("proxy list", "[-a <ipc socket path>]"),
     ("replicator add", "[-a <replicator socket path>] <user mask>"),
     ("replicator dsync-status", "[-a <replicator socket path>]"),
     ("replicator remove", "[-a <replicator socket path>] <username>"),

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     }
     match name.rsplit('/').next().unwrap_or_default() {
         "dovecot-lda" | "deliver" => status(delivery::lda::main(&std::env::args_os().collect::<Vec<_>>())),
+        backplane::script_login::NAME => status(backplane::script_login::finish()),
         "checkpassword-reply" => status(auth::checkpassword_reply::main()),
         "doveadm" => status(doveadm::main(&args)),
         "doveconf" => status(doveadm::doveconf::main(&args)),
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
 fn dovecot(args: &[String]) -> ExitCode {
     if args.get(1).is_some_and(|word| word == "quickstart") {
         return quickstart::main(args.get(2..).unwrap_or_default());
+    }
+    if args.get(1).is_some_and(|word| word == backplane::script_login::NAME) {
+        return status(backplane::script_login::finish());
     }
     let (doveconf, ask_password) = (doveadm::doveconf::main, doveadm::ask_password);
     let (doveadm, note) = (doveadm::main, backplane::log::note);

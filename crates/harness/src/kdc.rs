@@ -2,11 +2,11 @@
 //! principals, a keytab for services and tickets for clients.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::host::free_port;
 use crate::needs::{find, needs, wait_for};
 
 /// The realm.
@@ -27,8 +27,7 @@ impl Kdc {
         }
         let home = dir.join("krb5");
         std::fs::create_dir(&home).expect("the centre's directory");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let (port, place) = (port.expect("a free port").port(), home.display());
+        let (port, place) = (free_port(), home.display());
         let clients = format!(
             "[libdefaults]\n default_realm = {REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n \
              rdns = false\n dns_canonicalize_hostname = false\n\

@@ -1,10 +1,11 @@
 //! Redis and memcached servers of the test's own, on ports of loopback.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::host::free_port;
 use crate::needs::{find, needs, wait_for};
 
 /// A running or stopped Redis, which keeps nothing on disk. Dropping it stops it.
@@ -130,11 +131,6 @@ impl Drop for Memcached {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    port.expect("a free port").port()
 }
 
 fn end(child: &mut Option<Child>) {

@@ -1,13 +1,13 @@
 //! A MariaDB server of the test's own: private directory, unix socket only.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::host::free_port;
 use crate::needs::{find, needs, wait_for};
 
 /// A running or stopped server. Dropping it stops it; its directory belongs to the caller.
@@ -30,8 +30,7 @@ impl MariaDb {
     /// The same for a server that can also be reached by [`MariaDb::port`], and speaks TLS there where it
     /// is asked to, with [`MariaDb::certificate`], which is for `localhost`.
     pub fn start_with_tls(dir: &Path) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        Self::start_as(dir, Some(port.expect("a free port").port()))
+        Self::start_as(dir, Some(free_port()))
     }
 
     /// Its port on 127.0.0.1; 0 if it has none.

@@ -31,6 +31,27 @@ pub struct Session {
     pub session_id: String,
 }
 
+/// One client of a login process that is proxied to another server, or about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxied {
+    /// Unique within the process that has it, among its [`Session`]s as well.
+    pub id: u64,
+    /// The user's name.
+    pub username: String,
+    /// Other names of the user: the passdb's fields `user_*`, with their values.
+    pub alt_usernames: Vec<(String, String)>,
+    /// `imap`, `pop3`, …
+    pub service: String,
+    /// The client's address, if it has one.
+    pub remote_ip: Option<IpAddr>,
+    /// The other server as the passdb names it.
+    pub host: String,
+    /// Its address.
+    pub dest_ip: IpAddr,
+    /// Its port.
+    pub dest_port: u16,
+}
+
 /// From a process to anvil.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ToAnvil {
@@ -44,8 +65,10 @@ pub enum ToAnvil {
     },
     /// Sent again after anvil was restarted: no limit, no answer.
     Resume(Session),
-    /// The session [`Session::id`] ended.
+    /// The session [`Session::id`] ended, or the proxying of [`Proxied::id`].
     Disconnect(u64),
+    /// A client is to be proxied. Sent again after anvil was restarted. No answer.
+    Proxy(Proxied),
     /// How many failed logins count against `ip`; answered with [`FromAnvil::Penalty`].
     PenaltyGet {
         /// Chosen by the asker.
@@ -169,7 +192,7 @@ pub enum FromAnvil {
         /// When it last changed, in seconds since 1970; 0 for never.
         last_update_s: u64,
     },
-    /// An administrator ended this session (`doveadm kick`).
+    /// An administrator ended this session (`doveadm kick`, `doveadm proxy kick`).
     Kick(u64),
     /// To auth processes only: this ban is in force.
     Ban(Ban),
@@ -210,11 +233,31 @@ pub enum Query {
     Ban(Ban),
     /// Lifts bans; answered with those that there were.
     Unban(Vec<BanSubject>),
+    /// All clients that are proxied, answered with [`Answer::Proxied`]s.
+    Proxies,
+    /// End the proxying of those that match; answered with them and [`Answer::End`].
+    KickProxies(KickProxies),
     /// Penalties of addresses within the networks (empty for all).
     Penalties {
         /// Networks as (address, prefix length).
         nets: Vec<(IpAddr, u8)>,
     },
+}
+
+/// Whose proxying is to end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum KickProxies {
+    /// That of these users.
+    Users(Vec<String>),
+    /// That of users whose field `field` (`user_*` of the passdb) has one of these values.
+    Field {
+        /// The field's name.
+        field: String,
+        /// The values.
+        values: Vec<String>,
+    },
+    /// That to these servers, by the names that the passdb gives.
+    Hosts(Vec<String>),
 }
 
 /// From anvil to doveadm. A list ends with [`Answer::End`].
@@ -227,6 +270,8 @@ pub enum Answer {
         /// Its process.
         pid: u32,
     },
+    /// One proxied client.
+    Proxied(Proxied),
     /// One penalty.
     Penalty {
         /// Whose.

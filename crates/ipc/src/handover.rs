@@ -88,4 +88,6 @@ pub enum FailureKind {
     Limit,
     /// The user's settings are broken or the user may not use this service.
     Denied,
+    /// A post-login script did not go on. What the client gets to read is the script's business.
+    Script,
 }

@@ -10,6 +10,7 @@ pub mod anvil;
 pub mod auth_worker;
 pub mod codec;
 pub mod config;
+pub mod connect;
 pub mod control;
 pub mod handover;
 pub mod identity;

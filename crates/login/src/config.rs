@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use base::Logger;
 use net::networks::Networks;
-use net::tls::{Contexts, ServerContext, ServerOptions};
+use net::tls::{ClientContext, ClientOptions, Contexts, ServerContext, ServerOptions};
 use settings::key;
 use settings::{Filter, Key, Settings, Snapshot};
 
@@ -49,6 +50,17 @@ pub(crate) struct ImapConfig {
     pub(crate) literal_minus: bool,
 }
 
+/// `login_proxy_*` settings.
+#[derive(Debug)]
+pub(crate) struct ProxyConfig {
+    /// `login_proxy_timeout`.
+    pub(crate) timeout: Duration,
+    /// `login_proxy_max_reconnects`.
+    pub(crate) max_reconnects: u64,
+    /// `login_proxy_max_disconnect_delay`.
+    pub(crate) max_disconnect_delay: Duration,
+}
+
 /// The settings of some connections.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -63,9 +75,12 @@ pub(crate) struct Config {
     pub(crate) verbose_ssl: bool,
     pub(crate) ssl: Ssl,
     pub(crate) imap: ImapConfig,
+    pub(crate) proxy: ProxyConfig,
     settings: Settings,
     contexts: Arc<Contexts>,
     context: OnceLock<Option<Arc<ServerContext>>>,
+    /// Towards other servers, with checked certificates and with any.
+    clients: [OnceLock<Result<ClientContext, String>>; 2],
 }
 
 impl Config {
@@ -103,10 +118,16 @@ impl Config {
             verbose_ssl: settings.get(key::VERBOSE_SSL),
             ssl,
             imap,
+            proxy: ProxyConfig {
+                timeout: settings.get(key::LOGIN_PROXY_TIMEOUT),
+                max_reconnects: settings.get(key::LOGIN_PROXY_MAX_RECONNECTS),
+                max_disconnect_delay: settings.get(key::LOGIN_PROXY_MAX_DISCONNECT_DELAY),
+            },
             here,
             settings,
             contexts,
             context: OnceLock::new(),
+            clients: Default::default(),
         }
     }
 
@@ -124,6 +145,32 @@ impl Config {
             }
         };
         self.context.get_or_init(make).clone()
+    }
+
+    /// TLS towards another server, made at first use; an error is for the log.
+    pub(crate) fn client_tls(&self, any_cert: bool) -> &Result<ClientContext, String> {
+        let any_cert = any_cert || !self.settings.get(key::SSL_CLIENT_REQUIRE_VALID_CERT);
+        let make = || {
+            ClientContext::new(&self.client_options(any_cert))
+                .map_err(|error| format!("Failed to create SSL client context: {}", base::chain(&error)))
+        };
+        let [checked, any] = &self.clients;
+        if any_cert { any } else { checked }.get_or_init(make)
+    }
+
+    fn client_options(&self, any_cert: bool) -> ClientOptions {
+        let text = |key: Key<key::Str>| self.settings.get(key).to_owned();
+        ClientOptions {
+            ca: format!("{}\n{}", self.settings.get(key::SSL_CA), self.here.client_ca),
+            require_crl: self.settings.get(key::SSL_REQUIRE_CRL),
+            cert: text(key::SSL_CLIENT_CERT),
+            key: text(key::SSL_CLIENT_KEY),
+            any_cert,
+            min_protocol: text(key::SSL_MIN_PROTOCOL),
+            cipher_list: text(key::SSL_CIPHER_LIST),
+            cipher_suites: text(key::SSL_CIPHER_SUITES),
+            curve_list: text(key::SSL_CURVE_LIST),
+        }
     }
 
     fn tls_options(&self) -> ServerOptions {

@@ -1,6 +1,8 @@
 //! One client, from its first byte to its hand-over: drives a [`Session`] over the socket, through
 //! TLS, to the auth process and to the mail process.
 
+mod elsewhere;
+
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,22 +17,26 @@ use base::{Level, Logger};
 use ipc::handover::{FailureKind, Reply, Request};
 use net::tls::{self, ClientCert, TlsStream};
 use service::{Process, Shutdown, Stream};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::arrival::Arrival;
 use crate::auth_client::{AuthClient, AuthState, Ticket};
+use crate::backend::record::Records;
 use crate::clients::{Clients, Eviction, Seat};
 use crate::config::{Client as Whom, Configs};
 use crate::facts::{Peer, Tls};
 use crate::hand_over::{HandOverError, hand_over};
 use crate::limits::{
     AUTH_REPLACED, AUTH_WAITING_NOTE, AUTH_WAITING_WARNING, GOODBYE, LOGIN_TIMEOUT, READ_BYTES,
+    SCRIPT_WORDS_BYTES_MAX,
 };
 use crate::session::{Action, AuthReply, AuthRequest, Protocol, Session};
 use crate::session_id::session_id;
+use elsewhere::Elsewhere;
+pub(crate) use elsewhere::{KICKED, Relayed};
 
 /// What all clients of the process have in common.
 #[derive(Debug)]
@@ -45,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) tls_always: bool,
     /// Where clients are handed over to; a passdb's `postlogin_socket` names a socket beside it.
     pub(crate) mail_socket: PathBuf,
+    /// Where the auth process connects to other servers for us.
+    pub(crate) connect_socket: PathBuf,
+    /// What is known of other servers.
+    pub(crate) backends: Records,
     /// How long the rest of a session may take once the process stops.
     pub(crate) shutdown: Shutdown,
     /// Prefixed with the service's name.
@@ -57,6 +67,8 @@ enum End {
     Over,
     /// It is logged in, and its TLS goes on here to this socket.
     Proxy(UnixStream),
+    /// It is logged in to another server, and goes on there from here.
+    Elsewhere(Box<Elsewhere>),
     /// It went away.
     Gone(String),
     /// There is no auth process and will be none.
@@ -86,6 +98,7 @@ pub(crate) async fn serve(
     };
     match end {
         Some(End::Proxy(mail)) => client.into_proxy(mail),
+        Some(End::Elsewhere(elsewhere)) => client.into_relay(*elsewhere),
         Some(end) => client.finish(end).await,
         None => {}
     }
@@ -109,6 +122,8 @@ struct Connection {
     again: Option<Box<AuthRequest>>,
     seat: Seat,
     tls_first: bool,
+    /// How much was written to the client; from its handshake on if there is one.
+    written: u64,
 }
 
 impl Connection {
@@ -130,6 +145,7 @@ impl Connection {
             again: None,
             seat,
             tls_first,
+            written: 0,
         }
     }
 
@@ -189,7 +205,7 @@ impl Connection {
                     self.session.disconnect(reason, now());
                     return Ok(End::Over);
                 }
-                Action::Close | Action::HandOver => return Ok(End::Over),
+                Action::Close | Action::HandOver | Action::Proxy(_) => return Ok(End::Over),
             }
             self.write_lines();
         }
@@ -280,6 +296,13 @@ impl Connection {
                 self.seat.set_finishing(false);
                 end.map(Some)
             }
+            Action::Proxy(destination) => {
+                self.write_lines();
+                self.seat.set_finishing(true);
+                let end = Box::pin(self.log_in_elsewhere(destination)).await;
+                self.seat.set_finishing(false);
+                end
+            }
             _ => {
                 // An exchange that came to no hand-over is forgotten at the auth process.
                 if !self.session.awaits_response() {
@@ -332,6 +355,13 @@ impl Connection {
             }
             Ok(Reply::Failed { client_text, kind: kind @ (FailureKind::Limit | FailureKind::Denied) }) => {
                 self.session.refused(&client_text, kind == FailureKind::Limit);
+            }
+            Ok(Reply::Failed { kind: FailureKind::Script, .. }) => {
+                let last_words = match near {
+                    Some(near) => heard(near).await,
+                    None => Vec::new(),
+                };
+                self.session.denied_by_script(&last_words);
             }
             Ok(Reply::Failed { .. }) => self.session.hand_over_failed(self.shared.pid, id),
             Err(error) => {
@@ -402,6 +432,7 @@ impl Connection {
                 self.session.tls_started(details, cert);
                 self.session.set_bindings(bindings);
                 self.transport = Transport::Tls(Box::new(stream));
+                self.written = 0;
                 Ok(())
             }
             Err(error) => {
@@ -457,6 +488,7 @@ impl Connection {
             return Ok(());
         }
         let output = self.session.take_output();
+        self.written += output.len() as u64;
         let written = match &mut self.transport {
             Transport::Plain(stream) => stream.write_all(&output).await,
             Transport::Tls(stream) => match stream.write_all(&output).await {
@@ -493,7 +525,7 @@ impl Connection {
         match end {
             End::Gone(reason) => self.session.disconnect(&reason, now()),
             End::AuthBroken => self.session.send_away("Auth process broken", "Auth process broken", now()),
-            End::Over | End::Proxy(_) => {}
+            End::Over | End::Proxy(_) | End::Elsewhere(_) => {}
         }
         self.close().await;
     }
@@ -541,6 +573,14 @@ impl Transport {
             Self::None => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// What a post-login script has said to a client whose TLS is ours.
+async fn heard(near: UnixStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut near = near.take(SCRIPT_WORDS_BYTES_MAX);
+    let _ = timeout(GOODBYE, near.read_to_end(&mut bytes)).await;
+    bytes
 }
 
 fn whom(peer: &Peer) -> Whom<'_> {

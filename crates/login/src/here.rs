@@ -1,6 +1,15 @@
-//! What a login process must learn of its host before the sandbox closes: name, time zone, system.
+//! What a login process must learn of its host before the sandbox closes: name, time zone, system, the
+//! authorities that it believes, and the addresses that it may connect from.
 
+use std::net::{IpAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base::Logger;
 use jiff::tz::TimeZone;
+use settings::{Settings, Snapshot, key};
+
+use crate::limits::CLIENT_CA_BYTES_MAX;
 
 /// Facts about this host, gathered with all rights and never looked up again.
 #[derive(Debug)]
@@ -9,6 +18,10 @@ pub(crate) struct Here {
     pub(crate) host: String,
     /// Gives sixteen random bytes.
     pub(crate) random: fn() -> [u8; 16],
+    /// What `ssl_client_ca_file` and `ssl_client_ca_dir` hold, PEM.
+    pub(crate) client_ca: String,
+    /// `login_source_ips`, and whose turn it is.
+    source_ips: (Vec<IpAddr>, AtomicUsize),
     zone: TimeZone,
     system: String,
     release: String,
@@ -16,16 +29,27 @@ pub(crate) struct Here {
 
 impl Here {
     /// Looks it all up.
-    pub(crate) fn look() -> Self {
+    pub(crate) fn look(settings: &Snapshot, log: &Logger) -> Self {
+        let settings = settings.root();
         let uname = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         Self {
             host: text(uname.nodename()),
             random,
+            client_ca: client_ca(&settings, log),
+            source_ips: (source_ips(settings.get(key::LOGIN_SOURCE_IPS), log), AtomicUsize::new(0)),
             zone: TimeZone::system(),
             system: text(uname.sysname()),
             release: text(uname.release()),
         }
+    }
+
+    /// The address to connect from, if not any: each in its turn.
+    pub(crate) fn next_source_ip(&self) -> Option<IpAddr> {
+        let (all, next) = &self.source_ips;
+        let turn =
+            if all.is_empty() { return None } else { next.fetch_add(1, Ordering::Relaxed) % all.len() };
+        all.get(turn).copied()
     }
 
     /// A time in the form `2026-11-23 11:05:40`, local.
@@ -76,11 +100,70 @@ impl Here {
         Self {
             host: "host.example".into(),
             random: || [7; 16],
+            client_ca: String::new(),
+            source_ips: Default::default(),
             zone: TimeZone::UTC,
             system: "Linux".into(),
             release: "6.1".into(),
         }
     }
+}
+
+/// Certificates of authorities. What can't be read is left out, with a line in the log.
+fn client_ca(settings: &Settings, log: &Logger) -> String {
+    let mut text = String::new();
+    let mut add = |setting: &str, path: &Path| match std::fs::read_to_string(path) {
+        Ok(read) if text.len() + read.len() <= CLIENT_CA_BYTES_MAX => {
+            text.push_str(&read);
+            text.push('\n');
+        }
+        Ok(_) => log.error(format_args!("{setting}: {} is too large", path.display())),
+        Err(error) => {
+            log.error(format_args!("{setting}: open({}) failed: {}", path.display(), base::reason(&error)));
+        }
+    };
+    let file = settings.get(key::SSL_CLIENT_CA_FILE);
+    if !file.is_empty() {
+        add("ssl_client_ca_file", Path::new(file));
+    }
+    let dir = settings.get(key::SSL_CLIENT_CA_DIR);
+    if !dir.is_empty() {
+        match std::fs::read_dir(dir) {
+            Ok(entries) => {
+                let hashed =
+                    entries.flatten().filter(|entry| is_hashed(&entry.file_name().to_string_lossy()));
+                hashed.for_each(|entry| add("ssl_client_ca_dir", &entry.path()));
+            }
+            Err(error) => {
+                log.error(format_args!("ssl_client_ca_dir: opendir({dir}) failed: {}", base::reason(&error)));
+            }
+        }
+    }
+    text
+}
+
+/// Whether OpenSSL would look at such a file: `6fcc125d.0`.
+fn is_hashed(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(hash, number)| {
+        hash.len() == 8
+            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// `login_source_ips`: addresses and names; with `?` first only those that are this host's.
+fn source_ips(setting: &str, log: &Logger) -> Vec<IpAddr> {
+    let (text, only_own) = setting.strip_prefix('?').map_or((setting, false), |rest| (rest, true));
+    let mut ips = Vec::new();
+    for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+        match (word, 0).to_socket_addrs() {
+            Ok(found) => ips.extend(found.map(|address| address.ip())),
+            Err(error) => log.error(format_args!("login_source_ips: gethostbyname({word}) failed: {error}")),
+        }
+    }
+    ips.retain(|ip| !only_own || TcpListener::bind((*ip, 0)).is_ok());
+    ips
 }
 
 fn random() -> [u8; 16] {

@@ -5,14 +5,18 @@
 //!
 //! In reading order: [`serve`] accepts, [`arrival`] finds out who is there, [`connection`] drives a
 //! [`session`] (which knows the protocols and nothing of sockets), [`auth_client`] and [`hand_over`]
-//! talk to the other processes, [`proxy`] is what remains of a TLS client.
+//! talk to the other processes, [`proxy`] is what remains of a TLS client. A client whose user lives on
+//! another server is logged in there by [`backend`] over a connection that [`connect`] asks for, and then
+//! [`relay`]ed.
 
 mod accept;
 mod arguments;
 mod arrival;
 mod auth_client;
+mod backend;
 mod clients;
 mod config;
+mod connect;
 mod connection;
 mod escape;
 mod facts;
@@ -23,6 +27,7 @@ mod limits;
 mod log_line;
 pub mod probe;
 mod proxy;
+mod relay;
 mod serve;
 mod session;
 mod session_id;
@@ -34,7 +39,7 @@ pub fn entries() -> Vec<service::Entry> {
     [("imap-login", Protocol::Imap), ("pop3-login", Protocol::Pop3)]
         .into_iter()
         .map(|(program, protocol)| {
-            let open = |_: &service::Opening<'_>| Ok(here::Here::look());
+            let open = |opening: &service::Opening<'_>| Ok(here::Here::look(opening.settings, opening.log));
             service::Entry::new(program, open, move |process, here| serve::run(protocol, process, here))
         })
         .collect()

@@ -89,3 +89,26 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The master is told of clients that come and go at most this often.
 pub(crate) const STATUS_PAUSE: Duration = Duration::from_millis(100);
+
+/// A line of another server during a login (2.3's `MAX_PROXY_INPUT_SIZE`).
+pub(crate) const BACKEND_LINE_BYTES_MAX: usize = 4096;
+
+/// What of such a line is shown in the log.
+pub(crate) const BACKEND_LINE_SHOWN_BYTES: usize = 160;
+
+/// Pause before another server is tried again (2.3's `PROXY_CONNECT_RETRY_MSECS`).
+pub(crate) const BACKEND_RETRY: Duration = Duration::from_secs(1);
+
+/// Another attempt is not made where less than this is left of its time
+/// (2.3's `PROXY_CONNECT_RETRY_MIN_MSECS`).
+pub(crate) const BACKEND_RETRY_LEFT: Duration = Duration::from_millis(1100);
+
+/// When the process stops, proxied clients that were silent for so long are sent away at once, others as
+/// soon as they are (2.3's `LOGIN_PROXY_DIE_IDLE_SECS`).
+pub(crate) const RELAY_IDLE: Duration = Duration::from_secs(2);
+
+/// Certificates of authorities that are read for connections to other servers.
+pub(crate) const CLIENT_CA_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a post-login script may say to a client that it sends away.
+pub(crate) const SCRIPT_WORDS_BYTES_MAX: u64 = 16 * 1024;

@@ -109,6 +109,20 @@ impl Format {
 
 /// The line that says `text` about a client.
 pub(crate) fn format(format: &Format, facts: &Facts<'_>, text: &str) -> String {
+    line(format, &elements(format, facts), text)
+}
+
+/// The same with [`elements`] of an earlier moment.
+pub(crate) fn line(format: &Format, elements: &str, text: &str) -> String {
+    // The usual format needs no second expansion.
+    match format.line.as_str() {
+        "%$: %s" => format!("{text}: {elements}"),
+        line => Expander::of(&[('s', "", Some(elements)), ('$', "", Some(text))]).expand_all(line).0,
+    }
+}
+
+/// What a line says about a client besides its text.
+pub(crate) fn elements(format: &Format, facts: &Facts<'_>) -> String {
     let values = values(facts);
     let table: Vec<Variable<'_>> =
         NAMES.iter().zip(&values).map(|(&(short, long), value)| (short, long, value.as_deref())).collect();
@@ -127,11 +141,7 @@ pub(crate) fn format(format: &Format, facts: &Facts<'_>, text: &str) -> String {
             elements.push_str(&value);
         }
     }
-    // The usual format needs no second expansion.
-    match format.line.as_str() {
-        "%$: %s" => format!("{text}: {elements}"),
-        line => Expander::of(&[('s', "", Some(&elements)), ('$', "", Some(text))]).expand_all(line).0,
-    }
+    elements
 }
 
 /// A value as it may stand in a log line: without control characters and cut to `bytes_max`.

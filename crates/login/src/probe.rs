@@ -33,7 +33,8 @@ impl Probe {
     /// It is wrong.
     pub fn new(protocol: Protocol, config: &str, log: Logger) -> Result<Self, String> {
         let snapshot = Arc::new(Snapshot::from_text(config).map_err(|error| error.to_string())?);
-        let configs = Configs::new(protocol, Arc::new(Here::look()), Arc::clone(&snapshot), log);
+        let here = Here::look(&snapshot, &log);
+        let configs = Configs::new(protocol, Arc::new(here), Arc::clone(&snapshot), log);
         let client = Client { local_ip: None, remote_ip: None, local_name: None };
         Ok(Self { protocol, config: configs.config(&snapshot, client) })
     }
@@ -102,6 +103,7 @@ fn follow(session: &mut Session, mut action: Action, output: &mut Vec<u8>) -> Wa
                 return Waits::Nothing { is_in: true };
             }
             Action::Disconnect(reason) => session.disconnect(reason, NOW_S),
+            Action::Proxy(_) => return Waits::Nothing { is_in: true },
             Action::Close => return Waits::Nothing { is_in: false },
         }
         action = session.advance(NOW_S);

@@ -3,25 +3,34 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipc::control::ToMaster;
 use net::tls::TlsStream;
+use service::anvil::AnvilSession;
 use service::{Fatal, Phase, Process, Stream};
 use settings::key;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::accept::{Accepted, Acceptor};
 use crate::arguments::Arguments;
 use crate::arrival::{LoadBalancers, arrive};
 use crate::auth_client::AuthClient;
+use crate::backend::record::Records;
 use crate::clients::{Clients, Seat};
 use crate::config::Configs;
-use crate::connection::{self, Shared};
+use crate::connection::{self, KICKED, Relayed, Shared};
 use crate::here::Here;
-use crate::limits::{ACCEPT_PAUSE, PROXY_GRACE, STATUS_PAUSE};
+use crate::limits::{ACCEPT_PAUSE, GOODBYE, PROXY_GRACE, RELAY_IDLE, STATUS_PAUSE};
+use crate::log_line;
 use crate::proxy::pump;
+use crate::relay::{Duplex, Relay, Side};
 use crate::session::Protocol;
+
+/// Where the auth process connects to other servers, below `base_dir`.
+const CONNECT_SOCKET: &str = "login/auth-connect";
 
 /// The life of a login process.
 pub(crate) async fn run(protocol: Protocol, process: Process, here: Here) -> Result<(), Fatal> {
@@ -38,6 +47,8 @@ pub(crate) async fn run(protocol: Protocol, process: Process, here: Here) -> Res
         pid,
         tls_always: arguments.tls,
         mail_socket: process.socket(&arguments.mail_socket()),
+        connect_socket: process.socket(CONNECT_SOCKET),
+        backends: Records::default(),
         shutdown: process.shutdown(),
         log,
         process,
@@ -53,6 +64,73 @@ pub(crate) async fn proxy(shared: Arc<Shared>, client: Box<TlsStream<Stream>>, m
         () = last_words(&shared) => {}
     }
     drop(seat);
+}
+
+/// Relays a client that is logged in to another server until either side is through.
+pub(crate) async fn relay(shared: Arc<Shared>, relayed: Relayed, seat: Seat) {
+    let Relayed { mut relay, connection, anvil, prefix, log_elements, config } = relayed;
+    let say = |text: &str| {
+        shared.log.info(log_line::line(&config.log, &log_elements, &format!("{prefix}{text}")));
+    };
+    let (text, is_delayed) = tokio::select! {
+        ended = relay.run() => {
+            let side = if ended.by == Side::Server { "server" } else { "client" };
+            let reason = if ended.error.is_empty() { String::new() } else { format!(": {}", ended.error) };
+            (format!("Disconnected by {side}{reason} {}", relay.counts()), ended.by == Side::Server)
+        }
+        () = kicked(anvil.as_ref()) => (KICKED.to_owned(), true),
+        () = shared.shutdown.stopping() => {
+            until_idle(&mut relay).await;
+            ("Disconnected by proxy: Process shutting down".to_owned(), false)
+        }
+    };
+    let Relay { mut client, server, .. } = relay;
+    drop((server, anvil));
+    // Clients of a server that is gone are not to come back all at once.
+    let jitter =
+        Duration::from_millis((config.here.random)().iter().map(|&byte| u64::from(byte)).sum::<u64>() % 100);
+    let most = if is_delayed { config.proxy.max_disconnect_delay } else { Duration::ZERO };
+    match connection.lost(most, jitter) {
+        Some((delay, _delayed)) => {
+            say(&format!("{text} - disconnecting client in {}ms", delay.as_millis()));
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = silence(&mut *client) => {}
+                () = shared.shutdown.stopping() => {}
+            }
+        }
+        None => say(&text),
+    }
+    let _ = timeout(GOODBYE, client.shutdown()).await;
+    drop(seat);
+}
+
+async fn kicked(anvil: Option<&AnvilSession>) {
+    match anvil {
+        Some(session) => session.kicked().await,
+        None => pending().await,
+    }
+}
+
+/// Goes on until nothing has moved for a while, but not for long.
+async fn until_idle(relay: &mut Relay) {
+    let until = Instant::now() + PROXY_GRACE;
+    loop {
+        let due = Instant::from_std(relay.last_io() + RELAY_IDLE).min(until);
+        if due <= Instant::now() {
+            return;
+        }
+        tokio::select! {
+            _ = relay.run() => return,
+            () = sleep_until(due) => {}
+        }
+    }
+}
+
+/// Reads what a client still says, for nobody, until it goes.
+async fn silence(client: &mut dyn Duplex) {
+    let mut buffer = [0; 512];
+    while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
 }
 
 async fn last_words(shared: &Shared) {

@@ -301,6 +301,11 @@ impl Reader<'_> {
             let ids = (section.get(fifo_listener::USER), section.get(fifo_listener::GROUP));
             listeners.extend(self.file(section.name(), section.get(fifo_listener::MODE), ids, true)?);
         }
+        let own = BuiltinService::find(self.section.name()).map_or(&[][..], |service| service.ours);
+        for (path, mode, user, group) in own {
+            let mode = u32::from_str_radix(mode, 8).unwrap_or(0);
+            listeners.extend(self.file(path, mode, (user, group), false)?);
+        }
         for section in self.section.sub(SectionKind::InetListener) {
             listeners.extend(self.ports(section)?);
         }

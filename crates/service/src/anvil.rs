@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Logger;
-use ipc::anvil::{Ban, Failure, FromAnvil, Session, ToAnvil};
+use ipc::anvil::{Ban, Failure, FromAnvil, Proxied, Session, ToAnvil};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bans::Bans;
@@ -31,8 +31,15 @@ struct Shared {
 
 #[derive(Debug)]
 struct Announced {
-    session: Session,
+    what: What,
     kicked: watch::Sender<bool>,
+}
+
+/// What is announced again to a new anvil.
+#[derive(Debug, Clone)]
+enum What {
+    Session(Session),
+    Proxied(Proxied),
 }
 
 enum Command {
@@ -58,7 +65,7 @@ pub struct Penalty {
 #[error("Maximum number of connections from user+IP exceeded (mail_max_userip_connections={0})")]
 pub struct TooMany(pub u32);
 
-/// A session that anvil knows of. Dropping it takes it out again.
+/// A session, or a proxied client, that anvil knows of. Dropping it takes it out again.
 #[derive(Debug)]
 pub struct AnvilSession {
     id: u64,
@@ -141,7 +148,7 @@ impl Anvil {
         let (kick, kicked) = watch::channel(false);
         // Known before it is asked for, so that it is announced again should anvil die meanwhile,
         // and taken out again by the drop of `announced`, whatever happens to this future.
-        self.sessions().insert(id, Announced { session: session.clone(), kicked: kick });
+        self.sessions().insert(id, Announced { what: What::Session(session.clone()), kicked: kick });
         let announced = AnvilSession { id, anvil: self.clone(), kicked };
         let (answer, answered) = oneshot::channel();
         self.send(Command::Connect(session, userip_limit, answer));
@@ -149,6 +156,16 @@ impl Anvil {
             Ok(false) => Err(TooMany(userip_limit)),
             Ok(true) | Err(_) => Ok(announced),
         }
+    }
+
+    /// Announces a client that is proxied; its [`Proxied::id`] is set here.
+    pub fn proxy(&self, proxied: Proxied) -> AnvilSession {
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let proxied = Proxied { id, ..proxied };
+        let (kick, kicked) = watch::channel(false);
+        self.sessions().insert(id, Announced { what: What::Proxied(proxied.clone()), kicked: kick });
+        self.send(Command::Send(ToAnvil::Proxy(proxied)));
+        AnvilSession { id, anvil: self.clone(), kicked }
     }
 
     /// How often logins from `ip` have failed lately.
@@ -291,14 +308,19 @@ impl Talk {
             Ok(link) => self.link = Some(link),
             Err(error) => return self.log.error(format_args!("anvil: {}", base::chain(&error))),
         }
-        let sessions: Vec<Session> =
-            self.anvil.sessions().values().map(|announced| announced.session.clone()).collect();
-        for session in sessions {
-            // Those still waiting for leave were asked for over a link that is gone.
-            if let Some(answer) = self.waiting.connects.remove(&session.id) {
-                let _ = answer.send(true);
+        let announced: Vec<What> =
+            self.anvil.sessions().values().map(|announced| announced.what.clone()).collect();
+        for what in announced {
+            match what {
+                What::Session(session) => {
+                    // Those still waiting for leave were asked for over a link that is gone.
+                    if let Some(answer) = self.waiting.connects.remove(&session.id) {
+                        let _ = answer.send(true);
+                    }
+                    self.tell(&ToAnvil::Resume(session)).await;
+                }
+                What::Proxied(proxied) => self.tell(&ToAnvil::Proxy(proxied)).await,
             }
-            self.tell(&ToAnvil::Resume(session)).await;
         }
         for ban in self.anvil.bans().all() {
             self.tell(&ToAnvil::ResumeBan(ban)).await;

@@ -25,7 +25,7 @@ use crate::fatal::{Fatal, STATUS_DEFAULT};
 use crate::limits::{ARENAS_MAX, SNAPSHOT_BYTES_MAX, WORKER_STACK_BYTES};
 use crate::link::{Link, LinkError};
 use crate::process::{Parts, Process};
-use crate::table::{self, Row, Threads};
+use crate::table::{self, Row, Sandbox, Threads};
 use crate::{logline, sandbox, title};
 
 /// Lives the life of the entry among `entries` that is called `program`, with the words behind
@@ -155,6 +155,11 @@ impl Newborn {
 
     /// Chroot, groups, gid, uid, and no new rights.
     pub(crate) fn become_what_it_shall_be(&self) -> Result<(), Fatal> {
+        let is_script = self.row.sandbox == Sandbox::Script;
+        // It takes on its client's identity later, which only root can.
+        if is_script && self.arguments.first().is_some_and(|word| word == "-d") {
+            return Ok(());
+        }
         if !self.birth.chroot.is_empty() {
             sys::privilege::chroot(Path::new(&self.birth.chroot))?;
         }
@@ -165,6 +170,9 @@ impl Newborn {
                 extra_gids: identity.extra_gids.clone(),
                 saved_gid: identity.privileged_gid,
             })?;
+        }
+        if is_script {
+            return Ok(());
         }
         sys::privilege::no_new_rights(sys::privilege::core_dumps_enabled())?;
         Ok(())

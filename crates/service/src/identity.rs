@@ -28,6 +28,7 @@ use crate::stream::Stream;
 use crate::table::Threads;
 
 mod house;
+mod postlogin;
 mod settle;
 mod spare;
 mod target;
@@ -119,6 +120,15 @@ pub fn become_user(user: &mut User, settings: &Settings) -> Result<String, Strin
     let target = target::Target::of(user, settings, None)?;
     target.take().map_err(|error| base::chain(&error).to_string())?;
     Ok(target.chroot)
+}
+
+/// Becomes `user` for good, but without a chroot: for programs that start another one.
+///
+/// # Errors
+/// As [`become_user`].
+pub fn become_user_outside(user: &mut User, settings: &Settings) -> Result<(), String> {
+    let target = target::Target::of(user, settings, None)?;
+    sys::privilege::take_identity(&target.identity).map_err(|error| base::chain(&error).to_string())
 }
 
 /// Runs `work` as `user`, in a program that goes on to the next user afterwards. Without a chroot, as

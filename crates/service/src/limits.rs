@@ -39,3 +39,7 @@ pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The master is told of clients that come and go at most this often, unless it has to act: with
 /// thousands of logins a second it would do nothing else.
 pub(crate) const STATUS_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a post-login script may take unless `-t` says otherwise; 2.3's
+/// `MASTER_POSTLOGIN_TIMEOUT_DEFAULT`.
+pub(crate) const POSTLOGIN_TIMEOUT: Duration = Duration::from_secs(60);

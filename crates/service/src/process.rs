@@ -181,6 +181,15 @@ impl Process {
         let _ = self.0.to_master.send(Outgoing::Message(message, descriptor));
     }
 
+    /// Waits until the master has been told everything so far.
+    pub async fn told_master(&self) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        if self.0.to_master.send(Outgoing::Flush(done)).is_ok() {
+            // A master that does not read must not keep us.
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), wait).await;
+        }
+    }
+
     /// Shows `text` in `ps` behind the process's name, as 2.3's `verbose_proctitle` does:
     /// `dovecot/imap [user 10.0.0.1 IDLE]`. Does nothing unless that setting is on.
     pub fn set_title(&self, text: &str) {

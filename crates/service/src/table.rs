@@ -27,6 +27,9 @@ pub enum Sandbox {
     Files,
     /// Whatever its user may, but no new rights.
     Open,
+    /// None: it becomes a program of the administrator's, which may gain rights where the system lets it.
+    /// It reads what mail processes say, and nothing of strangers.
+    Script,
 }
 
 /// Kinds of runtime.
@@ -55,8 +58,20 @@ pub static TABLE: &[Row] = &[
     row("config", Sandbox::Open, Threads::One, false, &[]),
     row("stats", Sandbox::Closed, Threads::One, false, &[]),
     row("auth", Sandbox::Open, Threads::One, true, &["auth-worker"]),
-    row("imap-login", Sandbox::Login, Threads::One, true, &["login/login", "login/imap"]),
-    row("pop3-login", Sandbox::Login, Threads::One, true, &["login/login", "login/pop3"]),
+    row(
+        "imap-login",
+        Sandbox::Login,
+        Threads::One,
+        true,
+        &["login/login", "login/auth-connect", "login/imap"],
+    ),
+    row(
+        "pop3-login",
+        Sandbox::Login,
+        Threads::One,
+        true,
+        &["login/login", "login/auth-connect", "login/pop3"],
+    ),
     row(
         "doveadm-server",
         Sandbox::Open,
@@ -64,8 +79,9 @@ pub static TABLE: &[Row] = &[
         false,
         &["auth-userdb", "indexer", "other doveadm-servers"],
     ),
-    row("imap", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/"]),
-    row("pop3", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/"]),
+    row("script-login", Sandbox::Script, Threads::One, false, &[]),
+    row("imap", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/", "post-login scripts"]),
+    row("pop3", Sandbox::Files, Threads::Cores, true, &["auth-master", "identity/", "post-login scripts"]),
 ];
 
 /// The row of `program`.
@@ -87,7 +103,9 @@ mod tests {
 
     #[test]
     fn strangers_meet_the_strictest_sandbox_only() {
-        for row in TABLE.iter().filter(|row| row.program.ends_with("-login")) {
+        // `script-login` meets mail processes only.
+        let meets_strangers = |row: &&Row| row.program.ends_with("-login") && row.program != "script-login";
+        for row in TABLE.iter().filter(meets_strangers) {
             assert_eq!(row.sandbox, Sandbox::Login, "{}", row.program);
             assert!(row.talks_to.iter().all(|socket| socket.starts_with("login/")), "{}", row.program);
         }

@@ -175,6 +175,14 @@ fn size(text: &str) -> Result<u64, ValueError> {
     number.checked_mul(1 << shift).ok_or_else(|| ValueError(format!("Size is too large: {text}")))
 }
 
+/// A time with its unit, as settings have it (`30 secs`, `250 ms`), for those that come from elsewhere.
+///
+/// # Errors
+/// What is wrong with it, in 2.3's words.
+pub fn duration(text: &str) -> Result<std::time::Duration, ValueError> {
+    time(text, true).map(std::time::Duration::from_millis)
+}
+
 /// Milliseconds. A setting in whole seconds takes milliseconds only if they make whole seconds.
 /// A time interval such as `2 weeks`, in seconds.
 ///

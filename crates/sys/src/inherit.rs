@@ -30,6 +30,24 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
+/// Puts a copy of `source` at descriptor `number`, 3 or more, where the next program of this process
+/// finds it: it is not closed on exec. Whatever [`take`] gave for that number is the copy from now on.
+///
+/// # Errors
+/// Those of `dup2`; `InvalidInput` for standard streams.
+pub fn place(number: RawFd, source: impl AsFd) -> io::Result<()> {
+    let source = source.as_fd().as_raw_fd();
+    if number <= 2 || number == source {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: dup2 closes what was there and opens another in the same step, so that an owner of the
+    // number goes on owning an open descriptor. The caller is about to execute another program.
+    match unsafe { libc::dup2(source, number) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Whether descriptor `number` is open.
 pub fn is_open(number: RawFd) -> bool {
     // SAFETY: fcntl(F_GETFD) on any number is harmless.

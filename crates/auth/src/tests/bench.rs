@@ -75,6 +75,16 @@ impl Bench {
         dialogue
     }
 
+    /// Connects for a connection to another server.
+    pub(super) fn connector(&self) -> service::Link {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let auth = self.auth.clone();
+        tokio::task::spawn_local(async move {
+            crate::connector::talk(&auth, service::Link::new(theirs), std::future::pending()).await;
+        });
+        service::Link::new(ours)
+    }
+
     /// Connects as a master; with `owner` to `auth-userdb`.
     pub(super) async fn master(&self, owner: Option<SocketOwner>) -> Dialogue {
         let (ours, theirs) = UnixStream::pair().unwrap();

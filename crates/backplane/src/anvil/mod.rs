@@ -8,6 +8,7 @@
 
 mod bans;
 mod penalty;
+mod proxies;
 mod sessions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use self::bans::Bans;
 use self::penalty::Penalties;
+use self::proxies::Proxies;
 use self::sessions::{PeerId, Selection, Sessions};
 use crate::limits::ADMIN_TIMEOUT;
 use crate::listen;
@@ -89,6 +91,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sessions: Sessions,
+    proxies: Proxies,
     penalties: Penalties,
     bans: Bans,
     /// What processes are told that they did not ask for.
@@ -174,7 +177,12 @@ impl Shared {
                     self.log.info(format_args!("ban of {subject} lifted by doveadm"));
                 });
             }
-            Query::Who | Query::Kick { .. } | Query::Bans | Query::Penalties { .. } => {}
+            Query::Who
+            | Query::Kick { .. }
+            | Query::Proxies
+            | Query::KickProxies(_)
+            | Query::Bans
+            | Query::Penalties { .. } => {}
         }
     }
 }
@@ -198,6 +206,7 @@ impl State {
         self.auths.remove(&id);
         self.news.remove(&id);
         self.sessions.remove_peer(id);
+        self.proxies.remove_peer(id);
     }
 
     fn hear(&mut self, id: PeerId, message: ToAnvil, now_s: u64) -> Option<FromAnvil> {
@@ -208,7 +217,11 @@ impl State {
                 return Some(FromAnvil::Connected { id: session_id, allowed });
             }
             ToAnvil::Resume(session) => drop(self.sessions.resume(id, session)),
-            ToAnvil::Disconnect(session) => self.sessions.disconnect(id, session),
+            ToAnvil::Disconnect(session) => {
+                self.sessions.disconnect(id, session);
+                self.proxies.remove(id, session);
+            }
+            ToAnvil::Proxy(proxied) => self.proxies.add(id, proxied),
             ToAnvil::PenaltyGet { request, ip } => {
                 let (value, last_update_s) = self.penalties.of(ip, now_s);
                 return Some(FromAnvil::Penalty { request, value, last_update_s });
@@ -252,6 +265,19 @@ impl State {
                     }
                 }
                 selected.into_iter().map(|(_, answer)| answer).collect()
+            }
+            Query::Proxies => {
+                self.proxies.select(None).map(|(_, proxied)| Answer::Proxied(proxied.clone())).collect()
+            }
+            Query::KickProxies(kick) => {
+                let selected = self.proxies.select(Some(&kick));
+                let kicked = selected.map(|(peer, proxied)| {
+                    if let Some(line) = self.news.get(&peer) {
+                        let _ = line.send(FromAnvil::Kick(proxied.id));
+                    }
+                    Answer::Proxied(proxied.clone())
+                });
+                kicked.collect()
             }
             Query::Penalties { nets } => self.penalties_of(nets, now_s),
             Query::Bans => self.bans.all(now_s).cloned().map(Answer::Ban).collect(),

@@ -65,7 +65,7 @@ fn ask(path: &str, query: &Query) -> Outcome<Vec<Ban>> {
     loop {
         match asked.expect()? {
             Answer::Ban(ban) => bans.push(ban),
-            Answer::Session { .. } | Answer::Penalty { .. } => {}
+            Answer::Session { .. } | Answer::Penalty { .. } | Answer::Proxied(_) => {}
             Answer::End => return Ok(bans),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn kick(cx: &mut Context, args: &Args) -> Outcome {
     loop {
         match asked.expect()? {
             Answer::Session { session, .. } => kicked.push(session.username),
-            Answer::Penalty { .. } | Answer::Ban(_) => {}
+            Answer::Penalty { .. } | Answer::Ban(_) | Answer::Proxied(_) => {}
             Answer::End => break,
         }
     }

@@ -21,6 +21,7 @@ pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod master;
 pub(crate) mod penalty;
+pub(crate) mod proxy;
 pub(crate) mod purge;
 pub(crate) mod pw;
 pub(crate) mod rebuild;

@@ -31,7 +31,7 @@ pub(crate) fn penalty(cx: &mut Context, args: &Args) -> Outcome {
                 let penalty = localtime::date(last_penalty_s);
                 table.row(&[&ip.to_string(), &value.to_string(), &penalty, &update], &mut cx.output);
             }
-            Answer::Session { .. } | Answer::Ban(_) => {}
+            Answer::Session { .. } | Answer::Ban(_) | Answer::Proxied(_) => {}
             Answer::End => break,
         }
     }

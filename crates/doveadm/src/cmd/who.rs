@@ -36,7 +36,7 @@ fn sessions(path: &str) -> Outcome<Vec<(Session, u32)>> {
     loop {
         match asked.expect()? {
             Answer::Session { session, pid } => sessions.push((session, pid)),
-            Answer::Penalty { .. } | Answer::Ban(_) => {}
+            Answer::Penalty { .. } | Answer::Ban(_) | Answer::Proxied(_) => {}
             Answer::End => return Ok(sessions),
         }
     }

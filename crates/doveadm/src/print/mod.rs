@@ -39,6 +39,13 @@ pub(crate) const fn keyed(key: &'static str, title: &'static str) -> Column {
     Column { key, title, untitled: false, right: false, expand: false }
 }
 
+impl Column {
+    /// A column whose title is not known beforehand.
+    pub(crate) fn named(title: &str) -> Self {
+        Self { key: title.to_owned().into(), title: title.to_owned().into(), ..column("") }
+    }
+}
+
 /// A column without a title where that is possible.
 pub(crate) const fn untitled(key: &'static str, title: &'static str) -> Column {
     let mut column = keyed(key, title);

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::common::{Common, Names};
 use super::{Action, Dialect, Fields, Step};
+use crate::backend::{Destination, UNAVAILABLE};
 use crate::escape::push_tab_escaped;
 use crate::facts::Tls;
 
@@ -95,6 +96,8 @@ pub(crate) enum Outcome<'a> {
     MechInvalid,
     MechSslRequired,
     AnonymousDenied,
+    /// Another server is set up so that nobody can log in there.
+    Misconfigured,
 }
 
 /// An outcome and its text.
@@ -115,6 +118,11 @@ impl<'a> Answer<'a> {
     /// Something here does not work now.
     pub(super) fn temporary(text: &'a str) -> Self {
         Self { outcome: Outcome::TempFail, text }
+    }
+
+    /// Another server can't be used as it is.
+    pub(super) fn misconfigured(text: &'a str) -> Self {
+        Self { outcome: Outcome::Misconfigured, text }
     }
 
     /// The user has enough connections already.
@@ -239,30 +247,62 @@ pub(super) fn refused(common: &mut Common, dialect: &mut dyn Dialect, fields: Fi
     }
 }
 
-/// The auth process said yes. True if the client is to be handed over, false if it may not log in
-/// here and was told so.
-pub(super) fn succeeded(common: &mut Common, dialect: &mut dyn Dialect, fields: Fields, now: u64) -> bool {
+/// What becomes of a client that is who it says.
+pub(super) enum Success {
+    /// It is handed over to a mail process.
+    HandOver,
+    /// It is logged in to another server.
+    Proxy(Box<Destination>),
+    /// It may not log in, and was told so.
+    Refused,
+}
+
+/// The auth process said yes.
+pub(super) fn succeeded(common: &mut Common, dialect: &mut dyn Dialect, fields: Fields, now: u64) -> Success {
     common.successes += 1;
     take_names(&mut common.names, &fields);
-    let allowed = !fields.has("nologin") && !fields.has("proxy");
     common.last_failure = None;
-    if !allowed {
+    let success = if fields.has("proxy") {
         common.in_authentication = false;
-        if fields.has("proxy") {
-            let user = common.names.user.clone().unwrap_or_default();
-            common.log(Level::Error, &format!("proxy({user}): proxying to another server is not available"));
-            dialect.answer(common, &Answer::temporary("Account is temporarily unavailable."));
-        } else {
-            common.last_failure = Some(FailCode::LoginDisabled);
-            if !refer(common, dialect, &fields) {
-                answer_failure(common, dialect, common.last_failure, fields.value("reason"), now);
-            }
+        proxied(common, dialect, &fields)
+    } else if fields.has("nologin") {
+        common.in_authentication = false;
+        common.last_failure = Some(FailCode::LoginDisabled);
+        if !refer(common, dialect, &fields) {
+            answer_failure(common, dialect, common.last_failure, fields.value("reason"), now);
         }
-    }
+        Success::Refused
+    } else {
+        Success::HandOver
+    };
     common.postlogin_socket = fields.value("postlogin_socket").map(str::to_owned);
     common.passdb_fields = fields.into_vec();
     common.authenticated_s = now;
-    allowed
+    success
+}
+
+fn proxied(common: &mut Common, dialect: &mut dyn Dialect, fields: &Fields) -> Success {
+    let user = common.names.user.clone().unwrap_or_default();
+    let mut errors = Vec::new();
+    let destination = Destination::of(fields, &user, common.protocol, &mut errors);
+    for error in errors {
+        common.log(Level::Error, &error);
+    }
+    let destination = destination.and_then(|destination| {
+        let own = &common.peer.ends;
+        let is_own = own.local_ip() == Some(destination.ip.to_canonical())
+            && own.local_port() == destination.port
+            && destination.destuser == user;
+        if is_own { Err("Proxying loops to itself".to_owned()) } else { Ok(destination) }
+    });
+    match destination {
+        Ok(destination) => Success::Proxy(Box::new(destination)),
+        Err(error) => {
+            common.log(Level::Error, &format!("proxy({user}): {error}"));
+            dialect.answer(common, &Answer::temporary(UNAVAILABLE));
+            Success::Refused
+        }
+    }
 }
 
 /// The client's response in the form the auth process takes it, if it is base64 at all.

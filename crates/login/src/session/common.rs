@@ -31,6 +31,10 @@ pub(super) struct Common {
     pub(super) postlogin_socket: Option<String>,
     pub(super) client_id: String,
     pub(super) forward_fields: String,
+    /// How many more servers the login may be passed through.
+    pub(super) proxy_ttl: u32,
+    /// Another server has refused the login.
+    pub(super) refused_elsewhere: bool,
     pub(super) bad_commands: u32,
     pub(super) attempts: u32,
     pub(super) successes: u32,
@@ -75,6 +79,8 @@ impl Common {
             postlogin_socket: None,
             client_id: String::new(),
             forward_fields: String::new(),
+            proxy_ttl: crate::backend::TTL,
+            refused_elsewhere: false,
             bad_commands: 0,
             attempts: 0,
             successes: 0,
@@ -96,7 +102,13 @@ impl Common {
 
     /// A line for the log with the client's particulars.
     pub(super) fn log(&mut self, level: Level, text: &str) {
-        let facts = log_line::Facts {
+        let line = log_line::format(&self.config.log, &self.facts(), text);
+        self.lines.push((level, line));
+    }
+
+    /// The client's particulars as log lines show them.
+    pub(super) fn facts(&self) -> log_line::Facts<'_> {
+        log_line::Facts {
             protocol: self.protocol.name(),
             peer: &self.peer,
             names: &self.names,
@@ -104,9 +116,7 @@ impl Common {
             mail_pid: self.mail_pid,
             session_id: &self.session_id,
             passdb_fields: &self.passdb_fields,
-        };
-        let line = log_line::format(&self.config.log, &facts, text);
-        self.lines.push((level, line));
+        }
     }
 
     /// `login_greeting`, with its variables filled in.
@@ -178,6 +188,9 @@ impl Common {
         }
         if self.lost_auth {
             return "(auth process communication failure)".into();
+        }
+        if self.refused_elsewhere {
+            return "(proxy dest auth failed)".into();
         }
         if self.successes > 0 {
             return format!("(internal failure, {} successful auths)", self.successes);

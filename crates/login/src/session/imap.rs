@@ -177,7 +177,7 @@ impl Imap {
             ("x-session-id" | "x-session-ext-id", _) if value.len() <= SESSION_ID_BYTES_MAX => {
                 common.session_id = value.to_owned();
             }
-            // The TTL is for proxies that go on to the next one.
+            ("x-proxy-ttl", _) => common.proxy_ttl = value.parse().unwrap_or(common.proxy_ttl),
             _ => {}
         }
         true
@@ -252,6 +252,7 @@ impl Dialect for Imap {
             Outcome::AuthzFailed => "AUTHORIZATIONFAILED",
             Outcome::TempFail => "UNAVAILABLE",
             Outcome::LimitReached => "LIMIT",
+            Outcome::Misconfigured => "SERVERBUG",
             Outcome::SslRequired | Outcome::MechSslRequired => "PRIVACYREQUIRED",
             Outcome::PassExpired => "EXPIRED",
             Outcome::LoginDisabled | Outcome::AnonymousDenied => "CONTACTADMIN",

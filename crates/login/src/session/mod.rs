@@ -15,10 +15,13 @@ use std::sync::Arc;
 use base::Level;
 use zeroize::Zeroizing;
 
+use crate::backend::{About, Destination, Failure, FailureKind, UNAVAILABLE};
 use crate::config::Config;
 use crate::facts::{Peer, Tls};
 use crate::input::Input;
 use crate::limits::{AUTH_LINE_BYTES_MAX, OUTPUT_BYTES};
+use crate::log_line;
+use auth::Success;
 pub(crate) use auth::{Answer, AuthRequest, Mechanism, Mechanisms};
 use common::Common;
 pub(crate) use common::Names;
@@ -60,6 +63,9 @@ pub(crate) enum Action {
     Cancel,
     /// Hand the client over, then call [`Session::handed_over`] or [`Session::refused`].
     HandOver,
+    /// Log the client in to another server, then call [`Session::proxying`] or
+    /// [`Session::proxy_failed`].
+    Proxy(Box<Destination>),
     /// Call [`Session::disconnect`] with this reason and close.
     Disconnect(&'static str),
     /// Close; all is said.
@@ -107,6 +113,8 @@ enum Stage {
     Response,
     /// For the mail process.
     Finishing,
+    /// For another server.
+    Proxying,
     /// For nothing.
     Over,
 }
@@ -158,7 +166,7 @@ impl Session {
                 Stage::Commands => self.dialect.next(&mut self.common, &mut self.input, now),
                 Stage::Response => self.response_line(),
                 Stage::Over => return Action::Close,
-                Stage::Ready | Stage::Reply | Stage::Finishing => Step::More,
+                Stage::Ready | Stage::Reply | Stage::Finishing | Stage::Proxying => Step::More,
             };
             match step {
                 Step::More => return Action::Read,
@@ -203,8 +211,8 @@ impl Session {
         }
     }
 
-    /// The auth process's answer. Returns what is to be done at once: [`Action::HandOver`], or
-    /// [`Action::Read`] to go on with [`Session::advance`].
+    /// The auth process's answer. Returns what is to be done at once: [`Action::HandOver`],
+    /// [`Action::Proxy`], or [`Action::Read`] to go on with [`Session::advance`].
     pub(crate) fn auth_replied(&mut self, reply: AuthReply, now: u64) -> Action {
         self.common.awaits_response = false;
         match reply {
@@ -217,11 +225,15 @@ impl Session {
             AuthReply::Ok { fields } => {
                 self.stage = Stage::Commands;
                 match auth::succeeded(&mut self.common, &mut *self.dialect, fields, now) {
-                    true => {
+                    Success::HandOver => {
                         self.stage = Stage::Finishing;
                         Action::HandOver
                     }
-                    false => Action::Read,
+                    Success::Proxy(destination) => {
+                        self.stage = Stage::Proxying;
+                        Action::Proxy(destination)
+                    }
+                    Success::Refused => Action::Read,
                 }
             }
             AuthReply::Fail { fields } => {
@@ -252,11 +264,78 @@ impl Session {
         self.end(text.to_owned());
     }
 
+    /// A post-login script did not go on; it has told the client whatever it wanted to, or says it by
+    /// these words.
+    pub(crate) fn denied_by_script(&mut self, last_words: &[u8]) {
+        self.say(last_words);
+        self.end("Post-login script denied access".to_owned());
+    }
+
     /// The client could not be handed over; why is in the log already.
     pub(crate) fn hand_over_failed(&mut self, pid: u32, id: u32) {
         let text = "Internal login failure. Refer to server log for more information.";
         self.dialect.goodbye(&mut self.common, true, text);
         self.end(format!("Internal login failure (pid={pid} id={id})"));
+    }
+
+    /// What another server is told about the client.
+    pub(crate) fn about(&self) -> About {
+        let (tag, ignores_codes) = self.dialect.tag();
+        let Common { peer, session_id, client_id, proxy_ttl, .. } = &self.common;
+        About {
+            session_id: session_id.clone(),
+            remote_ip: peer.ends.remote_ip(),
+            remote_port: peer.ends.remote_port(),
+            local_ip: peer.ends.local_ip(),
+            local_port: peer.ends.local_port(),
+            ttl: *proxy_ttl,
+            client_id: client_id.clone(),
+            tag: tag.to_owned(),
+            ignores_codes,
+        }
+    }
+
+    /// What another server says to the client.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.common.output.extend_from_slice(bytes);
+    }
+
+    /// The client could not be logged in to the other server, and why: it may try again. `prefix` is that
+    /// of the server's log lines, `details` says how it was tried.
+    pub(crate) fn proxy_failed(&mut self, failure: &Failure, prefix: &str, details: &str) {
+        let Failure { kind, reason, reply } = failure;
+        if !kind.is_about_login() {
+            self.common.log(Level::Error, &format!("{prefix}{}{reason}", kind.prefix()));
+        } else if self.common.config.auth_verbose {
+            self.common.log(Level::Info, &format!("{prefix}Login failed{details}: {reason}"));
+        }
+        self.common.refused_elsewhere |= kind.is_about_login();
+        let answer = match kind {
+            FailureKind::RemoteConfig => Answer::misconfigured(UNAVAILABLE),
+            _ => Answer::temporary(UNAVAILABLE),
+        };
+        match reply {
+            Some(reply) => self.common.say(&[reply]),
+            None => self.dialect.answer(&mut self.common, &answer),
+        }
+        self.stage = Stage::Commands;
+    }
+
+    /// The client is logged in to the other server: the log line. Gives what the client sent early.
+    pub(crate) fn proxying(&mut self, text: &str) -> Vec<u8> {
+        self.common.log(Level::Info, text);
+        self.stage = Stage::Over;
+        self.input.take_all()
+    }
+
+    /// What log lines show of the client from now on.
+    pub(crate) fn log_elements(&self) -> String {
+        log_line::elements(&self.common.config.log, &self.common.facts())
+    }
+
+    /// When the client connected, in seconds since 1970.
+    pub(crate) fn created_s(&self) -> u64 {
+        self.common.created_s
     }
 
     /// The client is logged out or gone: the log line `Disconnected`, with the reason and how far
@@ -285,6 +364,11 @@ impl Session {
                 let reason = format!("Timeout while finishing login (waited {waited} secs)");
                 self.common.log(Level::Error, &reason);
                 self.send_away("Timeout while finishing login.", &reason, now);
+            }
+            Stage::Proxying => {
+                let reason = "Logging in timed out";
+                self.common.log(Level::Error, reason);
+                self.send_away("Timeout while finishing login.", reason, now);
             }
             Stage::Reply | Stage::Response => {
                 let text = "Disconnected for inactivity during authentication.";

@@ -188,7 +188,10 @@ impl Dialect for Pop3 {
         let prefix = match answer.outcome {
             Outcome::TempFail => "-ERR [SYS/TEMP] ",
             Outcome::LimitReached => "-ERR [IN-USE] ",
-            Outcome::Referral { .. } | Outcome::Aborted | Outcome::AnonymousDenied => "-ERR ",
+            Outcome::Referral { .. }
+            | Outcome::Aborted
+            | Outcome::AnonymousDenied
+            | Outcome::Misconfigured => "-ERR ",
             _ if answer.text.starts_with('[') => "-ERR ",
             _ => "-ERR [AUTH] ",
         };
@@ -243,7 +246,7 @@ fn xclient_field(common: &mut Common, field: &str) -> Option<()> {
     match name.to_ascii_uppercase().as_str() {
         "ADDR" => ends.set_remote_ip(value.parse().ok()?),
         "PORT" => ends.set_remote_port(value.parse().ok()?),
-        "TTL" => _ = value.parse::<u32>().ok()?,
+        "TTL" => common.proxy_ttl = value.parse().ok()?,
         "SESSION" if value.len() <= SESSION_ID_BYTES_MAX => common.session_id = value.to_owned(),
         "FORWARD" => {
             let fields = sasl::encoding::from_base64(value.as_bytes())?;

@@ -1,5 +1,7 @@
 //! What the auth process says about a request (auth client protocol 1.2).
 
+use zeroize::Zeroize;
+
 /// The answer to `AUTH` or `CONT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthReply {
@@ -48,8 +50,21 @@ impl Fields {
         self.value(name).is_some()
     }
 
+    /// The fields whose names begin with `prefix`, without it, and their values.
+    pub(crate) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().filter_map(move |field| {
+            let (name, value) = field.strip_prefix(prefix)?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+    }
+
     /// All fields, for `%{passdb:…}` in log lines.
-    pub(super) fn into_vec(self) -> Vec<String> {
+    /// The password for another server is none of its business.
+    pub(super) fn into_vec(mut self) -> Vec<String> {
+        for field in self.0.iter_mut().filter(|field| field.starts_with("pass=")) {
+            field.zeroize();
+        }
+        self.0.retain(|field| !field.is_empty());
         self.0
     }
 }

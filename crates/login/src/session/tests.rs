@@ -87,7 +87,7 @@ fn act(session: &mut Session, out: &mut Vec<String>) {
             }
             Action::Disconnect(reason) => session.disconnect(reason, 102),
             Action::Close => return out.push("! CLOSE".into()),
-            Action::HandOver => unreachable!(),
+            Action::HandOver | Action::Proxy(_) => unreachable!(),
         }
     }
 }

@@ -99,7 +99,7 @@ impl ClientCertPolicy {
 }
 
 /// The problem in OpenSSL's words where it has some.
-fn reason(error: &rustls::Error) -> String {
+pub(super) fn reason(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(problem) = error else { return error.to_string() };
     match problem {
         CertificateError::UnknownIssuer => "unable to get local issuer certificate".into(),

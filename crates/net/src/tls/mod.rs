@@ -1,4 +1,5 @@
-//! TLS as a server, built from the `ssl*` settings. The login processes are the main user; they
+//! TLS as a server, built from the `ssl*` settings, and as a client for logins that are passed on to
+//! another server. The login processes are the main user; they
 //! cannot read files, so certificates and keys come as the text that `<file` settings expand to.
 //!
 //! [`ServerOptions`] is one effective set of settings (global, or a `local`, `remote` or
@@ -9,6 +10,7 @@ mod accept;
 mod binding;
 mod certificate;
 mod cipher;
+mod client;
 mod client_cert;
 mod context;
 mod der;
@@ -16,6 +18,7 @@ mod der;
 pub use accept::{AcceptError, TlsStream, accept, details};
 pub use binding::Bindings;
 pub use certificate::CertificateError;
+pub use client::{ClientContext, ClientOptions, ClientStream, ConnectError, connect};
 pub use client_cert::{ClientCert, ClientCertPolicy};
 pub use context::{Contexts, ServerContext, TlsError};
 

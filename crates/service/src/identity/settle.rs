@@ -1,8 +1,9 @@
 //! From a login process's connection to a client whose user is known.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Logger;
 use ipc::control::Birth;
@@ -12,6 +13,7 @@ use settings::{Filter, Settings, Snapshot};
 use crate::authmaster::{Client, LoginId, Lookup, User};
 use crate::entry::Opening;
 use crate::fatal::Fatal;
+use crate::identity::postlogin::{PostLogin, PostLoginError};
 use crate::identity::target::Target;
 use crate::limits::HANDOVER_TIMEOUT;
 use crate::link::{Link, LinkError};
@@ -26,6 +28,7 @@ pub(crate) struct Asker {
     pub(crate) birth: Arc<Birth>,
     log: Logger,
     settings: Arc<std::sync::RwLock<Arc<Snapshot>>>,
+    postlogin: PostLogin,
 }
 
 /// A hand-over that has arrived.
@@ -72,26 +75,40 @@ impl Refused {
 impl Asker {
     pub(crate) fn new(opening: &Opening<'_>) -> Result<Self, Fatal> {
         let birth = opening.birth;
+        let base_dir = std::path::Path::new(&birth.base_dir);
         let mut socket = "auth-master";
+        let mut postlogin = PostLogin::none();
         let mut words = opening.arguments.iter().map(String::as_str);
         while let Some(word) = words.next() {
             match word {
                 "-a" => socket = words.next().ok_or_else(|| Fatal::new("-a needs a socket"))?,
-                _ => {
-                    return Err(Fatal::new(format_args!(
-                        "service({}): post-login services such as {word} are not supported yet",
-                        birth.service
-                    )));
+                "-t" => {
+                    let text = words.next().unwrap_or_default();
+                    let seconds = text.parse().ok().filter(|seconds| *seconds != 0);
+                    let invalid = || Fatal::new(format_args!("Invalid -t parameter: {text}"));
+                    postlogin.timeout = Duration::from_secs(seconds.ok_or_else(invalid)?);
                 }
+                // Raw logs and the like, which nobody writes here.
+                "-D" => {}
+                option if option.starts_with('-') => {
+                    return Err(Fatal::new(format_args!("Unknown argument: {option}")));
+                }
+                name => postlogin.path = Some(base_dir.join(name)),
             }
         }
-        let path = std::path::Path::new(&birth.base_dir).join(socket);
+        let path = base_dir.join(socket);
         Ok(Self {
             auth: Client::new(path),
             birth: Arc::new(birth.clone()),
             log: Logger::new(format!("{}({}): ", birth.service, std::process::id())),
             settings: Arc::new(std::sync::RwLock::new(Arc::new(opening.settings.clone()))),
+            postlogin,
         })
+    }
+
+    /// Whether a post-login script has a say about every client.
+    pub(crate) fn has_script(&self) -> bool {
+        self.postlogin.path.is_some()
     }
 
     pub(crate) fn replace_settings(&self, settings: Arc<Snapshot>) {
@@ -144,18 +161,45 @@ impl Asker {
 
     /// Learns whose the client is, from auth or from the process that has asked auth already.
     pub(crate) async fn settle(&self, arrived: &Arc<Arrived>) -> Result<Settled, Refused> {
-        let mut user = match arrived.request.known.clone() {
-            Some(Known { username, fields }) => User { name: username, fields },
-            None => self.ask(&arrived.request).await?,
+        let (mut user, arrived) = match arrived.request.known.clone() {
+            Some(Known { username, fields }) => (User { name: username, fields }, arrived.clone()),
+            None => {
+                let user = self.ask(&arrived.request).await?;
+                self.run_script(user, arrived).await?
+            }
         };
         let told = Known { username: user.name.clone(), fields: user.fields.clone() };
         let settings = self.settings(&arrived.request);
         match Target::of(&mut user, &settings, self.birth.identity.as_ref()) {
-            Ok(target) => Ok(Settled { arrived: arrived.clone(), user, told, target }),
+            Ok(target) => Ok(Settled { arrived, user, told, target }),
             Err(reason) => {
                 self.session_log(&user.name, &arrived.request).error(&reason);
                 Err(Refused::internal())
             }
+        }
+    }
+
+    /// Lets a post-login script have a say, if there is one. Whoever gets the client afterwards is told
+    /// what came of it, so that it is run once.
+    async fn run_script(&self, user: User, arrived: &Arc<Arrived>) -> Result<(User, Arc<Arrived>), Refused> {
+        let base_dir = std::path::Path::new(&self.birth.base_dir);
+        let Some(path) = self.postlogin.socket(&user, base_dir) else { return Ok((user, arrived.clone())) };
+        let running = self.postlogin.run(&path, &arrived.request, arrived.client.as_fd(), &user);
+        let failed = |reason: &dyn std::fmt::Display, kind| {
+            self.session_log(&user.name, &arrived.request).error(reason);
+            Refused { kind, ..Refused::internal() }
+        };
+        match running.await {
+            Ok((user, None)) => Ok((user, arrived.clone())),
+            Ok((user, Some(client))) => match arrived.reply.try_clone() {
+                Ok(reply) => {
+                    let request = arrived.request.clone();
+                    Ok((user, Arc::new(Arrived { request, client, reply })))
+                }
+                Err(error) => Err(failed(&base::reason(&error), FailureKind::Internal)),
+            },
+            Err(error @ PostLoginError::Denied { .. }) => Err(failed(&error, FailureKind::Script)),
+            Err(error) => Err(failed(&error, FailureKind::Internal)),
         }
     }
 

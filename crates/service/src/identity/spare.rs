@@ -82,8 +82,9 @@ impl Spare {
         let under_way = UnderWay::default();
         let mut tasks = JoinSet::new();
         let (mut next_id, mut is_open) = (0, true);
-        // 2.3's way, one client per process: the next one is another process's.
-        let one_only = self.newborn.birth.client_limit <= 1;
+        // 2.3's way, one client per process: the next one is another process's. A script may take its
+        // time, which must not be that of others, nor be cut short when this becomes their process.
+        let one_only = self.newborn.birth.client_limit <= 1 || self.asker.has_script();
         let most = if one_only { 1 } else { self.newborn.birth.client_limit as usize };
         let signals = control::watch(self.newborn.signals.try_clone()?)?;
         loop {

@@ -36,7 +36,7 @@ settings! { Root from 0;
     /// Path of Samba's ntlm_auth helper.
     AUTH_WINBIND_HELPER_PATH: Str = "/usr/bin/ntlm_auth", AUTH, NO_EFFECT_YET;
     /// Addresses that are this server when proxying.
-    AUTH_PROXY_SELF: Str = "", AUTH, NO_EFFECT_YET;
+    AUTH_PROXY_SELF: Str = "", AUTH;
     /// How long a failed login waits for its answer.
     AUTH_FAILURE_DELAY: Time = "2 secs", AUTH;
     /// URL of the policy server that is asked about logins.

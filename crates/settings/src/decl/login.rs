@@ -8,7 +8,7 @@ settings! { Root from super::ssl::END;
     /// Networks of proxies that may say who the real client is.
     LOGIN_TRUSTED_NETWORKS: Str = "", LMTP | LOGIN | SUBMISSION;
     /// Source addresses for proxied connections.
-    LOGIN_SOURCE_IPS: Str = "", LOGIN, NO_EFFECT_YET;
+    LOGIN_SOURCE_IPS: Str = "", LOGIN;
     /// First words to a client.
     LOGIN_GREETING: Str = "Dovecot (Debian) ready.", LMTP | LOGIN | SUBMISSION;
     /// Fields of the login log line; those without a value are left out.
@@ -24,11 +24,11 @@ settings! { Root from super::ssl::END;
     /// Login plugins to load.
     LOGIN_PLUGINS: Str = "", LOGIN, NO_EFFECT_YET;
     /// How long connecting to a backend may take.
-    LOGIN_PROXY_TIMEOUT: Millis = "30 secs", LOGIN, NO_EFFECT_YET;
+    LOGIN_PROXY_TIMEOUT: Millis = "30 secs", LOGIN;
     /// How often to try a backend again.
-    LOGIN_PROXY_MAX_RECONNECTS: u64 = "3", LOGIN, NO_EFFECT_YET;
+    LOGIN_PROXY_MAX_RECONNECTS: u64 = "3", LOGIN;
     /// Spreads disconnects of proxied clients over this time.
-    LOGIN_PROXY_MAX_DISCONNECT_DELAY: Time = "0", LOGIN, NO_EFFECT_YET;
+    LOGIN_PROXY_MAX_DISCONNECT_DELAY: Time = "0", LOGIN;
     /// Directory for transcripts of proxied connections.
     LOGIN_PROXY_RAWLOG_DIR: Str = "", LOGIN, NO_EFFECT_YET;
     /// Refuses plain passwords without TLS, but for local connections.

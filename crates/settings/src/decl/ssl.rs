@@ -24,9 +24,9 @@ settings! { Root from super::log::END;
     /// Authorities for outgoing TLS connections, a directory.
     SSL_CLIENT_CA_DIR: Str = "", AUTH | SSL_BASE;
     /// Certificate for outgoing TLS connections.
-    SSL_CLIENT_CERT: Str = "", SSL_BASE, NO_EFFECT_YET;
+    SSL_CLIENT_CERT: Str = "", SSL_BASE;
     /// Private key for outgoing TLS connections.
-    SSL_CLIENT_KEY: Str = "", SSL_BASE, NO_EFFECT_YET | SECRET;
+    SSL_CLIENT_KEY: Str = "", SSL_BASE, SECRET;
     /// Ciphers for TLS 1.2, in OpenSSL's language.
     SSL_CIPHER_LIST: Str = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH", SSL_BASE;
     /// Ciphers for TLS 1.3.
