@@ -177,7 +177,9 @@ fn compared(settings: &str) -> Option<[[Matched; 2]; 2]> {
     if !needs(&["fail2ban-regex", "dovecot", "doveadm"]) {
         return None;
     }
-    Some([Under::Ours, Under::Dovecot].map(|under| play(under, settings)))
+    // Dovecot does not have this setting, and does what it says.
+    let ours = format!("auth_log_failures = no\n{settings}");
+    Some([play(Under::Ours, &ours), play(Under::Dovecot, settings)])
 }
 
 /// Which attacks of the list guess passwords, and are seen by what auth says. The filter does not know
@@ -221,6 +223,19 @@ fn with_auth_verbose() {
     }
     assert!(after.aggressive.len() > after.normal.len(), "{after:?}");
     check_nobody_else(after);
+}
+
+/// Nobody has to wait for attackers to go, whatever the settings.
+#[test]
+fn by_default() {
+    if !needs(&["fail2ban-regex"]) {
+        return;
+    }
+    let [before, after] = play(Under::Ours, "");
+    for address in guesses() {
+        assert!(before.normal.contains_key(&address), "{address} is found at once: {before:?}");
+    }
+    check_nobody_else(&after);
 }
 
 #[test]

@@ -42,8 +42,8 @@ async fn what_login_processes_are_told() {
             ("always", "OK|user=always|proxy|pass=x"),
             ("nohost", "OK|user=nohost|proxy|lip=127.0.0.1|lport=143|pass=x"),
             ("named", "OK|user=named|proxy|host=back.example|hostip=10.0.0.2|pass=x"),
-            ("broken", "FAIL|user=broken|code=temp_fail|hostip=nonsense|nodelay"),
-            ("unknown", "FAIL|user=unknown|code=temp_fail|nodelay"),
+            ("broken", "FAIL|user=broken|nodelay|code=temp_fail|hostip=nonsense|nodelay"),
+            ("unknown", "FAIL|user=unknown|nodelay|code=temp_fail|nodelay"),
             ("bad", "FAIL|user=bad"),
         ];
         for (id, (user, expect)) in (1..).zip(cases) {
