@@ -204,7 +204,7 @@ fn what_cannot_be_says_so() {
     for (text, expected) in [
         ("imapc:~/mail", "Mail storage driver imapc isn't available yet: imapc:~/mail"),
         ("foo:~/mail", "Unknown mail storage driver foo"),
-        ("maildir:~/x:LAYOUT=index", "LAYOUT=index isn't supported yet"),
+        ("maildir:~/x:LAYOUT=imapdir", "LAYOUT=imapdir isn't supported yet"),
     ] {
         let error = fixture.open(vec![location(text)]).err().unwrap();
         assert_eq!(error.to_string(), expected);
