@@ -20,6 +20,12 @@ pub trait ReadAt {
     /// # Errors
     /// Those of `fstat`.
     fn size(&self) -> io::Result<u64>;
+
+    /// Whether bytes at `offset` are in memory, so that there is no reason to read more than are wanted.
+    fn is_at_hand(&self, offset: u64) -> bool {
+        let _ = offset;
+        false
+    }
 }
 
 impl ReadAt for File {
@@ -71,6 +77,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
     }
+
+    fn is_at_hand(&self, offset: u64) -> bool {
+        (**self).is_at_hand(offset)
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
@@ -80,6 +90,10 @@ impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
 
     fn size(&self) -> io::Result<u64> {
         (**self).size()
+    }
+
+    fn is_at_hand(&self, offset: u64) -> bool {
+        (**self).is_at_hand(offset)
     }
 }
 
@@ -103,10 +117,15 @@ impl<S: ReadAt> Window<S> {
     }
 }
 
+impl<S> Window<S> {
+    fn within(&self, offset: u64) -> Option<u64> {
+        offset.checked_sub(self.start).filter(|within| *within < self.bytes.len() as u64)
+    }
+}
+
 impl<S: ReadAt> ReadAt for Window<S> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let within = offset.checked_sub(self.start).filter(|within| *within < self.bytes.len() as u64);
-        match within {
+        match self.within(offset) {
             Some(within) => self.bytes.read_at(buffer, within),
             None => self.inner.read_at(buffer, offset),
         }
@@ -114,6 +133,10 @@ impl<S: ReadAt> ReadAt for Window<S> {
 
     fn size(&self) -> io::Result<u64> {
         self.inner.size()
+    }
+
+    fn is_at_hand(&self, offset: u64) -> bool {
+        self.within(offset).is_some()
     }
 }
 

@@ -58,7 +58,8 @@ impl Read for BodyReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.buffered().is_empty() && self.at < self.size {
             let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
-            if out.len() >= left.min(READ_BYTES) {
+            let is_at_hand = self.source.is_at_hand(self.start.saturating_add(self.at));
+            if is_at_hand || out.len() >= left.min(READ_BYTES) {
                 return self.read_direct(out, left);
             }
             self.fill()?;
