@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ipc::anvil::{Ban, BanSubject, Failure};
 
-use crate::limits::{BAN_FAILURES_MAX, BANS_MAX, CHECKSUMS_MAX, FAILED_SUBJECTS_MAX, ONCE_NAMES_MAX};
+use super::recent::Recent;
+use crate::limits::{BAN_FAILURES_MAX, BANS_MAX, FAILED_SUBJECTS_MAX, ONCE_NAMES_MAX};
 
 /// Failures and bans, and codes that were used.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub(crate) struct Bans {
 struct Failed {
     /// When, in seconds since 1970, the earliest first.
     times: VecDeque<u64>,
-    checksums: VecDeque<u32>,
+    checksums: Recent,
     /// Its place in the order of changes.
     order: u64,
 }
@@ -40,7 +41,7 @@ impl Bans {
         let failures_max = usize::try_from(failure.failures_max).unwrap_or(usize::MAX);
         let failures_max = failures_max.clamp(1, BAN_FAILURES_MAX);
         let failed = self.touch(&failure.subject);
-        if failure.checksum != 0 && failed.knows(failure.checksum) {
+        if failure.checksum != 0 && failed.checksums.knows(failure.checksum) {
             return None;
         }
         failed.times.push_back(now_s);
@@ -136,19 +137,6 @@ impl Bans {
                 self.bans.remove(&subject);
             }
         }
-    }
-}
-
-impl Failed {
-    /// Moves `checksum` to the front, and says whether it was known.
-    fn knows(&mut self, checksum: u32) -> bool {
-        let at = self.checksums.iter().position(|&known| known == checksum);
-        if let Some(at) = at {
-            self.checksums.remove(at);
-        }
-        self.checksums.push_front(checksum);
-        self.checksums.truncate(CHECKSUMS_MAX);
-        at.is_some()
     }
 }
 

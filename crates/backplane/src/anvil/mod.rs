@@ -9,6 +9,7 @@
 mod bans;
 mod penalty;
 mod proxies;
+mod recent;
 mod sessions;
 
 use std::collections::{BTreeSet, HashMap};

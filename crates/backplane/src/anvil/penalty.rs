@@ -4,10 +4,11 @@
 //! it is kept, with the checksums of the credentials that were tried: the same wrong ones again,
 //! as a misconfigured phone sends them, do not raise it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::limits::{CHECKSUMS_MAX, PENALTIES_MAX, PENALTY_EXPIRE_S, PENALTY_MAX};
+use super::recent::Recent;
+use crate::limits::{PENALTIES_MAX, PENALTY_EXPIRE_S, PENALTY_MAX};
 
 /// What is known of one address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,7 +18,7 @@ pub(crate) struct Penalty {
     pub(crate) last_penalty_s: u64,
     /// When it was last set at all.
     pub(crate) last_update_s: u64,
-    checksums: VecDeque<u32>,
+    checksums: Recent,
     /// Its place in the order of changes.
     order: u64,
 }
@@ -37,7 +38,7 @@ impl Penalties {
         let value = value.min(PENALTY_MAX);
         self.expire(now_s);
         let penalty = self.by_ip.entry(ip).or_default();
-        let known = checksum != 0 && penalty.bump(checksum);
+        let known = checksum != 0 && penalty.checksums.knows(checksum);
         if known {
             penalty.value = value.saturating_sub(1);
         } else {
@@ -84,19 +85,6 @@ impl Penalties {
         if let Some((_, ip)) = self.by_change.pop_first() {
             self.by_ip.remove(&ip);
         }
-    }
-}
-
-impl Penalty {
-    /// Moves `checksum` to the front, and says whether it was known.
-    fn bump(&mut self, checksum: u32) -> bool {
-        let at = self.checksums.iter().position(|&known| known == checksum);
-        if let Some(at) = at {
-            self.checksums.remove(at);
-        }
-        self.checksums.push_front(checksum);
-        self.checksums.truncate(CHECKSUMS_MAX);
-        at.is_some()
     }
 }
 
