@@ -5,17 +5,18 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::client_cert::reason;
 use super::context::TlsError;
-use super::{ServerOptions, certificate, cipher, der};
+use super::judge::{Judge, Policy};
+use super::{ServerOptions, certificate, cipher};
 
 /// A connection to a server that speaks TLS.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
@@ -89,7 +90,7 @@ impl ClientContext {
             versions = cipher::ONLY_TLS13;
         }
         let verifier: Arc<dyn ServerCertVerifier> = match options.any_cert {
-            true => Arc::new(AnyCertificate(provider.clone())),
+            true => Arc::new(Judge::new(Policy::Any, provider.clone())),
             false => verifier(options, &provider).map_err(TlsError::Ca)?,
         };
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -160,7 +161,7 @@ fn verifier(
     }
     if roots.is_empty() {
         // Without any every certificate is that of a stranger.
-        return Ok(Arc::new(Judge { inner: None, provider: provider.clone() }));
+        return Ok(Arc::new(Judge::new(Policy::Named(None), provider.clone())));
     }
     let crls = CertificateRevocationListDer::pem_slice_iter(options.ca.as_bytes())
         .collect::<Result<Vec<_>, _>>()
@@ -171,107 +172,5 @@ fn verifier(
         false => builder,
     };
     let inner = builder.build().map_err(|error| error.to_string())?;
-    Ok(Arc::new(Judge { inner: Some(inner), provider: provider.clone() }))
-}
-
-/// Judges as the library does, and says whose certificate it was.
-#[derive(Debug)]
-struct Judge {
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-/// What is wrong with whose certificate.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Verdict(String);
-
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = match &self.inner {
-            Some(inner) => {
-                inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            None => Err(CertificateError::UnknownIssuer.into()),
-        };
-        verdict.map_err(|error| match error {
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => error,
-            error => {
-                let subject = webpki::EndEntityCert::try_from(end_entity)
-                    .map_or_else(|_| "?".to_owned(), |parsed| der::one_line(parsed.subject()));
-                let verdict = Verdict(format!("{}: {subject}", reason(&error)));
-                CertificateError::Other(rustls::OtherError(Arc::new(verdict))).into()
-            }
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes any certificate, but checks that the server has its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    Ok(Arc::new(Judge::new(Policy::Named(Some(inner)), provider.clone())))
 }

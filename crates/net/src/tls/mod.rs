@@ -14,6 +14,7 @@ mod client;
 mod client_cert;
 mod context;
 mod der;
+mod judge;
 
 pub use accept::{AcceptError, TlsStream, accept, details};
 pub use binding::Bindings;
@@ -21,6 +22,7 @@ pub use certificate::CertificateError;
 pub use client::{ClientContext, ClientOptions, ClientStream, ConnectError, connect};
 pub use client_cert::{ClientCert, ClientCertPolicy};
 pub use context::{Contexts, ServerContext, TlsError};
+pub use judge::{Judge, Policy};
 
 /// Text that says what a session negotiated, in the words of OpenSSL, which 2.3 logs (`%k`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
