@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::wire::{self, Wire};
+use super::wire::{self, Wire, unexpected, utf8};
 use super::{DictError, PRIVATE, Server, full_key, parameters};
 
 /// How to speak to it.
@@ -128,13 +128,4 @@ fn text(wire: &mut Wire, key: &str) -> io::Result<Option<String>> {
         "END" => utf8(value).map(Some),
         line => Err(unexpected(line)),
     }
-}
-
-fn utf8(value: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(value).map_err(|_| io::Error::other("the value is not UTF-8"))
-}
-
-fn unexpected(line: &str) -> io::Error {
-    let shown: String = line.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect();
-    io::Error::other(format!("Unexpected input: {shown}"))
 }

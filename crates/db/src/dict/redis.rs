@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::wire::{self, Wire};
+use super::wire::{self, Wire, unexpected, utf8};
 use super::{Address, DictError, Server, full_key, parameters};
 
 #[derive(Clone)]
@@ -112,10 +112,5 @@ fn value(wire: &mut Wire) -> io::Result<Option<String>> {
         return Err(io::Error::other("a value of another size than announced"));
     }
     bytes.truncate(size);
-    String::from_utf8(bytes).map(Some).map_err(|_| io::Error::other("the value is not UTF-8"))
-}
-
-fn unexpected(line: &str) -> io::Error {
-    let shown: String = line.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect();
-    io::Error::other(format!("Unexpected input: {shown}"))
+    utf8(bytes).map(Some)
 }

@@ -117,3 +117,14 @@ pub(super) fn reason(error: &io::Error, timeout: Duration) -> String {
         _ => format!("Communication failure: {}", base::reason(error)),
     }
 }
+
+/// A value as text.
+pub(super) fn utf8(value: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(value).map_err(|_| io::Error::other("the value is not UTF-8"))
+}
+
+/// The server says something that it must not say.
+pub(super) fn unexpected(line: &str) -> io::Error {
+    let shown: String = line.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect();
+    io::Error::other(format!("Unexpected input: {shown}"))
+}
