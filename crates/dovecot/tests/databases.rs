@@ -295,6 +295,18 @@ fn ldap() {
     }
 }
 
+/// Checks a database that is a program of ours, in a file of this name.
+fn check_program(host: &mut Host, name: &str, text: &str, mode: u32) {
+    let dir = host.dir().display().to_string();
+    write(host, name, &text.replace("DIR", &dir).replace("ID", &id().to_string()), mode);
+    host.start();
+    check_logins(host, &JOE);
+    let down = host.dir().join("down");
+    let stop = || fs::write(&down, "").expect("the file");
+    check_outage(host, &JOE, stop, || fs::remove_file(&down).expect("the file"), true);
+    check_processes(host);
+}
+
 /// A program in checkpassword's protocol that knows joe, and fails while a file is there.
 const CHECKPASSWORD: &str = "#!/bin/sh\n[ -e DIR/down ] && exit 111\n\
     IFS= read -r given <<X\n$(tr '\\000' '|' <&3)\nX\nwho=${given%%|*}\n\
@@ -306,14 +318,7 @@ const CHECKPASSWORD: &str = "#!/bin/sh\n[ -e DIR/down ] && exit 111\n\
 #[test]
 fn checkpassword() {
     let mut host = prepare(&both("checkpassword", "@DIR@/program"));
-    let dir = host.dir().display().to_string();
-    write(&host, "program", &CHECKPASSWORD.replace("DIR", &dir).replace("ID", &id().to_string()), 0o755);
-    host.start();
-    check_logins(&host, &JOE);
-    let down = host.dir().join("down");
-    let stop = || fs::write(&down, "").expect("the file");
-    check_outage(&host, &JOE, stop, || fs::remove_file(&down).expect("the file"), true);
-    check_processes(&host);
+    check_program(&mut host, "program", CHECKPASSWORD, 0o755);
 }
 
 const LUA: &str = "local function up()\n  local down = io.open(\"DIR/down\")\n  \
@@ -328,14 +333,7 @@ const LUA: &str = "local function up()\n  local down = io.open(\"DIR/down\")\n  
 #[test]
 fn lua() {
     let mut host = prepare(&both("lua", "file=@DIR@/script"));
-    let dir = host.dir().display().to_string();
-    write(&host, "script", &LUA.replace("DIR", &dir).replace("ID", &id().to_string()), 0o644);
-    host.start();
-    check_logins(&host, &JOE);
-    let down = host.dir().join("down");
-    let stop = || fs::write(&down, "").expect("the file");
-    check_outage(&host, &JOE, stop, || fs::remove_file(&down).expect("the file"), true);
-    check_processes(&host);
+    check_program(&mut host, "script", LUA, 0o644);
 }
 
 /// Another server says whose password is right.
