@@ -97,6 +97,41 @@ async fn several_passdbs() {
     local(check_plain(config, &files, &cases)).await;
 }
 
+/// All answers are those of 2.3.19 to the same.
+#[tokio::test(flavor = "current_thread")]
+async fn rules_for_failures_and_fields_for_all() {
+    let files = [("first", "joe@x.org:one\nann:a::::::color=red\n"), ("second", "joe@x.org:two\nbob:b\n")];
+    let both = |rules: &str| {
+        format!(
+            "auth_username_translation = %@\n\
+             passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/first\n {rules}\n}}\n\
+             passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/second\n}}\n"
+        )
+    };
+    let config = both(
+        "default_fields = color=blue size=1\n override_fields = shape=round\n result_failure = return-fail",
+    );
+    let cases = [
+        ("joe%x.org", "one", "", "OK|user=joe@x.org|color=blue|size=1|shape=round|original_user=joe%x.org"),
+        ("joe%x.org", "two", "", "FAIL|user=joe@x.org|original_user=joe%x.org"),
+        ("ann", "a", "", "OK|user=ann|color=red|size=1|shape=round"),
+        ("bob", "b", "", "FAIL|user=bob"),
+    ];
+    local(check_plain(&config, &files, &cases)).await;
+    let cases = [
+        ("joe%x.org", "two", "", "OK|user=joe@x.org|original_user=joe%x.org"),
+        ("ann", "z", "", "OK|user=ann"),
+        ("bob", "z", "", "OK|user=bob"),
+    ];
+    local(check_plain(&both("result_failure = continue-ok"), &files, &cases)).await;
+    // A file that is not there. 2.3 says so the first time only, and then takes it for an empty one.
+    let files = [("second", "bob:b\n")];
+    let cases = [("bob", "b", "", "OK|user=bob"), ("bob", "z", "", "FAIL|user=bob|code=temp_fail")];
+    local(check_plain(&both(""), &files, &cases)).await;
+    let cases = [("bob", "b", "", "FAIL|user=bob|code=temp_fail")];
+    local(check_plain(&both("result_internalfail = return-fail"), &files, &cases)).await;
+}
+
 /// 2.3.19 answers the first lookup as if the file were empty, and so lets `evil` in then.
 #[tokio::test(flavor = "current_thread")]
 async fn a_deny_file_that_is_missing_lets_nobody_in() {
