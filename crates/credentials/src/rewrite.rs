@@ -15,20 +15,9 @@ use crate::limits::{LOCK_STALE, LOCK_TIMEOUT};
 /// Why a file was left as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
-    /// The system refused a call.
-    #[error("{op}({path}) failed", path = path.display())]
-    Io {
-        /// Which.
-        op: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The lock, or what is done with it.
+    /// The system refused a call, or somebody else kept the lock.
     #[error(transparent)]
-    Lock(#[from] index::Error),
+    File(#[from] index::Error),
     /// There is more than anybody would write.
     #[error("{path} is larger than {bytes_max} bytes", path = path.display())]
     TooLarge {
@@ -49,7 +38,7 @@ pub enum RewriteError {
 
 impl RewriteError {
     fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { op, path: path.to_owned(), source }
+        index::Error::io(op, path, source).into()
     }
 }
 
@@ -104,7 +93,7 @@ pub(crate) fn rewrite(
     let Some(new) = changed else { return Ok(false) };
     lock.write(&new).map_err(|error| RewriteError::io("write", path, error))?;
     let file = lock.file().ok_or_else(|| RewriteError::io("open", path, io::ErrorKind::NotFound.into()))?;
-    adopt(file, &owner, file_mode).map_err(|error| RewriteError::io("fchown", path, error))?;
+    adopt(file, path, &owner, file_mode)?;
     lock.replace(path, true)?;
     if let Some(parent) = path.parent() {
         fs.sync_dir(parent).map_err(|error| RewriteError::io("fsync", parent, error))?;
@@ -112,14 +101,16 @@ pub(crate) fn rewrite(
     Ok(true)
 }
 
-fn adopt(file: &File, owner: &Metadata, mode: u32) -> io::Result<()> {
+fn adopt(file: &File, path: &Path, owner: &Metadata, mode: u32) -> Result<(), RewriteError> {
     use rustix::fs::{Gid, Mode, Uid};
-    let now = file.metadata()?;
+    let now = file.metadata().map_err(|error| RewriteError::io("fstat", path, error))?;
     if (now.uid(), now.gid()) != (owner.uid(), owner.gid()) {
-        rustix::fs::fchown(file, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())))?;
+        let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+        let changed = rustix::fs::fchown(file, Some(uid), Some(gid));
+        changed.map_err(|error| RewriteError::io("fchown", path, error.into()))?;
     }
-    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
-    Ok(())
+    let changed = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
+    changed.map_err(|error| RewriteError::io("fchmod", path, error.into()))
 }
 
 /// Makes the file's directory where it is missing, for the same owner as the one above it.
@@ -132,8 +123,7 @@ fn directory(fs: &Fs, path: &Path) -> Result<Metadata, RewriteError> {
     }
     let above = directory(fs, parent)?;
     fs.mkdir(parent, &Permissions::default()).map_err(|error| RewriteError::io("mkdir", parent, error))?;
-    let failed = |error: io::Error| RewriteError::io("fchown", parent, error);
-    let made = File::open(parent).map_err(failed)?;
-    adopt(&made, &above, 0o700).map_err(failed)?;
+    let made = File::open(parent).map_err(|error| RewriteError::io("open", parent, error))?;
+    adopt(&made, parent, &above, 0o700)?;
     fs::metadata(parent).map_err(|error| RewriteError::io("stat", parent, error))
 }
