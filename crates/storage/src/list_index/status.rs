@@ -164,7 +164,7 @@ pub(crate) fn stamp_of(stamp: &crate::fs::Stamp) -> IndexStamp {
     IndexStamp { size: stamp.size as u32, mtime: stamp.mtime_ns.div_euclid(1_000_000_000) as u32 }
 }
 
-/// For how long the mailboxes' root is kept open after a STATUS.
+/// A STATUS that comes later than this after the one before does not find the root open any more.
 const NEAR_KEPT: Duration = Duration::from_secs(1);
 
 /// Less than the way to a client and back: nobody can have heard of a later change.
