@@ -155,6 +155,22 @@ fn passwd_file() {
     check_processes(&host);
 }
 
+/// Whoever has proved who he is gets an answer to his command all the same, as with Dovecot.
+#[test]
+fn only_the_userdb_is_away() {
+    let userdb = "userdb {\n  driver = passwd-file\n  args = @DIR@/none\n}\n";
+    let mut host = prepare(&format!("passdb {{\n  driver = static\n  args = password=secret\n}}\n{userdb}"));
+    host.start();
+    let (mut client, answer) = imap(&host, "joe", "secret");
+    assert_eq!(
+        answer,
+        "l NO [UNAVAILABLE] Internal error occurred. Refer to server log for more information."
+    );
+    assert_eq!(client.read_line(), None);
+    assert!(pop3(&host, "joe", "secret").1.starts_with("-ERR [SYS/TEMP] "));
+    check_processes(&host);
+}
+
 #[test]
 fn statics() {
     let mut host = prepare(&format!("passdb {{\n  driver = static\n  args = password=secret\n}}\n{ANYBODY}"));

@@ -265,8 +265,8 @@ impl Dialect for Imap {
         common.say(&[if bad { "* BAD [ALERT] " } else { "* OK " }, text, "\r\n"]);
     }
 
-    fn goodbye(&self, common: &mut Common, internal: bool, text: &str) {
-        common.say(&[if internal { "* BYE [UNAVAILABLE] " } else { "* BYE " }, text, "\r\n"]);
+    fn goodbye(&self, common: &mut Common, text: &str) {
+        common.say(&["* BYE ", text, "\r\n"]);
     }
 
     fn reset(&mut self) {

@@ -83,7 +83,7 @@ trait Dialect: Send {
     /// Something the client should know meanwhile; `bad` if it is its fault.
     fn status(&self, common: &mut Common, bad: bool, text: &str);
     /// The line before the connection is closed; `internal` if that is our fault.
-    fn goodbye(&self, common: &mut Common, internal: bool, text: &str);
+    fn goodbye(&self, common: &mut Common, text: &str);
     /// TLS begins: what was parsed half is forgotten.
     fn reset(&mut self);
     /// What the mail process needs: the tag and whether CAPABILITY was asked for.
@@ -273,8 +273,8 @@ impl Session {
 
     /// The client could not be handed over; why is in the log already.
     pub(crate) fn hand_over_failed(&mut self, pid: u32, id: u32) {
-        let text = "Internal login failure. Refer to server log for more information.";
-        self.dialect.goodbye(&mut self.common, true, text);
+        let text = "Internal error occurred. Refer to server log for more information.";
+        self.dialect.answer(&mut self.common, &Answer::temporary(text));
         self.end(format!("Internal login failure (pid={pid} id={id})"));
     }
 
@@ -352,7 +352,7 @@ impl Session {
 
     /// The same when we are to blame or in a hurry: the client is told first.
     pub(crate) fn send_away(&mut self, text: &str, reason: &str, now: u64) {
-        self.dialect.goodbye(&mut self.common, false, text);
+        self.dialect.goodbye(&mut self.common, text);
         self.disconnect(reason, now);
     }
 

@@ -202,8 +202,8 @@ impl Dialect for Pop3 {
         // POP3 has no place for lines that nobody asked for.
     }
 
-    fn goodbye(&self, common: &mut Common, internal: bool, text: &str) {
-        common.say(&[if internal { "-ERR [SYS/TEMP] " } else { "-ERR " }, text, "\r\n"]);
+    fn goodbye(&self, common: &mut Common, text: &str) {
+        common.say(&["-ERR ", text, "\r\n"]);
     }
 
     fn reset(&mut self) {

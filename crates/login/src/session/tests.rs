@@ -379,7 +379,7 @@ fn failed_hand_overs_and_timeouts() {
         &format!(
             "{granted}
             H: internal
-            S: * BYE [UNAVAILABLE] Internal login failure. Refer to server log for more information.
+            S: a NO [UNAVAILABLE] Internal error occurred. Refer to server log for more information.
             L: Disconnected: Internal login failure (pid=1 id=2): user=<u>, method=PLAIN"
         ),
     );
