@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use faults::{Kind, MAILDIR, MDBOX, SDBOX, age_locks, memory};
+use faults::{Kind, MAILDIR, MDBOX, SDBOX, age_locks, memory, read_tree, write_tree};
 use storage::api::copy;
 use storage::fs::{Fs, Hook};
 use storage::{CopyMode, FlagMode, Flags, Mailbox, OpenMode, Storage, SyncMode};
@@ -205,4 +205,55 @@ fn nothing_can_be_written_any_more() {
     run(MDBOX, 13, false);
     run(SDBOX.with_attachments(), 122, false);
     run(MDBOX.with_attachments(), 30, false);
+}
+
+/// A rebuild of mdbox that finds messages which nobody knew is cut short after any change: what is saved
+/// next is not taken for one of them.
+#[test]
+fn a_rebuild_cut_short() {
+    let home = Home { dir: tempfile::tempdir_in(memory()).unwrap() };
+    let open = |root: &Path, fs: Fs| MDBOX.storage(root, MDBOX.settings(root), fs);
+    let add = |root: &Path, subjects: &[&str]| {
+        let mut inbox = open(root, Fs::default()).open("INBOX", OpenMode::ReadWrite).unwrap();
+        for subject in subjects {
+            save(&mut *inbox, subject, Flags::NONE, &[]).unwrap();
+        }
+    };
+    add(&home.root(), &["one\n\n", "two\n\n"]);
+    let before = read_tree(&home.root());
+    add(&home.root(), &["three\n\n", "four\n\n"]);
+    let file = Path::new("storage/m.1");
+    let whole = std::fs::read(home.root().join(file)).unwrap();
+
+    for steps in 0.. {
+        let home = Home { dir: tempfile::tempdir_in(memory()).unwrap() };
+        write_tree(&home.root(), &before);
+        // Half a message is at the end, too.
+        std::fs::write(home.root().join(file), [&whole, &whole[whole.len() / 2..]].concat()).unwrap();
+        let hook = Arc::new(Stop { left: AtomicUsize::new(steps), errno: 5, once: false });
+        let storage = open(&home.root(), Fs::with_hook(hook.clone()));
+        let done = storage.open("INBOX", OpenMode::ReadWrite).and_then(|mut inbox| inbox.rebuild(true));
+        drop(storage);
+
+        age_locks(&home.root());
+        add(&home.root(), &["five\n\n", "six\n\n"]);
+        let storage = open(&home.root(), Fs::default());
+        let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+        for _ in 0..2 {
+            let found = contents(&mut *inbox);
+            let mut texts: Vec<_> = found.iter().map(|(_, text)| text.trim_end()).collect();
+            assert_eq!(texts.get(..2), Some(&["one", "two"][..]), "after {steps} changes ({done:?})");
+            texts.sort_unstable();
+            let count = texts.len();
+            texts.dedup();
+            assert_eq!(texts.len(), count, "after {steps} changes ({done:?}): {found:?}");
+            assert!(["five", "six"].iter().all(|new| texts.contains(new)), "after {steps}: {found:?}");
+            inbox.rebuild(true).unwrap();
+        }
+        assert_eq!(contents(&mut *inbox).len(), 6);
+        if done.is_ok() && hook.left.load(Ordering::SeqCst) > 0 {
+            assert!(steps > 8, "a rebuild has many changes");
+            return;
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use disk::Random;
-use faults::{Kind, MAILDIR, MDBOX, SDBOX, ask, memory, number};
+use faults::{Kind, MAILDIR, MDBOX, SDBOX, Tree, ask, memory, number, read_tree, write_tree};
 use storage::api::copy;
 use storage::fs::Fs;
 use storage::{CopyMode, FlagMode, Flags, OpenMode, Storage, SyncMode, Wanted};
@@ -84,31 +84,6 @@ fn look(storage: &dyn Storage, name: &str) -> Result<Found, String> {
         messages.push((record.uid.get(), last, words, facts.guid.unwrap_or_default().to_string()));
     }
     Ok(Found { validity: view.uid_validity().get(), messages })
-}
-
-type Tree = Vec<(PathBuf, Vec<u8>)>;
-
-fn read_tree(root: &Path, below: &Path, tree: &mut Tree) {
-    for entry in std::fs::read_dir(root.join(below)).unwrap() {
-        let entry = entry.unwrap();
-        let path = below.join(entry.file_name());
-        if entry.path().is_dir() {
-            tree.push((path.clone(), b"/".to_vec()));
-            read_tree(root, &path, tree);
-        } else {
-            tree.push((path, std::fs::read(entry.path()).unwrap()));
-        }
-    }
-}
-
-fn write_tree(root: &Path, tree: &Tree) {
-    std::fs::create_dir(root).unwrap();
-    for (path, bytes) in tree {
-        match bytes.as_slice() {
-            b"/" => std::fs::create_dir(root.join(path)).unwrap(),
-            bytes => std::fs::write(root.join(path), bytes).unwrap(),
-        }
-    }
 }
 
 /// Damages a file; says how.
@@ -259,8 +234,7 @@ fn check(kind: Kind) {
     let root = dir.path().join("mail");
     fill(kind, &*storage(kind, &root));
     let good = MAILBOXES.map(|name| look(&*storage(kind, &root), name).unwrap());
-    let mut tree = Tree::new();
-    read_tree(&root, Path::new(""), &mut tree);
+    let mut tree = read_tree(&root);
     tree.sort();
     let files: Vec<usize> =
         (0..tree.len()).filter(|&at| tree[at].1 != b"/" && is_about(&tree[at].0)).collect();

@@ -133,3 +133,34 @@ pub fn memory() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     if shared.is_dir() { shared } else { std::env::temp_dir() }
 }
+
+/// Everything below a directory: paths with the files' bytes, and `/` for directories.
+pub type Tree = Vec<(PathBuf, Vec<u8>)>;
+
+pub fn read_tree(root: &Path) -> Tree {
+    fn add(root: &Path, below: &Path, tree: &mut Tree) {
+        for entry in std::fs::read_dir(root.join(below)).unwrap() {
+            let entry = entry.unwrap();
+            let path = below.join(entry.file_name());
+            if entry.path().is_dir() {
+                tree.push((path.clone(), b"/".to_vec()));
+                add(root, &path, tree);
+            } else {
+                tree.push((path, std::fs::read(entry.path()).unwrap()));
+            }
+        }
+    }
+    let mut tree = Tree::new();
+    add(root, Path::new(""), &mut tree);
+    tree
+}
+
+pub fn write_tree(root: &Path, tree: &Tree) {
+    std::fs::create_dir(root).unwrap();
+    for (path, bytes) in tree {
+        match bytes.as_slice() {
+            b"/" => std::fs::create_dir(root.join(path)).unwrap(),
+            bytes => std::fs::write(root.join(path), bytes).unwrap(),
+        }
+    }
+}

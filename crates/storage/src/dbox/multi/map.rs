@@ -48,9 +48,12 @@ pub(crate) fn header(map: &Index) -> MapHeader {
 /// is locked.
 pub(crate) fn is_sound(map: &Locked<'_>) -> bool {
     let (_, end) = map.log_position();
-    let header = map.header();
-    let is_fscked = header.flags & index::header::FLAG_FSCKD != 0;
-    !is_fscked && u64::from(header.log_file_tail_offset) == end
+    !wants_rebuild(map) && u64::from(map.header().log_file_tail_offset) == end
+}
+
+/// Whether something had to be mended, or a rebuild is under way or was cut short.
+pub(crate) fn wants_rebuild(map: &Index) -> bool {
+    map.header().flags & index::header::FLAG_FSCKD != 0
 }
 
 /// One message, if it is there and has what it must have.

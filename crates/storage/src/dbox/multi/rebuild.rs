@@ -70,6 +70,13 @@ impl Store {
             return Ok(());
         }
         self.logger.warning(format_args!("mdbox {}: rebuilding indexes", self.dir.display()));
+        // Should we die before the end, mailboxes refer to messages that the map does not know: nobody may
+        // give those UIDs to others.
+        let mut tx = Transaction::new();
+        let flags = map.header().flags | index::header::FLAG_FSCKD;
+        tx.set_header(index::header::FLAGS, &flags.to_le_bytes(), true);
+        tx.fsync();
+        map.commit(&tx, Origin::External)?;
         let mut rebuild = Rebuild {
             store: self,
             found: Vec::new(),

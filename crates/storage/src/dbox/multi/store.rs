@@ -182,6 +182,9 @@ impl Store {
             // Mended files have taken the places of damaged ones.
             self.files.clear();
         }
+        if map::wants_rebuild(index) {
+            lock(&self.corrupted).get_or_insert(count);
+        }
     }
 
     /// UIDVALIDITY of the map.
