@@ -37,6 +37,18 @@ impl Locked<'_> {
         Ok(())
     }
 
+    /// Forces what was committed to disk, unless the settings say never.
+    ///
+    /// # Errors
+    /// Those of the system. The changes are there for everybody; a crash may lose them.
+    pub fn force(&mut self) -> Result<()> {
+        let Some(log) = self.index.log.as_ref().filter(|_| self.index.settings.fsync != FsyncMode::Never)
+        else {
+            return Ok(());
+        };
+        log.sync(&self.index.fs).map_err(|error| Error::io("fdatasync", &log.path, error))
+    }
+
     /// See [`Index::enable_modseqs`].
     pub fn enable_modseqs(&mut self) -> Result<()> {
         if self.tracks_modseqs() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{Guid, Uid, UidSet};
 
-use super::Locked;
+use super::{Index, Locked};
 use crate::error::Result;
 use crate::log::Kind;
 use crate::log::file::is_request;
@@ -64,6 +64,41 @@ impl Locked<'_> {
             offset = record.end();
         }
         Ok(list)
+    }
+
+    /// See [`Index::added_behind_tail`].
+    pub fn added_behind_tail(&mut self) -> Result<Option<Vec<Uid>>> {
+        self.index.added_behind_tail()
+    }
+}
+
+impl Index {
+    /// The messages that were added behind the [tail](Locked::completed_with), if nothing else happened
+    /// there: what somebody leaves who dies before he tells that all is done.
+    pub fn added_behind_tail(&mut self) -> Result<Option<Vec<Uid>>> {
+        let tail = u64::from(self.header().log_file_tail_offset);
+        let Some(log) = self.log.as_mut().filter(|log| tail >= u64::from(log.header.hdr_size)) else {
+            return Ok(None);
+        };
+        let bytes = log.read(&self.fs, tail)?;
+        let (mut added, mut size, mut offset) = (Vec::new(), 0, tail);
+        while offset < log.sync_offset {
+            let Next::Record(record) = RawRecord::at(&bytes, tail, offset) else { return Ok(None) };
+            if record.check().is_err() {
+                return Ok(None);
+            }
+            match record.what() {
+                Some(Kind::Append) => added.extend(record.appends().map(|(uid, _)| uid)),
+                Some(Kind::ExtIntro) => size = record.intros().last().map_or(size, |intro| intro.record_size),
+                Some(Kind::ExtRecordUpdate)
+                    if record.ext_records(size).all(|(uid, _)| added.contains(&uid)) => {}
+                Some(Kind::Boundary | Kind::HeaderUpdate) => {}
+                Some(Kind::ExtHeaderUpdate | Kind::ExtHeaderUpdate32) => {}
+                _ => return Ok(None),
+            }
+            offset = record.end();
+        }
+        Ok(Some(added.into_iter().filter_map(Uid::new).collect()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading dbox files: messages one after the other or at known places.
 
+use std::io;
+
 use crate::limits::{DBOX_FILE_HEADER_BYTES_MAX, DBOX_METADATA_BYTES_MAX};
 use crate::source::{Cursor, ReadAt};
 
@@ -113,6 +115,33 @@ impl<S: ReadAt> DboxFile<S> {
         Ok(more.then_some(metadata.end))
     }
 
+    /// Whether bytes of a message never came to disk, as far as can be seen: what a lost write leaves is
+    /// NULs, of which mail has none.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn has_hole(&self, message: &Message) -> io::Result<bool> {
+        let mut cursor = Cursor::new(&self.source, message.body);
+        let mut run = 0;
+        while cursor.offset() < message.metadata() {
+            let left = usize::try_from(message.metadata() - cursor.offset()).unwrap_or(usize::MAX);
+            let data = cursor.peek(1)?;
+            let data = data.get(..left).unwrap_or(data);
+            if data.is_empty() {
+                break;
+            }
+            for &byte in data {
+                run = if byte == 0 { run + 1 } else { 0 };
+                if run >= HOLE_BYTES_MIN {
+                    return Ok(true);
+                }
+            }
+            let passed = data.len() as u64;
+            cursor.skip(passed);
+        }
+        Ok(false)
+    }
+
     /// All messages with their metadata, up to the first damage.
     pub fn messages(&self) -> Messages<'_, S> {
         Messages { file: self, next: Some(self.header.bytes) }
@@ -158,6 +187,9 @@ impl<S: ReadAt> Iterator for Messages<'_, S> {
         Some(found)
     }
 }
+
+/// So many NULs in a row are a hole, even in a compressed message.
+const HOLE_BYTES_MIN: u32 = 128;
 
 #[cfg(test)]
 mod tests {

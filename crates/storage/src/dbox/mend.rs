@@ -81,7 +81,16 @@ pub fn mend<S: ReadAt + ?Sized>(mut mend: Mend<'_, S>, out: &mut dyn Write) -> i
 
 /// The first message from `at` on.
 fn next_message<S: ReadAt + ?Sized>(source: &S, at: u64, header_bytes: usize) -> io::Result<Option<Found>> {
-    let Some(mark) = find(source, at)? else { return Ok(None) };
+    let (mut at, mut before) = (behind_nuls(source, at)?, at);
+    let mark = loop {
+        let Some(mark) = find(source, at)? else { return Ok(None) };
+        if at == before || mark != Mark::Metadata(at) {
+            break mark;
+        }
+        // What a lost write leaves: of the message there are only NULs.
+        before = metadata_end(source, at)?;
+        at = behind_nuls(source, before)?;
+    };
     let start = match mark {
         Mark::Message(start) if start - at < DBOX_GARBAGE_BYTES_MAX => start,
         // So many bytes are a message that has lost its header.
@@ -101,6 +110,31 @@ fn next_message<S: ReadAt + ?Sized>(source: &S, at: u64, header_bytes: usize) ->
     }
     let end = find(source, body)?;
     Ok(end.map(|end| Found { header: None, body, end: end.offset() }))
+}
+
+/// Where the metadata at `at` ends, as far as it looks like that.
+fn metadata_end<S: ReadAt + ?Sized>(source: &S, at: u64) -> io::Result<u64> {
+    let mut cursor = Cursor::new(source, at.saturating_add(METADATA_MAGIC.len() as u64));
+    while let Some(line) = cursor.line(DBOX_METADATA_BYTES_MAX)? {
+        if line.is_empty() || line == b"\n" {
+            break;
+        }
+    }
+    Ok(cursor.offset())
+}
+
+/// The first byte from `at` on that is not NUL.
+fn behind_nuls<S: ReadAt + ?Sized>(source: &S, at: u64) -> io::Result<u64> {
+    let mut cursor = Cursor::new(source, at);
+    loop {
+        let data = cursor.peek(1)?;
+        let nuls = data.iter().take_while(|&&byte| byte == 0).count();
+        let is_end = nuls < data.len() || data.is_empty();
+        cursor.skip(nuls as u64);
+        if is_end {
+            return Ok(cursor.offset());
+        }
+    }
 }
 
 /// How many bytes of a header that is not one are not the body either.
@@ -283,6 +317,12 @@ mod tests {
         check(&["? Mxx\n", FIRST, SECOND].concat(), &[HEADER, first, SECOND]);
         // Garbage between messages.
         check(&[HEADER, FIRST, "rubbish\n", SECOND].concat(), &[HEADER, FIRST, SECOND]);
+        // Its header never came to disk.
+        let hole = "\0".repeat(30);
+        check(&[HEADER, FIRST, &hole, &SECOND[30..]].concat(), &[HEADER, FIRST, SECOND]);
+        // Nor did its body.
+        let hole = "\0".repeat(SECOND.find("\n\x01\x03").unwrap());
+        check(&[HEADER, FIRST, &hole, &SECOND[hole.len()..], SECOND].concat(), &[HEADER, FIRST, SECOND]);
         // The second message's length: the bytes up to the metadata are the body.
         let wrong = SECOND.replace("0003\n", "00A3\n");
         check(&[HEADER, FIRST, &wrong].concat(), &[HEADER, FIRST, SECOND]);

@@ -125,11 +125,22 @@ impl Appender {
         Ok(None)
     }
 
+    /// The map as it is now. Nothing must be added to a file behind messages that are not in it.
     fn refresh(&self) -> Result<Arc<View>> {
-        let mut map = self.store.map()?;
-        let index = map.index()?;
+        let store = &self.store;
+        let mut map = store.map()?;
+        let mut index = map.index()?;
         index.refresh()?;
-        self.store.publish(index);
+        if !map::is_sound(index)
+            && let Some(added) = index.added_behind_tail()?
+            && !store.are_whole(index.view(), &added)?
+        {
+            drop(map);
+            drop(store.lock_map()?);
+            map = store.map()?;
+            index = map.index()?;
+        }
+        store.publish(index);
         Ok(index.view().clone())
     }
 
@@ -230,13 +241,6 @@ impl Appender {
         }
     }
 
-    /// Begins to force all to disk.
-    pub(crate) fn begin_flush(&self) -> Flush {
-        let store = &self.store;
-        let written = self.files.iter().filter(|file| file.end > file.start && store.syncs());
-        Flush(written.map(|file| (file.path.clone(), store.fs.begin_sync(&file.file, &file.path))).collect())
-    }
-
     /// Gives new files their ids, from `next` on, under the map's lock. Gives the highest id used, or
     /// `None` if there was no new file.
     pub(crate) fn assign_ids(&mut self, mut next: u32) -> Result<Option<u32>> {
@@ -268,11 +272,18 @@ impl Appender {
             highest = Some(next);
             next = next.saturating_add(1);
         }
-        self.sync_dirs()?;
         Ok(highest)
     }
 
-    fn sync_dirs(&self) -> Result<()> {
+    /// Begins to force the messages to disk.
+    pub(crate) fn begin_flush(&self) -> Flush {
+        let store = &self.store;
+        let written = self.files.iter().filter(|file| file.end > file.start && store.syncs());
+        Flush(written.map(|file| (file.path.clone(), store.fs.begin_sync(&file.file, &file.path))).collect())
+    }
+
+    /// Forces the names of new files to disk.
+    pub(crate) fn flush_names(&self) -> Result<()> {
         let store = &self.store;
         for (dir, in_alt) in [(Some(&store.dir), false), (store.alt_dir.as_ref(), true)] {
             let used = self.files.iter().any(|file| file.start == 0 && file.in_alt == in_alt);
@@ -281,6 +292,11 @@ impl Appender {
             }
         }
         Ok(())
+    }
+
+    /// Whether no message was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
     }
 
     /// Where the messages are, in order. Only once all files have ids.

@@ -44,9 +44,8 @@ pub(crate) fn header(map: &Index) -> MapHeader {
     MapHeader::parse(map.ext_header(MAP).unwrap_or_default())
 }
 
-/// Whether nobody died in the midst of a change, and nothing had to be mended. Only true while the map
-/// is locked.
-pub(crate) fn is_sound(map: &Locked<'_>) -> bool {
+/// Whether nobody is, or died, in the midst of a change, and nothing had to be mended.
+pub(crate) fn is_sound(map: &Index) -> bool {
     let (_, end) = map.log_position();
     !wants_rebuild(map) && u64::from(map.header().log_file_tail_offset) == end
 }

@@ -198,7 +198,7 @@ impl FilePurge<'_> {
         appender.begin_flush().finish()?;
         let mut map = self.store.map()?;
         let mut map = map.index()?.lock()?;
-        if !self.store.check(&map) {
+        if !self.store.check(&mut map)? {
             // Nobody knows what is of use.
             return Ok(Vec::new());
         }
@@ -352,6 +352,7 @@ impl FilePurge<'_> {
         if let Some(highest) = appender.assign_ids(next)? {
             tx.ext_header(MAP, 0, &highest.to_le_bytes());
         }
+        appender.flush_names()?;
         for (&uid, place) in kept.iter().zip(appender.places()) {
             // One that is gone by now was expunged and purged by somebody else; its bytes are of no use
             // and go with the next purge of their new file, which a rebuild has to find.

@@ -414,7 +414,8 @@ impl Rebuild<'_> {
     fn restore_lost(&mut self) -> Result<()> {
         let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, found) in self.found.iter().enumerate() {
-            if found.refcount == 0 && !found.is_unused && !self.has_used_copy(found) {
+            let is_lost = found.refcount == 0 && !found.is_unused && !self.has_used_copy(found);
+            if is_lost && !self.has_hole(found)? {
                 let name = self.store.place_of(found.mailbox.as_deref())?;
                 lost.entry(name).or_default().push(at);
             }
@@ -435,6 +436,28 @@ impl Rebuild<'_> {
         let same = self.by_guid.get(&found.guid).into_iter().flatten();
         let mut same = same.filter_map(|&at| self.found.get(at));
         same.any(|other| other.size == found.size && other.refcount > 0)
+    }
+
+    /// Whether saving it was never finished: then nobody was told that it is there.
+    fn has_hole(&self, found: &Found) -> Result<bool> {
+        for path in self.store.paths(found.place.file_id) {
+            let Ok(file) = self.store.fs.open(&path) else { continue };
+            let failed = |error| Error::io("read", path.clone(), error);
+            let looked = DboxFile::open(file)
+                .and_then(|dbox| Ok(dbox.has_hole(&dbox.message(found.place.offset.into())?)?));
+            let has = match looked {
+                Ok(has) => has,
+                Err(FileError::Damaged { .. }) => continue,
+                Err(FileError::Io(error)) => return Err(failed(error)),
+            };
+            if has {
+                let (path, offset) = (path.display(), found.place.offset);
+                let what = "was never saved as a whole, not restored";
+                self.store.logger.warning(format_args!("mdbox rebuild: Message {path}:{offset} {what}"));
+            }
+            return Ok(has);
+        }
+        Ok(false)
     }
 
     fn restore(&mut self, place: &MailboxPlace, messages: &[usize]) -> Result<()> {

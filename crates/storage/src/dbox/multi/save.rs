@@ -91,9 +91,37 @@ impl Batch {
             };
             uids.push(uid);
         }
-        tx.fsync();
-        index.synced_with(&tx)?;
+        if self.appender.is_empty() {
+            tx.fsync();
+            index.synced_with(&tx)?;
+        } else {
+            // The map's tail stays where it was: if the machine stops before all of it is on disk, everybody
+            // can tell that the messages may not have come.
+            index.commit(&tx, Origin::Internal)?;
+        }
         Ok(uids)
+    }
+
+    /// Forces the messages and the map to disk, which the system does in one go.
+    fn force(&self, index: &mut Locked<'_>) -> Result<()> {
+        if self.appender.is_empty() {
+            return Ok(());
+        }
+        let flush = self.appender.begin_flush();
+        self.appender.flush_names()?;
+        let forced = index.force();
+        flush.finish()?;
+        Ok(forced?)
+    }
+
+    /// The mailbox has them, too.
+    fn complete_map(&self, index: &mut Locked<'_>) {
+        if self.appender.is_empty() {
+            return;
+        }
+        if let Err(error) = index.completed_with(&Transaction::new()) {
+            self.mdbox().place.context.logger.error(base::chain(&error));
+        }
     }
 
     /// Takes back what was entered into the map: nothing refers to it.
@@ -236,7 +264,6 @@ impl SaveBatch for Batch {
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {
         self.abort();
-        let flush = self.appender.begin_flush();
         let shared = self.shared.clone();
         let store = shared.driver.store.clone();
         let mut work = shared.work();
@@ -247,16 +274,16 @@ impl SaveBatch for Batch {
         let mut map = lock.locked()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver)?;
-        // The map must not know of bytes that are not there.
-        flush.finish()?;
         let map_uids = self.enter_map(&mut map)?;
         let validity = map.header().uid_validity;
-        let saved = self.enter_mailbox(&mut index, &map_uids, validity);
+        let forced = self.force(&mut map);
+        let saved = forced.and_then(|()| self.enter_mailbox(&mut index, &map_uids, validity));
+        match &saved {
+            Ok(_) => self.complete_map(&mut map),
+            Err(_) => self.leave_map(&mut map, &map_uids),
+        }
         // The map has them, so the bytes stay, with or without a reference.
         self.commit_files();
-        if saved.is_err() {
-            self.leave_map(&mut map, &map_uids);
-        }
         store.publish(&map);
         drop(map);
         drop(lock);

@@ -24,10 +24,11 @@ use crate::view::View;
 use super::files::Files;
 use super::map::{self, Entry};
 use crate::dbox::FileError;
+use crate::dbox::file::DboxFile;
 use crate::dbox::mailbox::MailboxPlace;
 use crate::dbox::names;
 use crate::dbox::places::Places;
-use crate::dbox::records::REF;
+use crate::dbox::records::{MapRecord, REF};
 use crate::dbox::repair::Repair;
 
 /// See the module.
@@ -324,7 +325,7 @@ impl Store {
             let mut map = self.map()?;
             map.index()?.hold()?;
             let mut lock = MapLock { map: RefCell::new(map) };
-            if self.check(&lock.locked()?) {
+            if self.check(&mut lock.locked()?)? {
                 return Ok(lock);
             }
             // Going on would hide that a change was cut short.
@@ -337,16 +338,56 @@ impl Store {
 
     /// Whether the map, which is locked, is as whoever changed it last left it. If not, it must not be
     /// changed but by a rebuild.
-    pub(crate) fn check(&self, map: &Locked<'_>) -> bool {
+    pub(crate) fn check(&self, map: &mut Locked<'_>) -> Result<bool> {
         if map.is_new() || map::is_sound(map) || map.view().is_empty() {
-            return true;
+            return Ok(true);
+        }
+        if !map::wants_rebuild(map)
+            && let Some(added) = map.added_behind_tail()?
+            && self.are_whole(map.view(), &added)?
+        {
+            map.completed_with(&Transaction::new())?;
+            return Ok(true);
         }
         let (dir, (seq, end)) = (self.dir.display(), map.log_position());
         let tail = map.header().log_file_tail_offset;
         self.logger
             .warning(format_args!("mdbox {dir}: Inconsistency in map index ({seq},{tail} != {seq},{end})"));
         lock(&self.corrupted).get_or_insert(map::header(map).rebuild_count);
-        false
+        Ok(false)
+    }
+
+    /// Whether messages of the map are in their files. If the machine stopped while somebody added them, they
+    /// may not be.
+    pub(super) fn are_whole(&self, view: &View, map_uids: &[Uid]) -> Result<bool> {
+        for &uid in map_uids {
+            let Some(entry) = map::entry(view, uid) else { return Ok(false) };
+            if !self.is_whole(&entry.place)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_whole(&self, place: &MapRecord) -> Result<bool> {
+        for dir in [Some(&self.dir), self.alt_dir.as_ref()].into_iter().flatten() {
+            let path = dir.join(names::multi(place.file_id));
+            let file = match self.fs.open(&path) {
+                Ok(file) => file,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(Error::io("open", path, error)),
+            };
+            let end = DboxFile::open(file).and_then(|dbox| {
+                let message = dbox.message(place.offset.into())?;
+                Ok(dbox.metadata(&message)?.end)
+            });
+            return match end {
+                Ok(end) => Ok(end == place.end()),
+                Err(FileError::Damaged { .. }) => Ok(false),
+                Err(FileError::Io(error)) => Err(Error::io("read", path, error)),
+            };
+        }
+        Ok(false)
     }
 
     /// The first half of an expunge: takes references from the map. The map's tail stays where it was, so
