@@ -83,7 +83,7 @@ impl Index {
             let path = log.path.clone();
             let stamp = self.fs.stamp(&path).map_err(|error| Error::io("stat", &path, error))?;
             match stamp {
-                Some(stamp) if log.is_same_file(&stamp) => return self.catch_up(),
+                Some(stamp) if log.is_same_file(&stamp) => return self.catch_up(Some(stamp.size)),
                 Some(_) => {
                     self.release();
                     if let Some(log) = self.log.take() {
@@ -98,7 +98,7 @@ impl Index {
                 None => {
                     // The mailbox was deleted. Writing on is of no use, but must not recreate it.
                     self.deleted = true;
-                    return self.catch_up();
+                    return self.catch_up(None);
                 }
             }
         }
@@ -109,10 +109,11 @@ impl Index {
         self.fs.stamp(&log.path).ok().flatten().is_some_and(|stamp| log.is_same_file(&stamp))
     }
 
-    /// Reads what others wrote before the lock was ours. What is not complete now never will be.
-    fn catch_up(&mut self) -> Result<()> {
+    /// Reads what others wrote before the lock was ours. What is not complete now never will be. With the
+    /// size that the log has, if that is known.
+    fn catch_up(&mut self, size: Option<u64>) -> Result<()> {
         let Some(mut log) = self.log.take() else { return Ok(()) };
-        if !log.corrupted {
+        if !log.corrupted && size.is_none_or(|size| log.may_have_more(size)) {
             let from = log.sync_offset;
             let bytes = match log.read(&self.fs, from) {
                 Ok(bytes) => bytes,

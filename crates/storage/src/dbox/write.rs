@@ -32,7 +32,10 @@ pub(crate) struct MessageWriter {
     /// With the store that it fills.
     extractor: Option<(Extractor, Arc<attachment::Store>)>,
     filter: SaveFilter,
+    /// Not looked at yet.
     buffer: Vec<u8>,
+    /// What goes to `at`: at first room for the header, so that a small message is written in one go.
+    held: Vec<u8>,
 }
 
 /// A message that was written.
@@ -58,10 +61,20 @@ impl MessageWriter {
         attachments: Option<&Arc<attachment::Store>>,
     ) -> Result<Self> {
         let filter = SaveFilter::new(compression, &path)?;
-        // Until the header is filled in, zeros are there: whoever reads it sees that nothing is.
-        let (at, ends) = (offset + MESSAGE_HEADER_BYTES as u64, LineEnds::new(false));
         let extractor = attachments.map(|store| (Extractor::new(store.clone()), store.clone()));
-        Ok(Self { fs: fs.clone(), file, path, offset, at, ends, extractor, filter, buffer: Vec::new() })
+        Ok(Self {
+            fs: fs.clone(),
+            file,
+            path,
+            offset,
+            at: offset,
+            ends: LineEnds::new(false),
+            extractor,
+            filter,
+            buffer: Vec::new(),
+            // Until the header is filled in, zeros are there: whoever reads it sees that nothing is.
+            held: vec![0; MESSAGE_HEADER_BYTES],
+        })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -83,12 +96,19 @@ impl MessageWriter {
         self.store(&buffer)
     }
 
-    /// Writes what stays here.
+    /// Takes what stays here.
     fn store(&mut self, buffer: &[u8]) -> Result<()> {
-        let stored = self.filter.push(buffer)?;
-        let put = self.fs.write_at(&self.file, &self.path, stored, self.at);
-        put.map_err(|error| Error::io("write", self.path.clone(), error))?;
-        self.at += stored.len() as u64;
+        self.held.extend_from_slice(self.filter.push(buffer)?);
+        if self.held.len() >= READ_BYTES {
+            self.put_held()?;
+        }
+        Ok(())
+    }
+
+    fn put_held(&mut self) -> Result<()> {
+        self.put(&self.held, self.at)?;
+        self.at += self.held.len() as u64;
+        self.held.clear();
         Ok(())
     }
 
@@ -118,8 +138,8 @@ impl MessageWriter {
 
     /// Writes what stands behind the body, and the header.
     fn end(mut self, meta: &SaveMeta, mailbox: Option<&str>, refs: Vec<ExtRef>) -> Result<Written> {
-        let mut rest = self.filter.finish()?.to_vec();
-        let body_size = self.at + rest.len() as u64 - self.offset - MESSAGE_HEADER_BYTES as u64;
+        self.held.extend_from_slice(self.filter.finish()?);
+        let body_size = self.at + self.held.len() as u64 - self.offset - MESSAGE_HEADER_BYTES as u64;
         let guid = match &meta.guid {
             Some(guid) if !guid.is_empty() => guid.clone(),
             _ => names::new_guid().to_string(),
@@ -135,10 +155,19 @@ impl MessageWriter {
             mailbox,
             ext_refs: ext_refs.as_deref(),
         };
-        rest.extend(metadata.to_bytes());
-        self.put(&rest, self.at)?;
-        self.put(&header::message(body_size, MESSAGE_HEADER_BYTES), self.offset)?;
-        Ok(Written { end: self.at + rest.len() as u64, guid, refs })
+        self.held.extend(metadata.to_bytes());
+        let header = header::message(body_size, MESSAGE_HEADER_BYTES);
+        match self.held.get_mut(..header.len()).filter(|_| self.at == self.offset) {
+            Some(room) => {
+                room.copy_from_slice(&header);
+                self.put_held()?;
+            }
+            None => {
+                self.put_held()?;
+                self.put(&header, self.offset)?;
+            }
+        }
+        Ok(Written { end: self.at, guid, refs })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::Seq;
@@ -13,7 +13,7 @@ use crate::fs::{Syncing, is_missing};
 use crate::view::View;
 
 use super::map;
-use super::store::Store;
+use super::store::{Store, lock};
 use crate::dbox::file::DboxFile;
 use crate::dbox::header::FileHeader;
 use crate::dbox::names;
@@ -25,6 +25,21 @@ pub(crate) struct Appender {
     store: Arc<Store>,
     files: Vec<AppendFile>,
     messages: Vec<Appended>,
+}
+
+/// The file that was added to last, open and not locked: mostly the next message goes there, too. One batch
+/// takes it at a time, since those who share an open file share its lock.
+pub(super) struct Spare {
+    id: u32,
+    in_alt: bool,
+    known: Known,
+}
+
+/// An `m.N` file that was there before.
+struct Known {
+    dbox: DboxFile<Arc<File>>,
+    /// Device and inode.
+    identity: (u64, u64),
 }
 
 /// A file with our lock on it, if it was there before.
@@ -40,6 +55,7 @@ struct AppendFile {
     end: u64,
     /// A message was given up in it: nothing more goes there.
     is_closed: bool,
+    known: Option<Known>,
 }
 
 /// A whole message.
@@ -148,13 +164,10 @@ impl Appender {
         let store = &self.store;
         let dir = if in_alt { store.alt_dir.as_ref() } else { Some(&store.dir) };
         let Some(path) = dir.map(|dir| dir.join(names::multi(last.file_id))) else { return Ok(Try::Not) };
-        let file = match store.fs.open_write(&path) {
-            Ok(file) => Arc::new(file),
-            Err(error) if is_missing(&error) => return Ok(Try::Not),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Try::Not),
-            Err(error) => return Err(Error::io("open", path, error)),
-        };
-        let Ok(dbox) = DboxFile::open(file.clone()) else { return Ok(Try::Not) };
+        let spare = lock(&store.spare).take_if(|spare| (spare.id, spare.in_alt) == (last.file_id, in_alt));
+        let known = spare.map_or_else(|| self.open(&path), |spare| Ok(Some(spare.known)))?;
+        let Some(known) = known else { return Ok(Try::Not) };
+        let (dbox, file) = (&known.dbox, known.dbox.source().clone());
         if dbox.header().created < stamp {
             return Ok(Try::TooOld);
         }
@@ -164,13 +177,11 @@ impl Appender {
             Err(error) => return Err(Error::io("file_try_lock", path, error.into())),
         }
         // It may have been purged, or mended, between opening and locking.
-        let failed = |error| Error::io("stat", path.clone(), error);
-        let (now, ours) = (store.fs.stamp(&path).map_err(failed)?, store.fs.stamp_of(&file).map_err(failed)?);
-        if now.map(|now| (now.dev, now.ino)) != Some((ours.dev, ours.ino)) {
-            return Ok(Try::Not);
-        }
-        let end = ours.size;
-        let sound = dbox.is_sound_from(last.end()).map_err(|error| store.damaged(&path, error))?;
+        let now = store.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
+        let Some(now) = now.filter(|now| (now.dev, now.ino) == known.identity) else { return Ok(Try::Not) };
+        let end = now.size;
+        let sound = end == last.end()
+            || dbox.is_sound_from(last.end()).map_err(|error| store.damaged(&path, error))?;
         if !sound {
             let (path, at) = (path.display(), last.end());
             store
@@ -184,7 +195,22 @@ impl Appender {
             return Ok(Try::Not);
         }
         let id = Some(last.file_id);
-        Ok(Try::Takes(AppendFile { id, path, file, in_alt, start: end, end, is_closed: false }))
+        let known = Some(known);
+        Ok(Try::Takes(AppendFile { id, path, file, in_alt, start: end, end, is_closed: false, known }))
+    }
+
+    /// A file that is there, unless it cannot be used.
+    fn open(&self, path: &Path) -> Result<Option<Known>> {
+        let fs = &self.store.fs;
+        let file = match fs.open_write(path) {
+            Ok(file) => Arc::new(file),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let stamp = fs.stamp_of(&file).map_err(|error| Error::io("fstat", path, error))?;
+        let Ok(dbox) = DboxFile::open(file.clone()) else { return Ok(None) };
+        Ok(Some(Known { dbox, identity: (stamp.dev, stamp.ino) }))
     }
 
     fn create(&self, in_alt: bool) -> Result<AppendFile> {
@@ -210,7 +236,8 @@ impl Appender {
             // Where the file system cannot, nothing is lost.
             let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, store.settings.mdbox_rotate_size);
         }
-        let mut new = AppendFile { id: None, path, file, in_alt, start: 0, end: 0, is_closed: false };
+        let mut new =
+            AppendFile { id: None, path, file, in_alt, start: 0, end: 0, is_closed: false, known: None };
         if let Err(error) = store.fs.write_at(&new.file, &new.path, &header.to_line(), 0) {
             let _ = store.fs.unlink(&new.path);
             return Err(Error::io("write", new.path.clone(), error));
@@ -312,9 +339,16 @@ impl Appender {
 
     /// The map has the messages: they stay.
     pub(crate) fn commit(mut self) {
-        for file in std::mem::take(&mut self.files) {
-            if file.id.is_none() {
+        for mut file in std::mem::take(&mut self.files) {
+            let Some(id) = file.id else {
                 let _ = self.store.fs.unlink(&file.path);
+                continue;
+            };
+            let (known, in_alt) = (file.known.take(), file.in_alt);
+            // First unlocks it.
+            drop(file);
+            if let Some(known) = known {
+                *lock(&self.store.spare) = Some(Spare { id, in_alt, known });
             }
         }
     }

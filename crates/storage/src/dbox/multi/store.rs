@@ -21,6 +21,7 @@ use crate::place::PlaceOf;
 use crate::settings::{FsyncMode, MailSettings};
 use crate::view::View;
 
+use super::append::Spare;
 use super::files::Files;
 use super::map::{self, Entry};
 use crate::dbox::FileError;
@@ -52,6 +53,7 @@ pub(crate) struct Store {
     uid_validity: AtomicU32,
     /// Recently used files.
     pub(super) files: Files,
+    pub(super) spare: Mutex<Option<Spare>>,
     /// Something does not fit together; with how often the storage had been rebuilt by then.
     corrupted: Mutex<Option<u32>>,
     /// Messages of the map that are to be moved to the alternative place, with how many of their
@@ -113,6 +115,7 @@ impl Store {
             rebuild_count: AtomicU32::new(u32::MAX),
             uid_validity: AtomicU32::new(0),
             files: Files::default(),
+            spare: Mutex::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
             by_guid: OnceLock::new(),
