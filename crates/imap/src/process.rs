@@ -168,6 +168,14 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
     /// other keeps the thread that was found for the first.
     fn stretch(&mut self) -> Progress {
         let begun = Instant::now();
+        let progress = self.work_on(begun);
+        if let Err(error) = self.stream.watch() {
+            return Progress::Closed(error.to_string());
+        }
+        progress
+    }
+
+    fn work_on(&mut self, begun: Instant) -> Progress {
         loop {
             let progress = self.work(Session::step);
             self.show_title();
@@ -201,6 +209,8 @@ impl<T: FnMut(Option<&'static str>)> Task<T> {
         self.input.reserve(READ_BYTES);
         match self.stream.receive_within(LINGER, &mut self.input) {
             Ok(count) if count > 0 => {
+                // Nobody else needs to know of what comes next. If that cannot be had, they wake for nothing.
+                let _ = self.stream.unwatch();
                 self.session.stats().input_bytes += count as u64;
                 self.heard_at = Instant::now();
                 true

@@ -51,7 +51,7 @@ pub(crate) async fn arrive(
 ) -> Option<Arrival> {
     let local = match &stream {
         Stream::Tcp(stream) => stream.local_addr().ok(),
-        Stream::Unix(_) => None,
+        Stream::Unix(_) | Stream::Unwatched(_) => None,
     };
     let ends = Ends { remote, local };
     let mut peer = Peer::new(ends, &listener.name);

@@ -18,6 +18,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// From a `unix_listener`, or a socket pair.
     Unix(UnixStream),
+    /// Not watched for a while, see [`Stream::unwatch`].
+    Unwatched(OwnedFd),
 }
 
 impl Stream {
@@ -42,7 +44,32 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.into_std().map(OwnedFd::from),
             Self::Unix(stream) => stream.into_std().map(OwnedFd::from),
+            Self::Unwatched(socket) => Ok(socket),
         }
+    }
+
+    /// Takes it out of the runtime, for a thread that does nothing else: else each arrival would wake another
+    /// thread that only finds that it has nothing to do. Until [`watch`](Self::watch) everything that may wait
+    /// is an error.
+    ///
+    /// # Errors
+    /// When there is no descriptor left; it is watched on.
+    pub fn unwatch(&mut self) -> io::Result<()> {
+        if !matches!(self, Self::Unwatched(_)) {
+            *self = Self::Unwatched(self.as_fd().try_clone_to_owned()?);
+        }
+        Ok(())
+    }
+
+    /// Gives it back to the runtime. Must be called within it.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn watch(&mut self) -> io::Result<()> {
+        if let Self::Unwatched(socket) = self {
+            *self = Self::from_descriptor(socket.try_clone()?)?;
+        }
+        Ok(())
     }
 
     /// Waits until something can be read (or the peer is gone), without holding a buffer.
@@ -53,6 +80,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.ready(Interest::READABLE).await.map(drop),
             Self::Unix(stream) => stream.ready(Interest::READABLE).await.map(drop),
+            Self::Unwatched(_) => Err(unwatched()),
         }
     }
 
@@ -86,6 +114,7 @@ impl AsFd for Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Unwatched(socket) => socket.as_fd(),
         }
     }
 }
@@ -99,6 +128,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unwatched(_) => Poll::Ready(Err(unwatched())),
         }
     }
 }
@@ -108,6 +138,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unwatched(_) => Poll::Ready(Err(unwatched())),
         }
     }
 
@@ -119,6 +150,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Unwatched(_) => Poll::Ready(Err(unwatched())),
         }
     }
 
@@ -134,6 +166,11 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unwatched(_) => Poll::Ready(Err(unwatched())),
         }
     }
+}
+
+fn unwatched() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "socket is not watched")
 }

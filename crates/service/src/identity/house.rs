@@ -100,7 +100,7 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
                         let guard = self.count.enter();
                         tokio::spawn(self.clone().take_hand_over(Link::new(stream), guard));
                     }
-                    Ok((Stream::Tcp(_), _)) => self.process.log().error("hand-overs come by unix sockets only"),
+                    Ok((Stream::Tcp(_) | Stream::Unwatched(_), _)) => self.process.log().error("hand-overs come by unix sockets only"),
                     Err(error) => self.accept_failed(&error).await,
                 },
                 () = self.idle_long_enough(), if is_empty && is_heir => {

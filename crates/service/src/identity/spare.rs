@@ -100,7 +100,7 @@ impl Spare {
                             master.send(&ToMaster::Status { available: 0, total: 1 }).await?;
                         }
                     }
-                    Ok((Stream::Tcp(_), _)) => self.newborn.log.error("hand-overs come by unix sockets only"),
+                    Ok((Stream::Tcp(_) | Stream::Unwatched(_), _)) => self.newborn.log.error("hand-overs come by unix sockets only"),
                     Err(error) => {
                         self.newborn.log.error(format_args!("accept() failed: {}", base::reason(&error)));
                         tokio::time::sleep(PASS_TIMEOUT / 10).await;
