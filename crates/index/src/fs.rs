@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 pub use near::Near;
-use together::{Underway, What};
+use together::Underway;
 
 /// Asked before every change on disk, and told of it afterwards.
 pub trait Hook: Send + Sync {
@@ -101,28 +101,6 @@ pub struct NotSynced {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
-}
-
-/// A file that may not be on disk yet.
-#[must_use = "it is not known to be on disk before `finish` says so"]
-pub struct Syncing(State);
-
-enum State {
-    Underway(Underway),
-    Later(Fs, Arc<File>, PathBuf),
-}
-
-impl Syncing {
-    /// Waits until it is.
-    ///
-    /// # Errors
-    /// Those of `fdatasync`.
-    pub fn finish(self) -> io::Result<()> {
-        match self.0 {
-            State::Underway(underway) => underway.wait(),
-            State::Later(fs, file, path) => fs.sync(&file, &path),
-        }
-    }
 }
 
 /// What identifies a version of a file or directory.
@@ -364,14 +342,11 @@ impl Fs {
         Ok(())
     }
 
-    /// Begins to force a file's bytes to disk, for somebody who has other work to do until they are there.
-    pub fn begin_sync(&self, file: &Arc<File>, path: &Path) -> Syncing {
-        // Tests want one thing after the other, and this as late as it may be.
-        let underway = if self.hook.is_some() { None } else { together::begin_alone(file, What::Data) };
-        Syncing(match underway {
-            Some(underway) => State::Underway(underway),
-            None => State::Later(self.clone(), file.clone(), path.to_owned()),
-        })
+    /// Has the system begin to write bytes to disk that are going to be forced there after another file: both
+    /// are written at the same time then.
+    pub fn begin_sync(&self, file: &File, from: u64, end: u64) {
+        // Where it cannot, forcing takes longer.
+        let _ = sys::disk::begin_writing(file, from, end);
     }
 
     /// Forces a directory's entries to disk.
@@ -400,11 +375,11 @@ impl Fs {
         let mut begun = Vec::with_capacity(dirs.len());
         for dir in dirs {
             let open = Arc::new(File::open(dir).map_err(at("open", dir))?);
-            begun.push((dir, together::begin(&open, What::All), open));
+            begun.push((dir, together::begin(&open), open));
         }
         let done = file.sync_data().map_err(at("fdatasync", path));
         for (path, underway, open) in begun {
-            let done = underway.map_or_else(|| What::All.sync(&open), Underway::wait);
+            let done = underway.map_or_else(|| open.sync_all(), Underway::wait);
             done.map_err(at("fsync", path))?;
         }
         done

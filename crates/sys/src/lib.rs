@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod clock;
+pub mod disk;
 mod dynamic;
 pub mod gssapi;
 pub mod inherit;

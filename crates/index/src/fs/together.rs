@@ -14,27 +14,8 @@ use crate::limits::{SYNC_IDLE, SYNC_STACK_BYTES, SYNC_THREADS_MAX};
 /// A file or directory on its way to disk.
 pub(super) struct Underway(Receiver<io::Result<()>>);
 
-/// How much of a file is to be on disk.
-#[derive(Clone, Copy)]
-pub(super) enum What {
-    /// `fdatasync`
-    Data,
-    /// `fsync`
-    All,
-}
-
-impl What {
-    pub(super) fn sync(self, file: &File) -> io::Result<()> {
-        match self {
-            Self::Data => file.sync_data(),
-            Self::All => file.sync_all(),
-        }
-    }
-}
-
 struct Job {
     file: Arc<File>,
-    what: What,
     done: SyncSender<io::Result<()>>,
 }
 
@@ -49,20 +30,10 @@ struct Waiters {
 static WAITERS: Mutex<Waiters> = Mutex::new(Waiters { jobs: VecDeque::new(), idle: 0, threads: 0 });
 static CHANGED: Condvar = Condvar::new();
 
-/// Begins to force a file or directory to disk on another thread. `None` where there is none.
-pub(super) fn begin(file: &Arc<File>, what: What) -> Option<Underway> {
-    begin_in(lock(), file, what)
-}
-
-/// The same, but only while no other is on its way: whoever has work of his own to do meanwhile gains
-/// nothing where all cores have enough to do.
-pub(super) fn begin_alone(file: &Arc<File>, what: What) -> Option<Underway> {
-    let waiters = lock();
-    let is_alone = waiters.jobs.is_empty() && waiters.idle == waiters.threads;
-    is_alone.then(|| begin_in(waiters, file, what)).flatten()
-}
-
-fn begin_in(mut waiters: MutexGuard<'static, Waiters>, file: &Arc<File>, what: What) -> Option<Underway> {
+/// Begins to force a file or directory with all that belongs to it to disk on another thread. `None` where
+/// there is none.
+pub(super) fn begin(file: &Arc<File>) -> Option<Underway> {
+    let mut waiters = lock();
     if waiters.idle <= waiters.jobs.len() {
         if waiters.threads >= SYNC_THREADS_MAX {
             return None;
@@ -72,7 +43,7 @@ fn begin_in(mut waiters: MutexGuard<'static, Waiters>, file: &Arc<File>, what: W
         waiters.threads += 1;
     }
     let (done, underway) = sync_channel(1);
-    waiters.jobs.push_back(Job { file: file.clone(), what, done });
+    waiters.jobs.push_back(Job { file: file.clone(), done });
     drop(waiters);
     CHANGED.notify_one();
     Some(Underway(underway))
@@ -89,10 +60,10 @@ impl Underway {
 fn work() {
     let mut waiters = lock();
     loop {
-        if let Some(Job { file, what, done }) = waiters.jobs.pop_front() {
+        if let Some(Job { file, done }) = waiters.jobs.pop_front() {
             drop(waiters);
             // Whoever has given up waiting does not need to know.
-            let _ = done.send(what.sync(&file));
+            let _ = done.send(file.sync_all());
             drop(file);
             waiters = lock();
             continue;
@@ -126,7 +97,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = Arc::new(File::open(dir.path()).unwrap());
         for _ in 0..3 {
-            let begun: Vec<_> = (0..SYNC_THREADS_MAX + 5).filter_map(|_| begin(&dir, What::All)).collect();
+            let begun: Vec<_> = (0..SYNC_THREADS_MAX + 5).filter_map(|_| begin(&dir)).collect();
             assert!(!begun.is_empty());
             begun.into_iter().for_each(|underway| underway.wait().unwrap());
         }

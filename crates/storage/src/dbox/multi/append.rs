@@ -9,7 +9,7 @@ use base::Seq;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use crate::error::{Error, Result};
-use crate::fs::{Syncing, is_missing};
+use crate::fs::is_missing;
 use crate::view::View;
 
 use super::map;
@@ -302,11 +302,24 @@ impl Appender {
         Ok(highest)
     }
 
-    /// Begins to force the messages to disk.
-    pub(crate) fn begin_flush(&self) -> Flush {
-        let store = &self.store;
-        let written = self.files.iter().filter(|file| file.end > file.start && store.syncs());
-        Flush(written.map(|file| (file.path.clone(), store.fs.begin_sync(&file.file, &file.path))).collect())
+    /// Begins to write the messages to disk, for somebody who forces something else there first.
+    pub(crate) fn begin_flush(&self) {
+        for file in self.written() {
+            self.store.fs.begin_sync(&file.file, file.start, file.end);
+        }
+    }
+
+    /// Forces the messages to disk.
+    pub(crate) fn flush(&self) -> Result<()> {
+        for file in self.written() {
+            let done = self.store.fs.sync(&file.file, &file.path);
+            done.map_err(|error| Error::io("fdatasync", file.path.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    fn written(&self) -> impl Iterator<Item = &AppendFile> {
+        self.files.iter().filter(|file| file.end > file.start && self.store.syncs())
     }
 
     /// Forces the names of new files to disk.
@@ -360,20 +373,6 @@ impl Drop for AppendFile {
             // Closing is not enough while a program that is being started has the descriptor, too.
             let _ = flock(&self.file, FlockOperation::Unlock);
         }
-    }
-}
-
-/// Files on their way to disk.
-#[must_use = "they are not known to be on disk before `finish` says so"]
-pub(crate) struct Flush(Vec<(PathBuf, Syncing)>);
-
-impl Flush {
-    /// Waits until they are there.
-    pub(crate) fn finish(self) -> Result<()> {
-        for (path, syncing) in self.0 {
-            syncing.finish().map_err(|error| Error::io("fdatasync", path, error))?;
-        }
-        Ok(())
     }
 }
 

@@ -195,7 +195,7 @@ impl FilePurge<'_> {
         entries.sort_by_key(|entry| entry.place.offset);
         let mut appender = Appender::new(self.store.clone());
         let (kept, unused_attachments) = self.copy(&entries, &mut appender)?;
-        appender.begin_flush().finish()?;
+        appender.flush()?;
         let mut map = self.store.map()?;
         let mut map = map.index()?.lock()?;
         if !self.store.check(&mut map)? {

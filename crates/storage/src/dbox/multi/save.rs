@@ -107,11 +107,10 @@ impl Batch {
         if self.appender.is_empty() {
             return Ok(());
         }
-        let flush = self.appender.begin_flush();
+        self.appender.begin_flush();
         self.appender.flush_names()?;
-        let forced = index.force();
-        flush.finish()?;
-        Ok(forced?)
+        index.force()?;
+        self.appender.flush()
     }
 
     /// The mailbox has them, too.
