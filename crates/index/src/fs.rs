@@ -3,7 +3,6 @@
 //! through here as well; only changes ask the hook.
 
 mod near;
-mod together;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -15,7 +14,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 pub use near::Near;
-use together::Underway;
 
 /// Asked before every change on disk, and told of it afterwards.
 pub trait Hook: Send + Sync {
@@ -343,7 +341,7 @@ impl Fs {
     }
 
     /// Has the system begin to write bytes to disk that are going to be forced there after another file: both
-    /// are written at the same time then.
+    /// are written at the same time then. An end of 0 stands for the file's.
     pub fn begin_sync(&self, file: &File, from: u64, end: u64) {
         // Where it cannot, forcing takes longer.
         let _ = sys::disk::begin_writing(file, from, end);
@@ -357,8 +355,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Forces a file's bytes and directories' entries to disk, which the system does in one go where it is
-    /// asked at once.
+    /// Forces a file's bytes and directories' entries to disk; both are written at the same time.
     ///
     /// # Errors
     /// The first that failed, and which.
@@ -367,22 +364,9 @@ impl Fs {
             let path = path.to_owned();
             move |source| NotSynced { op, path, source }
         };
-        if self.hook.is_some() {
-            // Tests want one thing after the other.
-            self.sync(file, path).map_err(at("fdatasync", path))?;
-            return dirs.iter().try_for_each(|dir| self.sync_dir(dir).map_err(at("fsync", dir)));
-        }
-        let mut begun = Vec::with_capacity(dirs.len());
-        for dir in dirs {
-            let open = Arc::new(File::open(dir).map_err(at("open", dir))?);
-            begun.push((dir, together::begin(&open), open));
-        }
-        let done = file.sync_data().map_err(at("fdatasync", path));
-        for (path, underway, open) in begun {
-            let done = underway.map_or_else(|| open.sync_all(), Underway::wait);
-            done.map_err(at("fsync", path))?;
-        }
-        done
+        self.begin_sync(file, 0, 0);
+        dirs.iter().try_for_each(|dir| self.sync_dir(dir).map_err(at("fsync", dir)))?;
+        self.sync(file, path).map_err(at("fdatasync", path))
     }
 
     /// rename(2)

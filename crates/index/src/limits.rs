@@ -52,12 +52,3 @@ pub const REOPEN_MAX: usize = 10;
 pub const NEW_LOG_STALE: Duration = Duration::from_secs(2);
 /// The same where there is no log yet.
 pub const FIRST_LOG_STALE: Duration = Duration::from_secs(10);
-
-/// Threads of a process that wait for files and directories to be on disk.
-pub const SYNC_THREADS_MAX: usize = 16;
-
-/// How long such a thread waits for more to do.
-pub const SYNC_IDLE: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// The stack of such a thread.
-pub const SYNC_STACK_BYTES: usize = 64 * 1024;

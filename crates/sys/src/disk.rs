@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Has the system begin to write a file's bytes from `from` to `end`, without waiting for it: whoever forces the
-/// file to disk later finds it half done. Promises nothing.
+/// Has the system begin to write a file's bytes from `from` to `end`, or to the file's end if that is 0,
+/// without waiting for it: whoever forces the file to disk later finds it half done. Promises nothing.
 ///
 /// # Errors
 /// Those of `sync_file_range`, and `InvalidInput` for offsets that no file has.
