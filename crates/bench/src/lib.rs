@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: the same work on our server and on the original, in turns, and one table of
-//! how fast each was and how much CPU time it took.
+//! how fast each was and how much CPU time it took. `cargo xtask size`: very large mailboxes and accounts.
 //!
 //! A development crate: nothing that is installed imports it. It is compiled with optimisation in
 //! every profile, so that the server is measured and not the client.
@@ -14,6 +14,7 @@ mod options;
 mod proc;
 mod run;
 mod side;
+mod size;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,17 @@ pub fn main(root: &Path, words: &[&str]) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Does with very large mailboxes and accounts what `words`, the arguments, ask for.
+pub fn size(root: &Path, words: &[&str]) -> ExitCode {
+    match size::run(words, |options| binary(root, options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("cargo xtask size: {why}; -h tells more");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Starts both, measures, prints. The servers stop and their directories go with the sides.

@@ -32,6 +32,16 @@ pub(crate) enum Format {
     Mdbox,
 }
 
+impl Format {
+    /// As `--format` has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Maildir => "maildir",
+            Self::Mdbox => "mdbox",
+        }
+    }
+}
+
 /// What to do, and how much of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
@@ -165,10 +175,7 @@ impl Options {
 
     /// One line below the table's title: what the figures depend on.
     pub(crate) fn describe(&self) -> String {
-        let format = match self.format {
-            Format::Maildir => "maildir",
-            Format::Mdbox => "mdbox",
-        };
+        let format = self.format.name();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let quick = if self.amounts == QUICK { " Small numbers (--quick)." } else { "" };
         format!("Format {format}, seed {}, medians of {} rounds, {cpus} CPUs.{quick}", self.seed, self.rounds)

@@ -33,6 +33,17 @@ pub(crate) fn settled(root: i32) -> Usage {
     }
 }
 
+/// The largest resident size that any process of a tree has ever had, in bytes.
+pub(crate) fn largest(root: i32) -> u64 {
+    let tree = harness::host::descendants(root);
+    let sizes = tree.iter().filter_map(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    sizes.max().unwrap_or(0) * 1024
+}
+
 fn duration(ticks: u64) -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::measurements::Measurement;
 use crate::run::{Measured, Samples};
+use crate::size::{Column, Step};
 
 /// Less CPU time than this in all rounds together is too coarse to compare: `/proc` counts 10 ms.
 const COMPARABLE_CPU: Duration = Duration::from_millis(100);
@@ -24,29 +25,75 @@ const HEAD: [&str; 9] = [
 
 /// A table in Markdown whose columns are aligned, and notes.
 pub(crate) fn render(results: &[Measured]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(results.iter().map(row));
-    let widths: Vec<usize> = (0..HEAD.len()).map(|at| width(&rows, at)).collect();
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+    rows.extend(results.iter().map(|result| row(result).to_vec()));
+    aligned(&rows, 2) + &notes(results)
+}
+
+/// The same of things that were done once: how long they took, and how much memory had been needed by then.
+pub(crate) fn render_steps(columns: &[Column]) -> String {
+    let mut rows = vec![STEPS_HEAD.map(str::to_owned).to_vec()];
+    let mut notes = String::new();
+    let Some((ours, theirs)) = columns.split_first() else { return notes };
+    for (at, step) in ours.steps.iter().enumerate() {
+        let other = theirs.first().and_then(|theirs| theirs.steps.get(at));
+        let seconds = |step: Option<&Step>| step.and_then(|step| step.done.as_ref().ok()).copied();
+        let both = seconds(Some(step)).zip(seconds(other));
+        let shown = |time: Option<Duration>| {
+            time.map_or_else(|| "-".to_owned(), |time| format!("{:.3}", time.as_secs_f64()))
+        };
+        let memory = |step: Option<&Step>| {
+            step.map_or_else(|| "-".to_owned(), |step| significant(step.memory as f64 / 1e6))
+        };
+        let ratio = both.map(|(ours, theirs)| theirs.as_secs_f64() / ours.as_secs_f64());
+        rows.push(vec![
+            step.title.to_owned(),
+            shown(seconds(Some(step))),
+            shown(seconds(other)),
+            ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+            memory(Some(step)),
+            memory(other),
+        ]);
+    }
+    for column in columns {
+        for step in &column.steps {
+            if let Err(why) = &step.done {
+                notes.push_str(&format!("\n{}, {}: {why}", step.title, column.side));
+            }
+        }
+    }
+    if !notes.is_empty() {
+        notes.push('\n');
+    }
+    aligned(&rows, 1) + &notes
+}
+
+const STEPS_HEAD: [&str; 6] =
+    ["step", "seconds, ours", "Dovecot", "times as fast", "memory at its peak, MB, ours", "Dovecot"];
+
+/// Rows as a table in Markdown, the first as its head; the first `left` columns are text.
+fn aligned(rows: &[Vec<String>], left: usize) -> String {
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(|at| width(rows, at)).collect();
     let mut text = String::new();
     for (number, cells) in rows.iter().enumerate() {
         let cells = cells.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(at, (cell, width))| match at {
-            0 | 1 => format!(" {cell:width$} |"),
-            _ => format!(" {cell:>width$} |"),
+        let cells = cells.map(|(at, (cell, width))| match at < left {
+            true => format!(" {cell:width$} |"),
+            false => format!(" {cell:>width$} |"),
         });
         text.push_str(&format!("|{}\n", cells.collect::<String>()));
         if number == 0 {
-            let rule = widths.iter().enumerate().map(|(at, width)| match at {
-                0 | 1 => format!("{}|", "-".repeat(width + 2)),
-                _ => format!("{}:|", "-".repeat(width + 1)),
+            let rule = widths.iter().enumerate().map(|(at, width)| match at < left {
+                true => format!("{}|", "-".repeat(width + 2)),
+                false => format!("{}:|", "-".repeat(width + 1)),
             });
             text.push_str(&format!("|{}\n", rule.collect::<String>()));
         }
     }
-    text + &notes(results)
+    text
 }
 
-fn width(rows: &[[String; HEAD.len()]], at: usize) -> usize {
+fn width(rows: &[Vec<String>], at: usize) -> usize {
     rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
 }
 
@@ -219,6 +266,25 @@ mod tests {
             ["messages", "990", "1 000", "0.99", "≥1.5 short", "500", "500", "too short"],
             "APPEND, 1 client: the two did not find the same; their times are not comparable",
         );
+    }
+
+    #[test]
+    fn steps_are_compared_one_by_one() {
+        let step = |title, done: Result<u64, &str>| Step {
+            title,
+            done: done.map(Duration::from_millis).map_err(str::to_owned),
+            memory: 12_000_000,
+        };
+        let ours = Column { side: "ours", steps: vec![step("SELECT", Ok(100)), step("LIST", Err("NO"))] };
+        let theirs = Column { side: "Dovecot", steps: vec![step("SELECT", Ok(250)), step("LIST", Ok(1))] };
+        let text = render_steps(&[ours, theirs]);
+        let cells = |line: usize| {
+            let line = text.lines().nth(line).expect("a row");
+            line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(cells(2), "SELECT 0.100 0.250 2.50 12.0 12.0");
+        assert_eq!(cells(3), "LIST - 0.001 - 12.0 12.0");
+        assert!(text.ends_with("\n\nLIST, ours: NO\n"), "{text}");
     }
 
     #[test]

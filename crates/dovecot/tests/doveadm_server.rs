@@ -280,19 +280,76 @@ fn a_socket_for_others_is_no_password() {
     assert_eq!(output.status.code(), Some(75), "{output:?}");
 }
 
-/// A passdb may say that a user's mail is at another server.
-#[test]
-fn the_passdb_tells_where_a_user_is() {
-    let server = builder(Under::from_env()).start();
-    let mut client = builder(Under::from_env()).config("doveadm_port = 1\n").prepare();
+/// A server whose passdb says that `user2` is at another one, with these fields.
+fn knowing(under: Under, other: &Host, fields: &str) -> Host {
+    let mut client = builder(under).config("doveadm_port = 1\n").prepare();
     let users = client.dir().join("users");
-    let port = server.address("pop3s").port();
+    let port = other.address("pop3s").port();
     let lines = fs::read_to_string(&users).expect("the users");
-    let proxied = format!("user2:{{PLAIN}}pass::::::proxy=y host=127.0.0.1 port={port}\n");
+    let proxied = format!("user2:{{PLAIN}}pass::::::proxy=y host=127.0.0.1 port={port} {fields}\n");
     let lines: String =
         lines.lines().filter(|line| !line.starts_with("user2")).map(|line| format!("{line}\n")).collect();
     fs::write(&users, lines + &proxied).expect("the users");
     client.start();
+    client
+}
+
+/// TLS from the first byte, or after STARTTLS.
+#[test]
+fn servers_speak_tls() {
+    let mut all = vec![(Under::Ours, Under::Ours)];
+    if needs(&["dovecot", "doveadm"]) {
+        all.extend([(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours)]);
+    }
+    let long = "Subject: long\n\n".to_owned() + &"a line of a message\n".repeat(20_000);
+    for (client, server) in all {
+        for (listener, fields) in [("ssl = yes", "ssl=any-cert"), ("ssl = no", "starttls=any-cert")] {
+            let config = CONFIG.replace("port = @POP3S@", &format!("port = @POP3S@\n    {listener}"));
+            let ours = env!("CARGO_BIN_EXE_dovecot");
+            let server = Builder::new(ours).under(server).without_users().config(&config).start();
+            let pair = Pair { client: knowing(client, &server, fields), server };
+            let run = |line: &str, input: &str| {
+                let Output { status, stdout, stderr } = pair.output("", line, input);
+                let what = format!("{line}, {client:?}, {fields}: {}", String::from_utf8_lossy(&stderr));
+                assert!(status.success(), "{what}\n{}", pair.server.log());
+                String::from_utf8(stdout).expect("text")
+            };
+            run("mailbox create -u user2 there", "");
+            assert_eq!(run("mailbox list -u user2 t*", ""), "there\n");
+            run("save -u user2 -m there", &long);
+            let text = run("fetch -u user2 text mailbox there all", "");
+            assert_eq!(text.lines().filter(|line| line.starts_with("a line")).count(), 20_000);
+        }
+    }
+}
+
+/// A certificate that nobody vouches for is not taken.
+#[test]
+fn a_server_that_is_not_known_is_told_nothing() {
+    let config = CONFIG.replace("port = @POP3S@", "port = @POP3S@\n    ssl = yes");
+    let ours = env!("CARGO_BIN_EXE_dovecot");
+    let server = Builder::new(ours).under(Under::from_env()).without_users().config(&config).start();
+    let pair = Pair { client: knowing(Under::Ours, &server, "ssl=yes"), server };
+    let output = pair.output("", "mailbox list -u user2", "");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("disconnected before handshake: "), "{said}");
+    let place = format!("tcps:{}", pair.address());
+    let there =
+        |options: &str| pair.output("", &format!("{options}backup -u user1 {place}").replace("  ", " "), "");
+    assert!(!there("").status.success());
+    pair.client.doveadm(&["mailbox", "create", "-u", "user1", "from-here"]);
+    let output = there("-o ssl_client_require_valid_cert=no ");
+    assert!(output.status.success(), "{output:?}\n{}", pair.server.log());
+    let there = pair.server.doveadm(&["mailbox", "list", "-u", "user1"]);
+    assert!(there.contains("from-here"), "{there}");
+}
+
+/// A passdb may say that a user's mail is at another server.
+#[test]
+fn the_passdb_tells_where_a_user_is() {
+    let server = builder(Under::from_env()).start();
+    let client = knowing(Under::from_env(), &server, "");
     let run = |host: &Host, line: &str| host.doveadm(&line.split(' ').collect::<Vec<_>>());
     run(&server, "mailbox create -u user2 there");
     run(&client, "mailbox create -u user1 here");

@@ -1,6 +1,7 @@
 //! LIST and LSUB over all namespaces: patterns, subscriptions, children and special uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use storage::{Error, Result, Status, StatusItems};
 
@@ -21,6 +22,9 @@ pub struct ListOptions {
     /// LSUB's rule: a parent that `%` matches and that is not subscribed is reported with
     /// [`ListEntry::nonexistent`] semantics of RFC 3501 §6.3.9 (`\Noselect`).
     pub lsub: bool,
+    /// Look at no mailbox: what is listed is what is subscribed, and [`ListEntry::node`] says nothing of
+    /// those. Only with `select_subscribed`.
+    pub unseen: bool,
     /// Leave out names that exist by configuration alone (`auto`) and not on disk.
     pub existing_only: bool,
     /// Fill in [`ListEntry::children`].
@@ -91,12 +95,19 @@ pub(crate) fn run(
         }
     }
     add_parents(&mut names);
+    let listing = Listing { user, names: &names, uses: special_uses(user), options };
     let mut found = Vec::new();
+    let mut compiled: Vec<(char, Vec<Pattern<'_>>)> = Vec::new();
     for (name, known) in &names {
-        let patterns: Vec<Pattern<'_>> =
-            joined.iter().map(|text| Pattern::new(text, known.separator)).collect();
-        if patterns.iter().any(|pattern| pattern.matches(name))
-            && let Some(entry) = entry(user, &names, name, known, &patterns, options)
+        let at = compiled.iter().position(|(separator, _)| *separator == known.separator);
+        let at = at.unwrap_or_else(|| {
+            let patterns = joined.iter().map(|text| Pattern::new(text, known.separator)).collect();
+            compiled.push((known.separator, patterns));
+            compiled.len() - 1
+        });
+        if let Some((_, patterns)) = compiled.get(at)
+            && patterns.iter().any(|pattern| pattern.matches(name))
+            && let Some(entry) = listing.entry(name, known, patterns)
         {
             found.push(entry);
         }
@@ -128,8 +139,9 @@ fn gather(
     let separator = namespace.separator();
     let fresh = |node| Known { separator, node, subscribed: false, no_inferiors: false };
     let before = names.len();
-    // Plain LSUB shows subscribed names whether or not they exist: no need to look.
-    for listed in namespace.storage().list()? {
+    let looks = !(options.unseen && options.select_subscribed);
+    let there = if looks { namespace.storage().list()? } else { Vec::new() };
+    for listed in there {
         let Some(name) = namespace.user_name(&listed.name) else { continue };
         let node = if listed.selectable { Node::Selectable } else { Node::NoSelect };
         names.insert(name, Known { no_inferiors: !listed.inferiors, ..fresh(node) });
@@ -160,9 +172,13 @@ fn gather(
 /// Names that exist only because there is something below them.
 fn add_parents(names: &mut BTreeMap<String, Known>) {
     let mut missing = BTreeMap::new();
+    // Names come in order, and most have the same parents as the one before.
+    let mut looked_at = "";
     for (name, known) in names.iter() {
-        for (at, _) in name.match_indices(known.separator) {
-            let parent = name.get(..at).unwrap_or_default();
+        let mut parents = name.rmatch_indices(known.separator).filter_map(|(at, _)| name.get(..at));
+        let Some(nearest) = parents.next().filter(|nearest| *nearest != looked_at) else { continue };
+        looked_at = nearest;
+        for parent in parents.chain([nearest]) {
             if !parent.is_empty() && !names.contains_key(parent) {
                 let separator = known.separator;
                 let parent_known =
@@ -174,74 +190,96 @@ fn add_parents(names: &mut BTreeMap<String, Known>) {
     names.append(&mut missing);
 }
 
-fn entry(
-    user: &MailUser,
-    names: &BTreeMap<String, Known>,
-    name: &str,
-    known: &Known,
-    patterns: &[Pattern<'_>],
-    options: &ListOptions,
-) -> Option<ListEntry> {
-    let children = below(names, name, known.separator);
-    let special_use =
-        user.mailbox_settings(name).map(|mailbox| mailbox.special_use.clone()).unwrap_or_default();
-    let mut node = known.node;
-    let mut child_subscribed = false;
-    let special = !options.select_special_use || !special_use.is_empty();
-    if options.select_subscribed {
-        let hidden_child =
-            |&(child, _): &(&String, &Known)| !patterns.iter().any(|pattern| pattern.matches(child));
-        let mut subscribed = below(names, name, known.separator).filter(|(_, child)| child.subscribed);
-        child_subscribed = if options.lsub {
-            // Only `%` asks for parents that are not subscribed themselves (RFC 3501 §6.3.9).
-            let asks = patterns.iter().any(Pattern::has_percent);
-            asks && !known.subscribed && subscribed.any(|child| hidden_child(&child))
-        } else {
-            options.recursive_match && subscribed.next().is_some()
-        };
-        if !known.subscribed && !child_subscribed {
+/// The special uses of names, of those that have some.
+fn special_uses(user: &MailUser) -> HashMap<String, &[String]> {
+    let mut uses = HashMap::new();
+    for namespace in user.namespaces() {
+        for (name, mailbox) in namespace.configured().filter(|(_, mailbox)| !mailbox.special_use.is_empty()) {
+            if user.namespace_of(&name).is_some_and(|owner| owner.prefix() == namespace.prefix()) {
+                uses.entry(name).or_insert(mailbox.special_use.as_slice());
+            }
+        }
+    }
+    uses
+}
+
+/// What entries are made of.
+struct Listing<'a> {
+    user: &'a MailUser,
+    names: &'a BTreeMap<String, Known>,
+    uses: HashMap<String, &'a [String]>,
+    options: &'a ListOptions,
+}
+
+impl<'a> Listing<'a> {
+    /// The entry of a name that fits one of the patterns, if it is to be listed.
+    fn entry(&self, name: &str, known: &Known, patterns: &[Pattern<'_>]) -> Option<ListEntry> {
+        let options = self.options;
+        let special_use = self.uses.get(name).copied().unwrap_or_default();
+        let mut node = known.node;
+        let mut child_subscribed = false;
+        let special = !options.select_special_use || !special_use.is_empty();
+        if options.select_subscribed {
+            child_subscribed = self.has_subscribed_child(name, known, patterns);
+            if !known.subscribed && !child_subscribed {
+                return None;
+            }
+            if options.lsub && !known.subscribed {
+                node = Node::NoSelect;
+            }
+        } else if !special {
             return None;
         }
-        if options.lsub && !known.subscribed {
-            node = Node::NoSelect;
+        if options.select_subscribed && !special && !child_subscribed {
+            return None;
         }
-    } else if !special {
-        return None;
+        let may_be_hidden = !options.select_subscribed && node == Node::NonExistent;
+        let has_children = (options.return_children || may_be_hidden) && self.has_children(name, known);
+        if may_be_hidden && !has_children && !is_prefix(self.user, name) {
+            return None;
+        }
+        Some(ListEntry {
+            name: name.to_owned(),
+            separator: known.separator,
+            node,
+            children: options.return_children.then_some(has_children),
+            no_inferiors: known.no_inferiors,
+            marked: None,
+            subscribed: known.subscribed,
+            child_subscribed,
+            special_use: special_use.to_vec(),
+            status: None,
+        })
     }
-    if options.select_subscribed && !special && !child_subscribed {
-        return None;
+
+    /// Whether a name is listed because of a subscribed one below it.
+    fn has_subscribed_child(&self, name: &str, known: &Known, patterns: &[Pattern<'_>]) -> bool {
+        let subscribed = || self.below(name, known.separator).filter(|(_, child)| child.subscribed);
+        if !self.options.lsub {
+            return self.options.recursive_match && subscribed().next().is_some();
+        }
+        // Only `%` asks for parents that are not subscribed themselves (RFC 3501 §6.3.9).
+        let asks = !known.subscribed && patterns.iter().any(Pattern::has_percent);
+        asks && subscribed().any(|(child, _)| !patterns.iter().any(|pattern| pattern.matches(child)))
     }
-    // What exists only as a subscription is no parent for plain LIST.
-    let exists = |child: &Known| child.node != Node::NonExistent || options.select_subscribed;
-    let has_children = children.into_iter().any(|(_, child)| exists(child));
-    if !options.select_subscribed && node == Node::NonExistent && !has_children && !is_prefix(user, name) {
-        return None;
+
+    fn has_children(&self, name: &str, known: &Known) -> bool {
+        // What exists only as a subscription is no parent for plain LIST.
+        let exists = |child: &Known| child.node != Node::NonExistent || self.options.select_subscribed;
+        self.below(name, known.separator).any(|(_, child)| exists(child))
     }
-    Some(ListEntry {
-        name: name.to_owned(),
-        separator: known.separator,
-        node,
-        children: options.return_children.then_some(has_children),
-        no_inferiors: known.no_inferiors,
-        marked: None,
-        subscribed: known.subscribed,
-        child_subscribed,
-        special_use,
-        status: None,
-    })
+
+    fn below(&self, name: &str, separator: char) -> impl Iterator<Item = (&'a String, &'a Known)> + use<'a> {
+        let mut prefix = String::with_capacity(name.len() + separator.len_utf8());
+        prefix.push_str(name);
+        prefix.push(separator);
+        let all = self.names.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        all.take_while(move |(child, _)| child.starts_with(&prefix))
+    }
 }
 
 fn is_prefix(user: &MailUser, name: &str) -> bool {
     user.namespaces().iter().any(|ns| ns.prefix().strip_suffix(ns.separator()) == Some(name))
-}
-
-fn below<'a>(
-    names: &'a BTreeMap<String, Known>,
-    name: &str,
-    separator: char,
-) -> impl Iterator<Item = (&'a String, &'a Known)> + use<'a> {
-    let prefix = format!("{name}{separator}");
-    names.range(prefix.clone()..).take_while(move |(child, _)| child.starts_with(&prefix))
 }
 
 fn status(user: &MailUser, name: &str, items: StatusItems) -> Option<Status> {

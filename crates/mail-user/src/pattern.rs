@@ -5,16 +5,20 @@ pub fn fits(name: &str, pattern: &str, separator: char) -> bool {
     Pattern::new(pattern, separator).matches(name)
 }
 
-/// One pattern.
+/// One pattern, made for matching many names.
 pub struct Pattern<'a> {
     text: &'a str,
+    /// What stands before the first wildcard.
+    literal: &'a str,
+    rest: Vec<char>,
     separator: char,
 }
 
 impl<'a> Pattern<'a> {
     /// A pattern for names with this separator.
     pub fn new(text: &'a str, separator: char) -> Self {
-        Self { text, separator }
+        let (literal, rest) = text.split_at(text.find(['*', '%']).unwrap_or(text.len()));
+        Self { text, literal, rest: rest.chars().collect(), separator }
     }
 
     /// Whether it has a `%`.
@@ -24,20 +28,28 @@ impl<'a> Pattern<'a> {
 
     /// Whether a name fits. INBOX, also as the first level, is compared without regard to case.
     pub fn matches(&self, name: &str) -> bool {
-        let first = name.split(self.separator).next().unwrap_or_default();
-        let text: Vec<char> = self.text.chars().collect();
-        let name: Vec<char> = name.chars().collect();
-        let folded = if first == "INBOX" { 5 } else { 0 };
-        self.run(&text, &name, folded)
+        let below = name.strip_prefix("INBOX");
+        if below.is_some_and(|below| below.is_empty() || below.starts_with(self.separator)) {
+            let text: Vec<char> = self.text.chars().collect();
+            return self.run(&text, name, "INBOX".len());
+        }
+        let Some(name) = name.strip_prefix(self.literal) else { return false };
+        match *self.rest.as_slice() {
+            // What nearly all clients ask for.
+            [] => name.is_empty(),
+            ['*'] => true,
+            ['%'] => !name.contains(self.separator),
+            _ => self.run(&self.rest, name, 0),
+        }
     }
 
     /// Steps through all ways at once, so that no pattern takes more than quadratic time.
-    fn run(&self, text: &[char], name: &[char], folded: usize) -> bool {
-        let mut open = vec![false; text.len() + 1];
+    fn run(&self, text: &[char], name: &str, folded: usize) -> bool {
+        let (mut open, mut next) = (vec![false; text.len() + 1], vec![false; text.len() + 1]);
         open[0] = true;
         spread(text, &mut open);
-        for (at, &c) in name.iter().enumerate() {
-            let mut next = vec![false; text.len() + 1];
+        for (at, c) in name.chars().enumerate() {
+            next.fill(false);
             for (state, &wanted) in text.iter().enumerate().filter(|&(state, _)| open[state]) {
                 match wanted {
                     '*' => next[state] = true,
@@ -47,7 +59,7 @@ impl<'a> Pattern<'a> {
                 }
             }
             spread(text, &mut next);
-            open = next;
+            std::mem::swap(&mut open, &mut next);
         }
         open[text.len()]
     }
@@ -81,6 +93,10 @@ mod tests {
         check("*", &["", "a", "a/b"], &[]);
         check("%", &["a", "INBOX"], &["a/b"]);
         check("a/%", &["a/b", "a/"], &["a", "a/b/c"]);
+        check("a/*", &["a/b", "a/", "a/b/c"], &["a", "b/a/"]);
+        check("a", &["a"], &["ab", "A", ""]);
+        check("%a*", &["a", "ba/c"], &["b/a"]);
+        check("inbox/%", &["INBOX/x"], &["INBOX", "INBOX/x/y", "inbox"]);
         check("%/%", &["a/b"], &["a", "a/b/c"]);
         check("a*c", &["ac", "a/b/c"], &["ab", "aca"]);
         check("inbox", &["INBOX"], &["inboxes"]);

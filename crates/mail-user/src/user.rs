@@ -153,9 +153,8 @@ impl MailUser {
     /// DELETE. INBOX is refused.
     pub fn delete(&self, name: &str) -> Result<()> {
         let (namespace, below) = self.resolve(name)?;
-        // The log wants the GUID, which only an open mailbox tells; without one there is no record.
-        let guid =
-            namespace.storage().open(&below, OpenMode::ReadOnly).and_then(|mut mailbox| mailbox.guid());
+        // The log wants the GUID, which goes with the mailbox; without one there is no record.
+        let guid = namespace.storage().guid_to_delete(&below);
         namespace.storage().delete(&below).map_err(|error| named(error, name))?;
         if let Ok(guid) = guid {
             self.note(namespace, Action::DeleteMailbox, guid);

@@ -79,6 +79,7 @@ const PLAIN: ListOptions = ListOptions {
     select_special_use: false,
     recursive_match: false,
     lsub: false,
+    unseen: false,
     existing_only: false,
     return_children: true,
     return_subscribed: false,
@@ -122,6 +123,26 @@ fn one_namespace_with_automatic_mailboxes() {
 }
 
 #[test]
+fn what_is_deleted_is_noted_by_its_guid() {
+    let fixture = Fixture::new();
+    let user = fixture.open(vec![inbox("", "/")]).unwrap();
+    let log = fixture.dir.path().join("Maildir/dovecot.mailbox.log");
+    let noted = |guid: Option<base::Guid>| {
+        let before = std::fs::read(&log).unwrap_or_default().len();
+        user.delete("a").unwrap();
+        let bytes = std::fs::read(&log).unwrap();
+        let new = bytes.get(before..).unwrap_or_default();
+        (guid.is_some_and(|guid| new.windows(16).any(|part| part == guid.0)), new.len())
+    };
+    user.create("a").unwrap();
+    // Nobody knows it, and it is not opened for that. Each record has 24 bytes.
+    assert_eq!(noted(None), (false, 48));
+    user.create("a").unwrap();
+    let guid = user.open_mailbox("a", OpenMode::ReadOnly).unwrap().guid().unwrap();
+    assert_eq!(noted(Some(guid)), (true, 48));
+}
+
+#[test]
 fn subscriptions() {
     let fixture = Fixture::new();
     let user = fixture.open(vec![inbox("", "/")]).unwrap();
@@ -132,6 +153,13 @@ fn subscriptions() {
     let lsub = ListOptions { select_subscribed: true, lsub: true, ..ListOptions::default() };
     assert_eq!(list(&user, "*", lsub), "INBOX(sub) Drafts(sub \\Drafts) p/q/r(sub)");
     assert_eq!(list(&user, "%", lsub), "INBOX(sub) Drafts(sub \\Drafts) p(noselect childsub)");
+    // Without a look at what there is.
+    let unseen = ListOptions { unseen: true, ..lsub };
+    assert_eq!(
+        list(&user, "*", unseen),
+        "INBOX(nonexistent sub) Drafts(sub \\Drafts) p/q/r(nonexistent sub)"
+    );
+    assert_eq!(list(&user, "%", unseen), "INBOX(nonexistent sub) Drafts(sub \\Drafts) p(noselect childsub)");
     let extended = ListOptions { select_subscribed: true, recursive_match: true, ..ListOptions::default() };
     assert_eq!(list(&user, "p%", extended), "p(nonexistent childsub)");
     user.delete("p/q/r").unwrap();
@@ -204,7 +232,7 @@ fn what_cannot_be_says_so() {
     for (text, expected) in [
         ("imapc:~/mail", "Mail storage driver imapc isn't available yet: imapc:~/mail"),
         ("foo:~/mail", "Unknown mail storage driver foo"),
-        ("maildir:~/x:LAYOUT=imapdir", "LAYOUT=imapdir isn't supported yet"),
+        ("maildir:~/x:LAYOUT=none", "LAYOUT=none isn't supported yet"),
     ] {
         let error = fixture.open(vec![location(text)]).err().unwrap();
         assert_eq!(error.to_string(), expected);

@@ -41,6 +41,12 @@ pub trait Storage: Send + Sync {
     /// Deletes a mailbox with all its mail. Children stay.
     fn delete(&self, name: &str) -> Result<()>;
 
+    /// The GUID of a mailbox that is to be deleted, by which replicas know it. One that has none yet, so that
+    /// nobody can know it, need not be made to keep one.
+    fn guid_to_delete(&self, name: &str) -> Result<Guid> {
+        self.open(name, OpenMode::ReadOnly)?.guid()
+    }
+
     /// Renames a mailbox and its children. INBOX cannot be renamed here.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 

@@ -2,11 +2,12 @@
 //! what is called a name here is the mailbox's GUID; `by_guid` translates.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::Guid;
 
 use crate::api::Listed;
-use crate::dirs::Dirs;
+use crate::dirs::{Dirs, Entries, Walk};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, is_missing, join};
 use crate::location::{IndexPlace, Layout, Location};
@@ -26,7 +27,7 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn separator(&self) -> char {
         match self.location.layout {
-            Layout::MaildirPlusPlus => '.',
+            Layout::MaildirPlusPlus | Layout::ImapDir => '.',
             Layout::Fs | Layout::Index => '/',
         }
     }
@@ -76,14 +77,14 @@ impl Tree {
             return invalid("Ends with hierarchy separator");
         }
         match self.location.layout {
-            Layout::MaildirPlusPlus if name.contains('/') => {
+            flat if flat.is_flat() && name.contains('/') => {
                 return invalid("Name must not have '/' characters");
             }
-            Layout::MaildirPlusPlus if name.starts_with('~') => return invalid("Begins with '~'"),
-            Layout::MaildirPlusPlus if name.contains("..") => {
+            flat if flat.is_flat() && name.starts_with('~') => return invalid("Begins with '~'"),
+            flat if flat.is_flat() && name.contains("..") => {
                 return invalid("Has adjacent hierarchy separators");
             }
-            Layout::MaildirPlusPlus => {}
+            Layout::MaildirPlusPlus | Layout::ImapDir => {}
             Layout::Index if name.parse::<Guid>().is_err() => return invalid("Not a GUID"),
             Layout::Index => {}
             Layout::Fs if name.starts_with('/') => return invalid("Begins with '/'"),
@@ -102,6 +103,7 @@ impl Tree {
         }
         let longest = match self.location.layout {
             Layout::MaildirPlusPlus => self.encode(name).len() + 1,
+            Layout::ImapDir => self.encode(name).len(),
             Layout::Fs => name.split('/').map(|part| self.encode(part).len()).max().unwrap_or(0),
             Layout::Index => name.len(),
         };
@@ -114,10 +116,12 @@ impl Tree {
     /// The directory with a mailbox's messages.
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         if name == "INBOX" {
-            // With a subdirectory for the messages of each mailbox, INBOX is one like others.
+            // With a subdirectory for the messages of each mailbox, and with `imapdir`, INBOX is one like
+            // others.
+            let is_root = self.location.dir_name.is_empty() && self.location.layout != Layout::ImapDir;
             match &self.location.inbox {
                 Some(inbox) => return inbox.clone(),
-                None if self.location.dir_name.is_empty() => return self.location.root.clone(),
+                None if is_root => return self.location.root.clone(),
                 None => {}
             }
         }
@@ -198,7 +202,9 @@ impl Tree {
         match self.location.layout {
             Layout::MaildirPlusPlus => root.join(format!(".{}", self.encode(name))),
             _ if self.location.mailbox_dir.is_empty() => root.join(self.encode(name)),
-            Layout::Fs | Layout::Index => root.join(&self.location.mailbox_dir).join(self.encode(name)),
+            Layout::ImapDir | Layout::Fs | Layout::Index => {
+                root.join(&self.location.mailbox_dir).join(self.encode(name))
+            }
         }
     }
 
@@ -216,7 +222,7 @@ impl Tree {
     pub(crate) fn list_root(&self) -> PathBuf {
         let root = if self.location.list_from_index { self.index_root() } else { &self.location.root };
         match self.location.layout {
-            Layout::Fs | Layout::Index if !self.location.mailbox_dir.is_empty() => {
+            Layout::ImapDir | Layout::Fs | Layout::Index if !self.location.mailbox_dir.is_empty() => {
                 root.join(&self.location.mailbox_dir)
             }
             _ => root.to_owned(),
@@ -225,14 +231,22 @@ impl Tree {
 
     /// Every mailbox and node on disk but INBOX.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
-        let mut found = Vec::new();
         let root = self.list_root();
-        match self.location.layout {
-            Layout::MaildirPlusPlus => self.list_flat(fs, &root, &mut found)?,
-            Layout::Fs => self.list_deep(fs, &root, "", 0, &mut found)?,
-            Layout::Index => found = self.list_guids(fs)?,
-        }
-        Ok(found)
+        self.dirs.listing(fs, &root, |walk| {
+            let mut found = Vec::new();
+            match self.location.layout {
+                Layout::MaildirPlusPlus | Layout::ImapDir => self.list_flat(fs, walk, &root, &mut found)?,
+                Layout::Fs => {
+                    let entries = entries_of(walk, &root)?;
+                    self.list_deep(walk, &entries, &root, "", 0, &mut found)?;
+                }
+                Layout::Index => {
+                    walk.depends_on_more();
+                    found = self.list_guids(fs)?;
+                }
+            }
+            Ok(found)
+        })
     }
 
     /// The mailboxes of `LAYOUT=index`, each under its GUID.
@@ -252,12 +266,16 @@ impl Tree {
         Ok(found)
     }
 
-    fn list_flat(&self, fs: &Fs, root: &Path, found: &mut Vec<Listed>) -> Result<()> {
+    fn list_flat(&self, fs: &Fs, walk: &mut Walk<'_>, root: &Path, found: &mut Vec<Listed>) -> Result<()> {
         let mut names = Vec::new();
+        walk.depends_on(root);
+        let is_dotted = self.location.layout == Layout::MaildirPlusPlus;
         let read = fs.read_dir(root, |name, kind| {
             let hidden = name.starts_with(b"..") || name.starts_with(b".temp.") || name.starts_with(b".nfs");
-            let Some(rest) = name.strip_prefix(b".").filter(|rest| !rest.is_empty() && !hidden) else {
-                return;
+            let rest = match name.strip_prefix(b".") {
+                Some(rest) if is_dotted && !rest.is_empty() && !hidden => rest,
+                None if !is_dotted && name != b"INBOX" => name,
+                _ => return,
             };
             if may_be_dir(kind) {
                 names.push((rest.to_vec(), kind == rustix::fs::FileType::Directory));
@@ -266,8 +284,12 @@ impl Tree {
         ignore_missing(read, root)?;
         for (raw, sure) in names {
             let Some(name) = self.decode(&raw).filter(|name| self.check(name).is_ok()) else { continue };
-            let selectable = !self.stat_dirs && sure || self.dir(&name).join("cur").is_dir();
-            if selectable {
+            let is_sure = !self.stat_dirs && sure;
+            if !is_sure {
+                walk.depends_on_more();
+            }
+            if is_sure || self.dir(&name).join("cur").is_dir() {
+                let selectable = true;
                 found.push(Listed { name, selectable, inferiors: true, marked: None });
             }
         }
@@ -276,7 +298,8 @@ impl Tree {
 
     fn list_deep(
         &self,
-        fs: &Fs,
+        walk: &mut Walk<'_>,
+        entries: &Entries,
         dir: &Path,
         prefix: &str,
         depth: usize,
@@ -286,10 +309,8 @@ impl Tree {
             return Ok(());
         }
         let location = &self.location;
-        let entries_of =
-            |dir: &Path| self.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
         let is_apart = location.list_from_index || !location.dir_name.is_empty();
-        for (raw, sure) in entries_of(dir)?.iter() {
+        for (raw, sure) in entries.iter() {
             let is_inner = !location.list_from_index && matches!(raw, b"cur" | b"new" | b"tmp");
             if is_inner || raw == location.dir_name.as_bytes() {
                 continue;
@@ -300,18 +321,26 @@ impl Tree {
             }
             let Some(part) = self.decode(raw) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
+            let below = entries_of(walk, &path)?;
             let selectable = match is_apart {
-                true => self.dir(&name).join("cur").is_dir(),
-                false => entries_of(&path)?.has(&path, b"cur"),
+                true => {
+                    walk.depends_on_more();
+                    self.dir(&name).join("cur").is_dir()
+                }
+                false => below.has(&path, b"cur"),
             };
             // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
             if name != "INBOX" {
                 found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
             }
-            self.list_deep(fs, &path, &name, depth + 1, found)?;
+            self.list_deep(walk, &below, &path, &name, depth + 1, found)?;
         }
         Ok(())
     }
+}
+
+fn entries_of(walk: &mut Walk<'_>, dir: &Path) -> Result<Arc<Entries>> {
+    walk.entries(dir).map_err(|error| Error::io("opendir", dir, error))
 }
 
 fn may_be_dir(kind: rustix::fs::FileType) -> bool {

@@ -70,10 +70,19 @@ pub enum IndexPlace {
 pub enum Layout {
     /// `.parent.child` beside `cur`.
     MaildirPlusPlus,
+    /// `parent.child`, and `INBOX` among them.
+    ImapDir,
     /// `parent/child`.
     Fs,
     /// Each mailbox's directory is named by its GUID; only the list index knows names.
     Index,
+}
+
+impl Layout {
+    /// Whether a name of several levels is one directory, beside those of other names.
+    pub fn is_flat(self) -> bool {
+        matches!(self, Self::MaildirPlusPlus | Self::ImapDir)
+    }
 }
 
 /// Whose mail a location is about.
@@ -148,10 +157,14 @@ impl Location {
             dir_name.clear();
             inbox = None;
         }
-        if layout == Layout::MaildirPlusPlus && (!dir_name.is_empty() || words.alt.is_some()) {
+        if layout.is_flat() && (!dir_name.is_empty() || words.alt.is_some()) {
             let what = if dir_name.is_empty() { "alt_dir" } else { "maildir_name" };
-            let error = format!("Mailbox list driver maildir++: {what} not supported by this driver");
+            let name = if layout == Layout::ImapDir { "imapdir" } else { "maildir++" };
+            let error = format!("Mailbox list driver {name}: {what} not supported by this driver");
             return Err(Error::Unsupported(error));
+        }
+        if layout == Layout::ImapDir && driver != "maildir" {
+            return Err(Error::Unsupported(format!("LAYOUT=imapdir isn't supported with {driver}")));
         }
         let default_subscriptions = if driver == "mbox" { ".subscriptions" } else { "subscriptions" };
         let apart = |dir: Option<PathBuf>| dir.filter(|dir| *dir != root);
@@ -275,7 +288,8 @@ fn layout(word: &str) -> Result<Layout> {
         "maildir++" => Ok(Layout::MaildirPlusPlus),
         "fs" => Ok(Layout::Fs),
         "index" => Ok(Layout::Index),
-        "imapdir" | "none" => Err(Error::Unsupported(format!("LAYOUT={word} isn't supported yet"))),
+        "imapdir" => Ok(Layout::ImapDir),
+        "none" => Err(Error::Unsupported(format!("LAYOUT={word} isn't supported yet"))),
         _ => Err(Error::Unsupported(format!("Mailbox list driver {word}: Unknown driver name"))),
     }
 }

@@ -14,8 +14,10 @@ use index::dotlock::{Dotlock, DotlockSettings};
 
 /// The names in the file, with `separator` between levels, encoded as they stand there.
 pub(crate) fn read(path: &Path, separator: char) -> Result<Vec<String>> {
-    let (version, lines) = load(path)?;
-    Ok(lines.iter().map(|line| decode(line, version, separator)).collect())
+    let bytes = load(path)?;
+    let (version, lines) = split(&bytes);
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.map(|line| decode(&String::from_utf8_lossy(line), version, separator)).collect())
 }
 
 /// Adds or removes a name; `false` if it was so already.
@@ -47,39 +49,65 @@ pub(crate) fn change(
         }
         result => result?,
     };
-    let (version, mut lines) = load(path)?;
+    let bytes = load(path)?;
+    let (version, lines) = split(&bytes);
     let line = encode(name, version, separator);
-    let found = lines.contains(&line);
-    if found == subscribe {
-        return Ok(false);
-    }
-    match subscribe {
-        true => lines.push(line),
-        false => lines.retain(|known| *known != line),
-    }
-    let mut text = if version >= 2 { "V\t2\n\n".to_owned() } else { String::new() };
-    lines.iter().for_each(|line| {
-        text.push_str(line);
-        text.push('\n');
-    });
-    lock.write(text.as_bytes()).map_err(|error| Error::io("write", path, error))?;
+    let Some(lines) = changed(lines, line.as_bytes(), subscribe) else { return Ok(false) };
+    let mut text = if version >= 2 { HEADER.to_vec() } else { Vec::new() };
+    text.extend_from_slice(&lines);
+    lock.write(&text).map_err(|error| Error::io("write", path, error))?;
     lock.replace(path, settings.mail_fsync != FsyncMode::Never)?;
     Ok(true)
 }
 
-fn load(path: &Path) -> Result<(u32, Vec<String>)> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if crate::fs::is_missing(&error) => return Ok((2, Vec::new())),
-        Err(error) => return Err(Error::io("open", path, error)),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let (version, rest) = match text.strip_prefix("V\t2\n\n") {
+fn load(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if crate::fs::is_missing(&error) => Ok(Vec::new()),
+        result => result.map_err(|error| Error::io("open", path, error)),
+    }
+}
+
+/// The version of a file, and its names.
+fn split(bytes: &[u8]) -> (u32, &[u8]) {
+    match bytes.strip_prefix(HEADER) {
         Some(rest) => (2, rest),
-        None if text.is_empty() => (2, ""),
-        None => (1, &*text),
-    };
-    Ok((version, rest.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()))
+        None if bytes.is_empty() => (2, bytes),
+        None => (1, bytes),
+    }
+}
+
+/// The names with one more, or without one; `None` if that is so already. Nobody wants to take tens of
+/// thousands of names apart because of one.
+fn changed(lines: &[u8], line: &[u8], add: bool) -> Option<Vec<u8>> {
+    if line.is_empty() {
+        return None;
+    }
+    let whole = [line, b"\n"].concat();
+    let is_last_whole = lines.is_empty() || lines.ends_with(b"\n");
+    let (mut rest, mut at, mut found) = (lines, 0, false);
+    let mut kept = Vec::with_capacity(lines.len() + whole.len() + 1);
+    while let Some(place) = memchr::memmem::find(rest, line) {
+        let (start, end) = (at + place, at + place + line.len());
+        let begins = start == 0 || lines.get(start - 1) == Some(&b'\n');
+        let ends = matches!(lines.get(end), None | Some(b'\n'));
+        let next = if ends { lines.len().min(end + 1) } else { end };
+        let upto = if begins && ends { start } else { next };
+        found |= begins && ends;
+        kept.extend_from_slice(lines.get(at..upto)?);
+        (at, rest) = (next, lines.get(next..)?);
+    }
+    kept.extend_from_slice(rest);
+    match (add, found) {
+        (true, true) | (false, false) => None,
+        (false, true) => Some(kept),
+        (true, false) => {
+            if !is_last_whole {
+                kept.push(b'\n');
+            }
+            kept.extend_from_slice(&whole);
+            Some(kept)
+        }
+    }
 }
 
 fn encode(name: &str, version: u32, separator: char) -> String {
@@ -93,6 +121,9 @@ fn encode(name: &str, version: u32, separator: char) -> String {
 fn decode(line: &str, version: u32, separator: char) -> String {
     if version < 2 {
         return line.to_owned();
+    }
+    if !line.contains('\u{1}') {
+        return line.replace('\t', separator.encode_utf8(&mut [0; 4]));
     }
     let parts: Vec<String> = line.split('\t').map(unescape).collect();
     parts.join(&separator.to_string())
@@ -130,6 +161,9 @@ pub(crate) fn unescape(part: &str) -> String {
     out
 }
 
+/// What a file of version 2 begins with.
+const HEADER: &[u8] = b"V\t2\n\n";
+
 // 2.3's SUBSCRIPTION_FILE_LOCK_TIMEOUT and SUBSCRIPTION_FILE_CHANGE_TIMEOUT.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const STALE: Duration = Duration::from_secs(30);
@@ -157,5 +191,10 @@ mod tests {
         check(Some("a.b\n"), "c.d", true, true, "a.b\nc.d\n");
         check(Some("a.b\n"), "x", false, false, "a.b\n");
         check(None, "x", false, false, "");
+        check(Some("V\t2\n\nab\na\nba\n"), "a", false, true, "V\t2\n\nab\nba\n");
+        check(Some("V\t2\n\na\nb\na\n"), "a", false, true, "V\t2\n\nb\n");
+        check(Some("V\t2\n\naa\nxa"), "a", true, true, "V\t2\n\naa\nxa\na\n");
+        check(Some("V\t2\n\naa\na"), "a", true, false, "V\t2\n\naa\na");
+        check(Some("V\t2\n\naa\na"), "a", false, true, "V\t2\n\naa\n");
     }
 }

@@ -193,6 +193,11 @@ fn fs_layout() {
 }
 
 #[test]
+fn imapdir_layout() {
+    check_agreement(":LAYOUT=imapdir");
+}
+
+#[test]
 fn separate_control_directory() {
     let home = Home::new();
     let control = format!(":CONTROL={}/control", home.dir.path().display());

@@ -252,6 +252,19 @@ fn messages_in_a_directory_of_their_own() {
 }
 
 #[test]
+fn names_of_several_levels_beside_each_other() {
+    for location in [
+        "maildir:~/mail:LAYOUT=imapdir",
+        "maildir:~/mail:LAYOUT=imapdir:INDEX=~/idx:CONTROL=~/ctl",
+        "maildir:~/mail:LAYOUT=imapdir:INBOX=~/in",
+    ] {
+        let twins = Twins::new(location, "");
+        twins.go(&[Save("INBOX"), Create("a"), Create("a.b"), Create("cur"), Save("a"), Save("a.b")]);
+        twins.go(&[Rename("a", "c"), Save("c.b")]);
+    }
+}
+
+#[test]
 fn what_a_rename_leaves_behind() {
     for location in [
         "sdbox:~/mail",

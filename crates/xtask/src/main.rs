@@ -1,6 +1,6 @@
 //! `cargo xtask`: the project's automation. `tidy` checks what the compiler does not, `ci` is
-//! everything continuous integration does, `bench` compares speed with the original, `generate`
-//! writes manual pages and completions.
+//! everything continuous integration does, `bench` compares speed with the original, `size` does
+//! so with very much mail, `generate` writes manual pages and completions.
 
 mod ci;
 mod tidy;
@@ -14,6 +14,7 @@ usage: cargo xtask <command>
   tidy             check imports, file and function sizes, headers, unfinished code, links
   ci               format, lints, tidy and tests, as in continuous integration
   bench            compare speed and CPU time with the installed Dovecot; bench -h tells more
+  size             the same with a million messages and ten thousand mailboxes; size -h tells more
   generate DIR     write manual pages and shell completions below DIR
 ";
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::main(&root()),
         ["ci"] => ci::main(&root()),
         ["bench", ref words @ ..] => bench::main(&root(), words),
+        ["size", ref words @ ..] => bench::size(&root(), words),
         ["generate", directory] => generate(Path::new(directory)),
         _ => {
             eprint!("{USAGE}");

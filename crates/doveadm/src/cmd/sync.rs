@@ -30,6 +30,7 @@ use crate::sync::rawlog::logged;
 use crate::sync::remote::Peer;
 use crate::sync::side::{Filter, Scope, Side};
 use crate::sync::{Choice, Local, Report, Way, remote, run};
+use crate::wire::tls::Tls;
 
 /// 2.3's timeout for the other end.
 const TIMEOUT_SECS: u32 = 600;
@@ -169,7 +170,7 @@ fn synchronize(cx: &mut Context, args: &Args, command: &'static str, way: Way) -
                 let words = words.map_err(|why| job.fatal(why, status::TEMPFAIL))?;
                 work.remote(job, user, &words, *prefixed)
             }
-            Place::Server(target) => work.server(job, user, target),
+            Place::Server { target, tls } => work.server(job, user, target, *tls),
         }
     })
 }
@@ -207,18 +208,19 @@ enum Place {
         prefixed: bool,
     },
     /// A doveadm server's socket, or host and port.
-    Server(String),
+    Server {
+        target: String,
+        tls: bool,
+    },
 }
 
 fn place(words: &[String], command: &'static str) -> Outcome<Place> {
     match words {
         [] => Err(help(command)),
         [place] if is_location(place) => Ok(Place::Location(place.clone())),
-        [place] if place.starts_with("tcps:") => {
-            Err(Failure::fatal(format_args!("{command} over TLS isn't supported yet")))
-        }
         [place] => Ok(match place.split_once(':') {
-            Some(("tcp", target)) => Place::Server(target.to_owned()),
+            Some(("tcp", target)) => Place::Server { target: target.to_owned(), tls: false },
+            Some(("tcps", target)) => Place::Server { target: target.to_owned(), tls: true },
             Some(("remote", host)) => Place::Host { host: host.to_owned(), prefixed: false },
             Some(("remoteprefix", host)) => Place::Host { host: host.to_owned(), prefixed: true },
             _ => Place::Host { host: place.clone(), prefixed: false },
@@ -394,12 +396,12 @@ impl Work<'_> {
     }
 
     /// A doveadm server runs the other end.
-    fn server(&self, job: &mut Job<'_>, user: &Arc<MailUser>, target: &str) -> Outcome {
+    fn server(&self, job: &mut Job<'_>, user: &Arc<MailUser>, target: &str, tls: bool) -> Outcome {
         let routes = Routes::of(job.cx, Some(target))?;
         let name = user.username().to_owned();
         let words = ["-u".to_owned(), name.clone()];
         let line = command_line(job.cx, &name, "dsync-server", &words);
-        let place = Elsewhere { target: target.to_owned(), user: name };
+        let place = Elsewhere { target: target.to_owned(), user: name, tls: tls.then_some(TCPS) };
         match routes.converse(&place, &line, self.timeout) {
             Ok((input, output)) => self.connected(job, user, input, BufWriter::new(output)),
             Err(why) => {
@@ -528,6 +530,9 @@ impl Work<'_> {
         }
     }
 }
+
+/// `tcps:`
+const TCPS: Tls = Tls { start: false, any_cert: false };
 
 /// 2.3's exit status where somebody changed something meanwhile.
 const DESYNC: i32 = 2;

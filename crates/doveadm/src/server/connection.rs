@@ -14,7 +14,7 @@ use sasl::Secret;
 use sasl::encoding::from_base64;
 use service::authmaster::unescape;
 use service::{Phase, Process};
-use settings::key;
+use settings::{Settings, key};
 
 use super::Serving;
 use crate::args::Args;
@@ -25,6 +25,7 @@ use crate::globals::Globals;
 use crate::limits::{CLIENT_WRITE_TIMEOUT, SERVER_LINE_MAX};
 use crate::output::Output;
 use crate::wire::channels::{Channels, LOG, OUTPUT, code_of_level};
+use crate::wire::tls::{self, Relay};
 use crate::wire::{CLIENT_VERSION, minor_version, name_of_status};
 
 /// How often a server with a silent client looks whether it is to end.
@@ -40,6 +41,8 @@ pub(super) struct Connection<'a> {
     is_known: bool,
     input: BufReader<File>,
     output: Channels,
+    /// What speaks TLS with the client, if it does.
+    relay: Option<Relay>,
 }
 
 /// The client is not to be talked to any more; it has been said why.
@@ -50,8 +53,8 @@ impl<'a> Connection<'a> {
         rustix::io::ioctl_fionbio(&socket, false)?;
         set_socket_timeout(&socket, Timeout::Send, Some(CLIENT_WRITE_TIMEOUT))?;
         let (socket, addresses, is_known) = match listener.kind {
-            ListenerKind::Inet { ssl: true, .. } | ListenerKind::Inet { haproxy: true, .. } => {
-                let text = "ssl and haproxy aren't supported yet for service doveadm";
+            ListenerKind::Inet { haproxy: true, .. } => {
+                let text = "haproxy isn't supported yet for service doveadm";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             ListenerKind::Inet { .. } => {
@@ -65,10 +68,18 @@ impl<'a> Connection<'a> {
             Some((_, remote)) => Logger::new(format!("doveadm({remote}): ")),
             None => Logger::new("doveadm: "),
         };
+        let config = Config::of_process(process, addresses.map(|both| both.0), addresses.map(|both| both.1));
+        let (socket, relay) = match listener.kind {
+            ListenerKind::Inet { ssl: true, .. } => {
+                let (socket, relay) =
+                    tls::accept(socket, &config.mail_settings(), &log).map_err(io::Error::other)?;
+                (socket, Some(relay))
+            }
+            _ => (socket, None),
+        };
         let input = File::from(socket);
         let output = Channels::new(input.try_clone()?);
-        let config = Config::of_process(process, addresses.map(|both| both.0), addresses.map(|both| both.1));
-        Ok(Self { process, log, config, addresses, is_known, input: BufReader::new(input), output })
+        Ok(Self { process, log, config, addresses, is_known, input: BufReader::new(input), output, relay })
     }
 
     /// Serves the client until it goes.
@@ -125,14 +136,15 @@ impl<'a> Connection<'a> {
     }
 
     fn authenticate(&mut self) -> Result<(), String> {
-        let line = self.next_line().ok_or("doveadm client disconnected before handshake: EOF")?;
+        let mut line = self.next_line().ok_or("doveadm client disconnected before handshake: EOF")?;
         let settings = self.config.mail_settings();
         let password = settings.get(key::DOVEADM_PASSWORD);
         if password.is_empty() {
             return Err("doveadm_password not set, remote authentication disabled".to_owned());
         }
-        if line == "STARTTLS" {
-            return Err("STARTTLS isn't supported yet".to_owned());
+        if line == "STARTTLS" && self.relay.is_none() {
+            self.start_tls(&settings)?;
+            line = self.next_line().ok_or("doveadm client disconnected before handshake: EOF")?;
         }
         let Some(encoded) = line.strip_prefix("PLAIN\t") else {
             return Err(format!("doveadm client attempted non-PLAIN authentication: {line}"));
@@ -145,6 +157,21 @@ impl<'a> Connection<'a> {
             true => Ok(()),
             false => Err("doveadm client authenticated with wrong password".to_owned()),
         }
+    }
+
+    fn start_tls(&mut self, settings: &Settings) -> Result<(), String> {
+        if !self.input.buffer().is_empty() {
+            // What came in plain text must not be taken for what came in TLS.
+            return Err("doveadm client sent more than STARTTLS".to_owned());
+        }
+        let system = |error: io::Error| base::reason(&error).to_string();
+        let socket = self.input.get_ref().try_clone().map_err(system)?;
+        let (socket, relay) = tls::accept(socket.into(), settings, &self.log)?;
+        let input = File::from(socket);
+        self.output = Channels::new(input.try_clone().map_err(system)?);
+        self.input = BufReader::new(input);
+        self.relay = Some(relay);
+        Ok(())
     }
 
     /// The next line, without its end; `None` if there is none or the process is to end.
@@ -191,7 +218,7 @@ impl<'a> Connection<'a> {
         };
         let debug = flags.contains('D');
         let globals = Globals { debug, verbose: !flags.is_empty(), ..Globals::default() };
-        let Self { process, log, config, addresses, is_known, input, output } = self;
+        let Self { process, log, config, addresses, is_known, input, output, relay } = self;
         let serving = Serving {
             user: user.clone(),
             remote: addresses.map(|(_, remote)| remote),
@@ -209,7 +236,7 @@ impl<'a> Connection<'a> {
         let ended = ended(&log, outcome, cx.status);
         let serving = cx.serving.ok_or(Hangup)?;
         let connection =
-            Self { process, log, config: again, addresses, is_known, input: serving.input, output };
+            Self { process, log, config: again, addresses, is_known, input: serving.input, output, relay };
         if serving.has_answered {
             // What was said since is no command.
             return Err(Hangup);

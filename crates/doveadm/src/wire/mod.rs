@@ -5,6 +5,7 @@
 
 pub(crate) mod channels;
 pub(crate) mod dot;
+pub(crate) mod tls;
 
 use crate::context::status;
 
@@ -12,6 +13,9 @@ use crate::context::status;
 pub(crate) const SERVER_VERSION: &str = "VERSION\tdoveadm-server\t1\t2\n";
 /// What the server answers.
 pub(crate) const CLIENT_VERSION: &str = "VERSION\tdoveadm-client\t1\t2\n";
+
+/// Servers know `STARTTLS` from this minor version on.
+pub(crate) const STARTTLS_MINOR: u32 = 2;
 
 /// The minor version of a greeting that is about `role`, in a protocol that we speak.
 pub(crate) fn minor_version(line: &str, role: &str) -> Option<u32> {

@@ -23,6 +23,7 @@ pub(super) fn list(context: &mut Context, list: &List) -> Start {
         select_special_use: select.special_use,
         recursive_match: select.recursive_match,
         lsub: false,
+        unseen: false,
         existing_only: false,
         return_children: is_plain || returns.children,
         return_subscribed: returns.subscribed || select.subscribed,
@@ -44,8 +45,10 @@ pub(super) fn lsub(context: &mut Context, reference: &str, pattern: &str) -> Sta
     if pattern.is_empty() {
         return Answer::ok("Lsub completed").into();
     }
-    let options = ListOptions { select_subscribed: true, lsub: true, ..ListOptions::default() };
     let verb = if context.settings.workarounds.tb_lsub_flags { Verb::LsubWithFlags } else { Verb::Lsub };
+    // Without that workaround 2.3 shows subscriptions as they are, whatever there is on disk.
+    let unseen = verb == Verb::Lsub;
+    let options = ListOptions { select_subscribed: true, lsub: true, unseen, ..ListOptions::default() };
     let shape = Shape { verb, is_plain: true, special_use: true, subscribed: false, status: None };
     begin(context, reference, &[pattern], &options, shape, "Lsub completed")
 }
@@ -128,8 +131,12 @@ impl Job for Listing {
 
 impl Shape {
     fn put(&self, entry: &ListEntry, out: &mut OutBuf) {
-        out.format(format_args!("* {} ({}) ", self.verb.name(), self.attributes(entry)));
-        put_string(out.raw(), entry.separator.to_string().as_bytes());
+        out.put(b"* ");
+        out.put(self.verb.name().as_bytes());
+        out.put(b" (");
+        self.put_attributes(entry, out);
+        out.put(b") ");
+        put_string(out.raw(), entry.separator.encode_utf8(&mut [0; 4]).as_bytes());
         out.put(b" ");
         put_name(out, &entry.name);
         if entry.child_subscribed && !self.is_plain {
@@ -141,34 +148,38 @@ impl Shape {
         }
     }
 
-    fn attributes(&self, entry: &ListEntry) -> String {
-        let mut words: Vec<&str> = Vec::new();
+    fn put_attributes(&self, entry: &ListEntry, out: &mut OutBuf) {
+        let mut gap: &[u8] = b"";
+        let mut put = |word: &str| {
+            out.put(gap);
+            out.put(word.as_bytes());
+            gap = b" ";
+        };
         if self.subscribed && entry.subscribed {
-            words.push("\\Subscribed");
+            put("\\Subscribed");
         }
         match entry.node {
             Node::Selectable => {}
             // LSUB's \Noselect means "only children are subscribed"; the name itself may exist or not.
             Node::NonExistent if self.verb == Verb::Lsub && entry.subscribed => {}
-            Node::NonExistent if !self.is_plain => words.push("\\NonExistent"),
-            Node::NoSelect | Node::NonExistent => words.push("\\Noselect"),
+            Node::NonExistent if !self.is_plain => put("\\NonExistent"),
+            Node::NoSelect | Node::NonExistent => put("\\Noselect"),
         }
         if entry.no_inferiors {
-            words.push("\\NoInferiors");
+            put("\\NoInferiors");
         }
         match entry.children {
-            Some(true) => words.push("\\HasChildren"),
-            Some(false) if !entry.no_inferiors => words.push("\\HasNoChildren"),
+            Some(true) => put("\\HasChildren"),
+            Some(false) if !entry.no_inferiors => put("\\HasNoChildren"),
             _ => {}
         }
         match entry.marked {
-            Some(true) if self.is_plain && self.verb == Verb::List => words.push("\\Marked"),
-            Some(false) if self.is_plain && self.verb == Verb::List => words.push("\\UnMarked"),
+            Some(true) if self.is_plain && self.verb == Verb::List => put("\\Marked"),
+            Some(false) if self.is_plain && self.verb == Verb::List => put("\\UnMarked"),
             _ => {}
         }
         if self.special_use {
-            words.extend(entry.special_use.iter().map(String::as_str));
+            entry.special_use.iter().for_each(|word| put(word));
         }
-        words.join(" ")
     }
 }

@@ -2,11 +2,12 @@
 //! place, and `storage`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::Guid;
 
 use crate::api::Listed;
-use crate::dirs::Dirs;
+use crate::dirs::{Dirs, Entries, Walk};
 use crate::error::{Error, Result};
 use crate::fs::{Fs, join};
 use crate::layout::Tree;
@@ -38,7 +39,8 @@ impl Places {
                 "{driver}: INDEX=MEMORY isn't possible with this driver"
             )));
         }
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs: Dirs::default() } })
+        let dirs = Dirs::of(&location, (full_access, false));
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs } })
     }
 
     pub(crate) fn location(&self) -> &Location {
@@ -181,16 +183,20 @@ impl Places {
         if self.location().layout == Layout::Index {
             return self.tree.list_guids(fs);
         }
-        let mut found = Vec::new();
         let root = self.tree.list_root();
-        self.list_below(fs, &root, "", 0, &mut found)?;
-        Ok(found)
+        self.tree.dirs.listing(fs, &root, |walk| {
+            let mut found = Vec::new();
+            let entries = entries_of(walk, &root)?;
+            self.list_below(fs, walk, (&root, &entries), "", 0, &mut found)?;
+            Ok(found)
+        })
     }
 
     fn list_below(
         &self,
         fs: &Fs,
-        dir: &Path,
+        walk: &mut Walk<'_>,
+        (dir, entries): (&Path, &Entries),
         prefix: &str,
         depth: usize,
         found: &mut Vec<Listed>,
@@ -199,25 +205,31 @@ impl Places {
             return Ok(());
         }
         let dir_name = self.location().dir_name.as_bytes();
-        let entries_of =
-            |dir: &Path| self.tree.dirs.entries(fs, dir).map_err(|error| Error::io("opendir", dir, error));
-        for (raw, is_dir) in entries_of(dir)?.iter().filter(|(raw, _)| *raw != dir_name) {
+        for (raw, is_dir) in entries.iter().filter(|(raw, _)| *raw != dir_name) {
             let path = join(dir, raw);
             let Some(part) = self.decode(raw).filter(|_| is_dir || path.is_dir()) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
             if self.check(&name).is_err() {
                 continue;
             }
+            let below = entries_of(walk, &path)?;
             let selectable = match self.location().list_from_index {
-                true => self.is_mailbox(fs, &name)?,
+                true => {
+                    walk.depends_on_more();
+                    self.is_mailbox(fs, &name)?
+                }
                 // Without such a directory the mailbox is the node itself.
-                false => dir_name.is_empty() || entries_of(&path)?.has(&path, dir_name),
+                false => dir_name.is_empty() || below.has(&path, dir_name),
             };
             found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
-            self.list_below(fs, &path, &name, depth + 1, found)?;
+            self.list_below(fs, walk, (&path, &below), &name, depth + 1, found)?;
         }
         Ok(())
     }
+}
+
+fn entries_of(walk: &mut Walk<'_>, dir: &Path) -> Result<Arc<Entries>> {
+    walk.entries(dir).map_err(|error| Error::io("opendir", dir, error))
 }
 
 /// A loop of symbolic links ends here.

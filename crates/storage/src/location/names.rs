@@ -43,7 +43,8 @@ impl Names {
     pub fn decode(&self, raw: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(raw).ok()?;
         let Some(broken) = self.broken else {
-            return if self.utf8 { Some(text.to_owned()) } else { mutf7::decode(text).ok() };
+            let is_plain = self.utf8 || is_same(text);
+            return if is_plain { Some(text.to_owned()) } else { mutf7::decode(text).ok() };
         };
         let mut name = String::with_capacity(text.len());
         let mut rest = text;
@@ -63,8 +64,13 @@ impl Names {
     }
 
     fn encode_plain<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        if self.utf8 { Cow::Borrowed(name) } else { Cow::Owned(mutf7::encode(name)) }
+        if self.utf8 || is_same(name) { Cow::Borrowed(name) } else { Cow::Owned(mutf7::encode(name)) }
     }
+}
+
+/// Whether a name is the same in modified UTF-7, as most are.
+fn is_same(name: &str) -> bool {
+    name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'&')
 }
 
 /// Decodes what an `&` begins; if that is broken, only the `&` is taken, as a character like others.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base::{Logger, UidValidity};
+use base::{Guid, Logger, UidValidity};
 use index::list_index::{MAILDIR, MaildirTimes};
 use index::mailbox_log::{self, MailboxLog};
 
 use crate::api::{Listed, Mailbox, MailboxState, OpenMode, PathKind, Status, StatusItems, Storage};
+use crate::dbox::names::new_guid;
 use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, Stamp, is_missing};
@@ -25,6 +26,7 @@ use crate::settings::MailSettings;
 use crate::subscriptions;
 
 use super::driver::{Maildir, Place};
+use super::uidlist;
 
 /// See [`Storage`].
 pub struct MaildirStorage {
@@ -52,12 +54,9 @@ impl MaildirStorage {
         fs: Fs,
     ) -> Self {
         let fs = fs.on_nfs(settings.nfs());
-        let tree = Tree {
-            location,
-            full_access: settings.mail_full_filesystem_access,
-            stat_dirs: settings.maildir_stat_dirs,
-            dirs: Dirs::default(),
-        };
+        let (full_access, stat_dirs) = (settings.mail_full_filesystem_access, settings.maildir_stat_dirs);
+        let dirs = Dirs::of(&location, (full_access, stat_dirs));
+        let tree = Tree { location, full_access, stat_dirs, dirs };
         let lister: Lister = {
             let (tree, fs) = (tree.clone(), fs.clone());
             Box::new(move || list_of(&tree, &fs, has_inbox))
@@ -338,7 +337,7 @@ impl MaildirStorage {
         }
         list_index.note_one(name, &|name| match self.tree.location.layout {
             // Such a directory is listed as it is found; only with `maildir_stat_dirs` somebody looks.
-            Layout::MaildirPlusPlus if self.tree.stat_dirs && name != "INBOX" => {
+            layout if layout.is_flat() && self.tree.stat_dirs && name != "INBOX" => {
                 let is_there = self.is_maildir(&self.tree.dir(name))?;
                 Ok(if is_there { MailboxState::Selectable } else { MailboxState::Missing })
             }
@@ -411,7 +410,7 @@ impl Storage for MaildirStorage {
         Ok(match (there, self.tree.location.layout) {
             (false, _) => MailboxState::Missing,
             // A Maildir++ directory is a mailbox even without cur/.
-            (true, Layout::MaildirPlusPlus) => MailboxState::Selectable,
+            (true, Layout::MaildirPlusPlus | Layout::ImapDir) => MailboxState::Selectable,
             (true, Layout::Fs | Layout::Index) => MailboxState::NoSelect,
         })
     }
@@ -452,6 +451,12 @@ impl Storage for MaildirStorage {
         Ok(())
     }
 
+    fn guid_to_delete(&self, name: &str) -> Result<Guid> {
+        self.check(name)?;
+        let kept = uidlist::guid_of(&self.tree.control(name).join("dovecot-uidlist"));
+        Ok(kept.unwrap_or_else(new_guid))
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.check(from)?;
         self.check(to)?;
@@ -464,7 +469,7 @@ impl Storage for MaildirStorage {
         }
         let separator = self.separator();
         let mut children = Vec::new();
-        if self.tree.location.layout == Layout::MaildirPlusPlus {
+        if self.tree.location.layout.is_flat() {
             let prefix = format!("{from}{separator}");
             let listed = self.tree.list(&self.fs)?;
             children = listed

@@ -1,6 +1,10 @@
 //! `dovecot-uidlist`: which file has which UID. Version 3 is read and written, version 1 is read. The
 //! layout is in `docs/formats/maildir.md`.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use base::Guid;
 
 /// The first line.
@@ -50,6 +54,14 @@ pub(crate) fn parse(data: &[u8]) -> Result<Parsed<'_>, Broken> {
     parsed.consumed += end + 1;
     parsed.header = Some(header);
     Ok(parsed)
+}
+
+/// The mailbox's GUID, if the file begins with it.
+pub(crate) fn guid_of(path: &Path) -> Option<Guid> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD_BYTES_MAX).read_to_end(&mut head).ok()?;
+    let end = memchr::memchr(b'\n', &head)?;
+    parse_header(head.get(..end)?).ok()?.guid
 }
 
 /// Parses lines that were added behind those read earlier; `lines_before` is for messages.
@@ -208,6 +220,9 @@ pub(crate) fn with_field(fields: &[u8], key: u8, value: &[u8]) -> Vec<u8> {
     all.join(&b' ')
 }
 
+/// No first line is longer, but for fields that we do not know.
+const HEAD_BYTES_MAX: u64 = 4096;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +241,23 @@ mod tests {
     }
 
     const GUID: &str = "05afe8382c1c046bb808000083ecc375";
+
+    #[test]
+    fn the_guid_is_in_the_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dovecot-uidlist");
+        assert_eq!(guid_of(&path), None);
+        for (text, guid) in [
+            (format!("3 V1700000000 N5 G{GUID} Pfoo\n1 :a\n"), Some(GUID)),
+            (format!("3 V1700000000 N5 G{GUID}"), None),
+            ("3 V1700000000 N5\n".to_owned(), None),
+            ("1 1700000000 5\n1 a\n".to_owned(), None),
+            (String::new(), None),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(guid_of(&path).map(|guid| guid.to_string()).as_deref(), guid, "{text}");
+        }
+    }
 
     #[test]
     fn round_trips() {

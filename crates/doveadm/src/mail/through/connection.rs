@@ -13,7 +13,8 @@ use sasl::encoding::base64;
 
 use crate::limits::{CONNECT_TIMEOUT, SERVER_LINE_MAX, VALUE_BYTES_MAX};
 use crate::wire::channels::{OUTPUT, Packets, level_of_code};
-use crate::wire::{SERVER_VERSION, dot, minor_version, status_of_name, unescaped};
+use crate::wire::tls::Secure;
+use crate::wire::{SERVER_VERSION, STARTTLS_MINOR, dot, minor_version, status_of_name, unescaped};
 
 /// What is heard while a command runs.
 #[derive(Debug)]
@@ -70,19 +71,32 @@ enum Channel {
 
 impl Connection {
     /// Connects to a socket's path or to `host:port`, and gets past the greeting.
-    pub(super) fn open(target: &str, port: u16, credentials: &Credentials) -> Result<Self, Trouble> {
-        let socket = connect(target, port).map_err(Trouble::Fatal)?;
-        let output = File::from(socket);
-        let input = output.try_clone().map_err(|error| lost(&error))?;
-        Self::greet(BufReader::new(input), output, credentials)
+    pub(super) fn open(
+        target: &str,
+        port: u16,
+        credentials: &Credentials,
+        secure: Option<&Secure>,
+    ) -> Result<Self, Trouble> {
+        let mut socket = connect(target, port).map_err(Trouble::Fatal)?;
+        let host = host_and_port(target, port).map_or(target, |(host, _)| host);
+        if let Some(secure) = secure.filter(|secure| !secure.start) {
+            socket = secure.connect(socket, host).map_err(|why| {
+                let text = format!("doveadm server disconnected before handshake: {why}");
+                Trouble::Lost(vec![text], why)
+            })?;
+        }
+        Self::greet(socket, credentials, secure.filter(|secure| secure.start).map(|secure| (secure, host)))
     }
 
+    /// With `starts` TLS is to be begun before the password is told.
     fn greet(
-        mut input: BufReader<File>,
-        mut output: File,
+        socket: OwnedFd,
         credentials: &Credentials,
+        mut starts: Option<(&Secure, &str)>,
     ) -> Result<Self, Trouble> {
         let told = |text: String| Trouble::Lost(vec![text], "EOF".to_owned());
+        let mut output = File::from(socket);
+        let mut input = BufReader::new(output.try_clone().map_err(|error| lost(&error))?);
         output.write_all(SERVER_VERSION.as_bytes()).map_err(|error| lost(&error))?;
         let (mut minor, mut asked) = (0, false);
         loop {
@@ -97,6 +111,9 @@ impl Connection {
                 }
             };
             match line.as_str() {
+                "+" if starts.is_some() => {
+                    return Err(told("doveadm STARTTLS failed: Server doesn't want it".to_owned()));
+                }
                 "+" => break,
                 "-" if asked => return Err(told("doveadm authentication failed ()".to_owned())),
                 "-" if credentials.password.is_empty() => {
@@ -104,6 +121,11 @@ impl Connection {
                     return Err(told(text.to_owned()));
                 }
                 "-" => {
+                    if let Some((secure, host)) = starts.take() {
+                        let begun = start_tls(input, output, minor, secure, host);
+                        (input, output) =
+                            begun.map_err(|why| told(format!("doveadm STARTTLS failed: {why}")))?;
+                    }
                     let plain = format!("\0{}\0{}", credentials.username, credentials.password);
                     let line = format!("PLAIN\t{}\n", base64(plain.as_bytes()));
                     output.write_all(line.as_bytes()).map_err(|error| lost(&error))?;
@@ -213,6 +235,28 @@ impl Read for Stream {
             }
         }
     }
+}
+
+/// Both ways of the connection, from now on in TLS.
+fn start_tls(
+    input: BufReader<File>,
+    mut output: File,
+    minor: u32,
+    secure: &Secure,
+    host: &str,
+) -> Result<(BufReader<File>, File), String> {
+    let system = |error: io::Error| base::reason(&error).to_string();
+    if minor < STARTTLS_MINOR {
+        return Err("Server does not support it".to_owned());
+    }
+    if !input.buffer().is_empty() {
+        // What came in plain text must not be taken for what came in TLS.
+        return Err("Server sent more than it was asked".to_owned());
+    }
+    output.write_all(b"STARTTLS\n").map_err(system)?;
+    drop(input);
+    let output = File::from(secure.connect(output.into(), host)?);
+    Ok((BufReader::new(output.try_clone().map_err(system)?), output))
 }
 
 fn line(input: &mut BufReader<File>) -> io::Result<String> {

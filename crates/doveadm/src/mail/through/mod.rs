@@ -24,6 +24,7 @@ use super::login;
 use crate::context::{Context, Outcome, status};
 use crate::limits::HEARD_MAX;
 use crate::wire::escape_into;
+use crate::wire::tls::{Secure, Tls};
 
 /// Where the work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) target: String,
     /// The user's name there.
     pub(crate) user: String,
+    /// How TLS is spoken there, if it is.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// What decides about places.
@@ -43,7 +46,7 @@ pub(crate) struct Routes {
     is_server: bool,
     auth_socket: String,
     credentials: Credentials,
-    ssl: String,
+    settings: Settings,
 }
 
 impl Routes {
@@ -70,7 +73,7 @@ impl Routes {
                 username: settings.get(key::DOVEADM_USERNAME).to_owned(),
                 password: settings.get(key::DOVEADM_PASSWORD).to_owned(),
             },
-            ssl: settings.get(key::DOVEADM_SSL).to_owned(),
+            settings,
         })
     }
 
@@ -85,7 +88,25 @@ impl Routes {
         if self.workers == 0 || self.is_server {
             return Ok(Ok(None));
         }
-        Ok(Ok(Some(Place { target: self.target.clone(), user: user.to_owned() })))
+        Ok(Ok(Some(Place { target: self.target.clone(), user: user.to_owned(), tls: self.tls() })))
+    }
+
+    /// `doveadm_ssl`, which is about hosts and, as in 2.3, of no effect without `doveadm_port`.
+    fn tls(&self) -> Option<Tls> {
+        if self.port == 0 || self.target.contains('/') {
+            return None;
+        }
+        match self.settings.get(key::DOVEADM_SSL) {
+            "no" => None,
+            word => Some(Tls { start: word == "starttls", any_cert: false }),
+        }
+    }
+
+    /// Connects to a place.
+    fn connect(&self, place: &Place) -> Result<Connection, Trouble> {
+        let secure =
+            place.tls.map(|tls| Secure::of(&self.settings, tls)).transpose().map_err(Trouble::Fatal)?;
+        Connection::open(&place.target, self.port, &self.credentials, secure.as_ref())
     }
 
     fn proxied(&self, cx: &mut Context, user: &str) -> Outcome<Result<Option<Place>, String>> {
@@ -107,16 +128,19 @@ impl Routes {
         if found.field("proxy").is_none() {
             return Ok(Ok(None));
         }
-        if found.field("ssl").is_some() || found.field("starttls").is_some() {
-            return Ok(Err("TLS to doveadm servers isn't supported yet".to_owned()));
-        }
+        let fields = [found.field("ssl"), found.field("starttls")];
+        let asked = fields
+            .iter()
+            .any(Option::is_some)
+            .then(|| Tls { start: fields[1].is_some(), any_cert: fields.contains(&Some("any-cert")) });
+        let tls = asked.or_else(|| self.tls());
         let Some(host) = found.field("hostip").or(found.field("host")) else {
             return Ok(Err(format!("{}: Proxy is missing destination host", self.auth_socket)));
         };
         let port = found.field("port").and_then(|port| port.parse().ok()).unwrap_or(self.port);
         let name = found.field("destuser").or(found.field("user")).unwrap_or(user);
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        Ok(Ok(Some(Place { target: format!("{host}:{port}"), user: name.to_owned() })))
+        Ok(Ok(Some(Place { target: format!("{host}:{port}"), user: name.to_owned(), tls })))
     }
 
     /// Runs a command that answers with a conversation of its own, and gives the connection.
@@ -135,7 +159,7 @@ impl Routes {
             }
         };
         let mut logged = Vec::new();
-        let mut connection = Connection::open(&place.target, self.port, &self.credentials).map_err(told)?;
+        let mut connection = self.connect(place).map_err(told)?;
         let done = connection.run(line, None::<&[u8]>, &mut |heard| {
             if let Heard::Log(_, text) = heard {
                 logged.push(text);
@@ -168,7 +192,7 @@ pub(crate) fn command_line(cx: &Context, user: &str, command: &str, words: &[Str
 }
 
 /// Connections that nobody uses now, by their targets.
-type Idle = Arc<Mutex<HashMap<String, Vec<Connection>>>>;
+type Idle = Arc<Mutex<HashMap<(String, Option<Tls>), Vec<Connection>>>>;
 
 /// A command for one user after the other.
 pub(super) struct Through {
@@ -203,16 +227,11 @@ impl Through {
 
     /// Begins with a user. `false` if a server failed so that there is no sense in going on.
     pub(super) fn start(&mut self, job: &mut Job<'_>, place: Place) -> Outcome<bool> {
-        if self.routes.ssl != "no" && !place.target.contains('/') {
-            let text = format!("doveadm_ssl={} isn't supported yet", self.routes.ssl);
-            return Err(job.fatal(text, status::TEMPFAIL));
-        }
         let line = command_line(job.cx, &place.user, self.command, &self.words);
         let (sender, events) = sync_channel(HEARD_MAX);
         let errand = Errand {
-            target: place.target.clone(),
-            port: self.routes.port,
-            credentials: self.routes.credentials.clone(),
+            place: place.clone(),
+            routes: self.routes.clone(),
             line,
             input: self.input.clone(),
             idle: self.idle.clone(),
@@ -273,9 +292,8 @@ impl Through {
 
 /// What a thread does for one user.
 struct Errand {
-    target: String,
-    port: u16,
-    credentials: Credentials,
+    place: Place,
+    routes: Routes,
     line: Vec<u8>,
     input: Option<Arc<File>>,
     idle: Idle,
@@ -289,15 +307,16 @@ impl Errand {
 
     fn outcome(&self, events: &SyncSender<Event>) -> Result<i32, Trouble> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = idle().get_mut(&self.target).and_then(Vec::pop);
+        let key = (self.place.target.clone(), self.place.tls);
+        let known = idle().get_mut(&key).and_then(Vec::pop);
         let mut connection = match known {
             Some(connection) => connection,
-            None => Connection::open(&self.target, self.port, &self.credentials)?,
+            None => self.routes.connect(&self.place)?,
         };
         let input = self.input.as_deref().map(|file| FromStart { file, offset: 0 });
         let status =
             connection.run(&self.line, input, &mut |heard| drop(events.send(Event::Heard(heard))))?;
-        idle().entry(self.target.clone()).or_default().push(connection);
+        idle().entry(key).or_default().push(connection);
         Ok(status)
     }
 }
