@@ -1,8 +1,9 @@
 //! `cargo xtask`: the project's automation. `tidy` checks what the compiler does not, `ci` is
-//! everything continuous integration does, `bench` compares speed with the original, `generate`
-//! writes manual pages and completions.
+//! everything continuous integration does, `bench` compares speed with the original, `fuzz` runs fuzz
+//! targets, `generate` writes manual pages and completions.
 
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ usage: cargo xtask <command>
   tidy             check imports, file and function sizes, headers, unfinished code, links
   ci               format, lints, tidy and tests, as in continuous integration
   bench            compare speed and CPU time with the installed Dovecot; bench -h tells more
+  fuzz             run fuzz targets; fuzz -h tells more
   generate DIR     write manual pages and shell completions below DIR
 ";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::main(&root()),
         ["ci"] => ci::main(&root()),
         ["bench", ref words @ ..] => bench::main(&root(), words),
+        ["fuzz", ref words @ ..] => fuzz::main(&root(), words),
         ["generate", directory] => generate(Path::new(directory)),
         _ => {
             eprint!("{USAGE}");
