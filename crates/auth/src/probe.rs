@@ -154,7 +154,14 @@ mod tests {
             ToWorker::Verify { id: 1, user: "joe".into(), password: b"x".into(), stored: "{PLAIN}x".into() };
         assert!(!probe.work(&ipc::encode(&verify).unwrap()).unwrap().is_empty());
         assert!(probe.work(&[0xff; 100]).is_err());
+        // Another server's name for a field ends no line.
+        let forward = "VERSION\t1\t2\nCPID\t1\n\
+            AUTH\t1\tPLAIN\tservice=imap\tforward_fields=a\u{1}1nOK=b\tresp=AGpvZQBzZWNyZXQ=\n";
+        assert!(heard(Peer::Login, forward).contains("\nOK\t1\tuser=joe\tforward_a\u{1}nOK=b\n"));
         let field = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+        let deep = |name: &str| format!("{}x=y", format!("{name}=").repeat(10_000));
+        let imports = ["passdb_import", "userdb_userdb_import"].map(deep).join("\t");
+        assert!(!probe.hear_checkpassword(imports.as_bytes()).contains(&field("x", "y")));
         assert!(probe.hear_checkpassword(b"userdb_home=/h\tx=y").contains(&field("home", "/h")));
     }
 }
