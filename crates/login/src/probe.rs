@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn another_server() {
         let words = "host=10.0.0.1\tpass=secret\tstarttls=any-cert\tproxy_not_trusted";
-        let said = b"* OK [CAPABILITY STARTTLS] hi\nS OK\nL OK in";
+        let said = b"* OK [CAPABILITY STARTTLS] hi\nS OK begin\nL OK in";
         let heard = log_in_elsewhere(Protocol::Imap, words, said).unwrap();
         assert!(heard.is_in && heard.has_tls, "{heard:?}");
         assert_eq!(heard.plain, b"S STARTTLS\r\n");
