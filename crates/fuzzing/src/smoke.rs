@@ -13,7 +13,7 @@ const INPUTS: u64 = 1000;
 
 /// How long they may take altogether, so that slow targets do not make the tests slow: what is left of
 /// [`INPUTS`] is left out then. Not for those who ask for a number.
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
 
 /// An input that takes longer hangs.
 const HUNG: Duration = Duration::from_secs(120);

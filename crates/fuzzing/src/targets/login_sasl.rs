@@ -14,8 +14,9 @@ pub(crate) fn run(data: &[u8]) {
     PROBES.with(|probes| {
         for probe in probes {
             let (_, is_in) = probe.talk(data);
-            // Nobody is let in of whom the auth process has not said so.
-            assert!(!is_in || data.windows(5).any(|words| words == b"A:OK\t"));
+            // Nobody is let in of whom the auth process has not said so, whatever of it is escaped.
+            let plain: Vec<u8> = data.iter().copied().filter(|&byte| byte != 1).collect();
+            assert!(!is_in || plain.windows(5).any(|words| words == b"A:OK\t"));
         }
     });
     let _ = offers(&String::from_utf8_lossy(data));
