@@ -1,28 +1,5 @@
-//! A Maildir: dovecot-uidlist, dovecot-keywords, and names of files, one a line.
+//! `fuzzing::maildir_storage`.
 
 #![no_main]
 
-use fuzz::{Scratch, files, storage, use_storage};
-use libfuzzer_sys::fuzz_target;
-use storage::fs::join;
-
-fuzz_target!(|data: &[u8]| {
-    let [uidlist, keywords, names, subscriptions] = files(data);
-    let scratch = Scratch::new();
-    scratch.write("dovecot-uidlist", uidlist);
-    scratch.write("dovecot-keywords", keywords);
-    scratch.write("subscriptions", subscriptions);
-    for sub in ["cur", "new", "tmp"] {
-        std::fs::create_dir_all(scratch.path().join(sub)).expect("mkdir");
-    }
-    for (number, name) in names.split(|&byte| byte == b'\n').take(30).enumerate() {
-        let name: Vec<u8> =
-            name.iter().map(|&byte| if matches!(byte, 0 | b'/') { b'_' } else { byte }).collect();
-        let sub = if number % 4 == 3 { "new" } else { "cur" };
-        // Names that no file can have are not there.
-        let _ =
-            std::fs::write(join(&scratch.path().join(sub), &name), format!("Subject: {number}\n\ntext\n"));
-    }
-    let location = format!("maildir:{}", scratch.path().display());
-    use_storage(&*storage(&location).expect("a storage"));
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::maildir_storage(data));

@@ -1,18 +1,5 @@
-//! Stored passwords: prefixes, encodings, costs. Hashes that take long are not computed.
+//! `fuzzing::password_scheme`.
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use sasl::scheme::{self, Cost};
-
-fuzz_target!(|data: &[u8]| {
-    let Ok(stored) = std::str::from_utf8(data) else { return };
-    let params = scheme::Params { user: "user", ..Default::default() };
-    let (name, rest) = scheme::split_prefix(stored);
-    let name = name.unwrap_or("PLAIN");
-    if let Ok(raw) = scheme::decode(rest, name)
-        && matches!(scheme::cost(name, raw.expose()), Cost::Cheap)
-    {
-        let _ = scheme::verify(b"password", &params, name, raw.expose());
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::password_scheme(data));

@@ -1,28 +1,5 @@
-//! What the cache keeps of a message's structure, and the other values in it.
+//! `fuzzing::stored_parts`.
 
 #![no_main]
 
-use index::cache::value;
-use libfuzzer_sys::fuzz_target;
-use message::{Parts, bodystructure};
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(parts) = Parts::restore(data) {
-        let mut out = Vec::new();
-        bodystructure::write(&mut out, &parts, true);
-        let _ = parts.dump();
-        let _ = parts.store();
-    }
-    if let Some(header) = value::Header::decode(data) {
-        let _ = header.fields().count();
-        let _ = value::join_headers([&header]);
-    }
-    let _ = value::header_text(data);
-    let _ = value::SentDate::decode(data);
-    let _ = value::BinaryPart::decode_all(data);
-    let _ = value::Snippet::decode(data);
-    let _ = value::decode_size(data);
-    for name in ["mime.parts", "hdr.subject", "date.sent", "flags", "body.snippet", "binary.parts"] {
-        let _ = index::cache::dump::value(name, index::cache::field::FieldType::Variable, data);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::stored_parts(data));

@@ -29,6 +29,7 @@ use crate::config::{Config, DbConfig, Skip};
 use crate::request::{Label, Request, Scope};
 use crate::template::Template;
 
+pub(crate) use checkpassword::hear as hear_checkpassword;
 pub(crate) use files::ConfigFiles;
 #[cfg(test)]
 pub(crate) use lua::check_script;

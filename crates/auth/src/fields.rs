@@ -96,7 +96,8 @@ impl Fields {
             if at > 0 {
                 line.push('\t');
             }
-            line.push_str(&field.key);
+            // Names come from databases, and `forward_` ones from other servers.
+            tab::push(line, &field.key);
             if let Some(value) = &field.value {
                 line.push('=');
                 tab::push(line, value);
@@ -127,5 +128,12 @@ mod tests {
         fields.rollback();
         assert_eq!(shown(&fields), "a=1");
         assert!(!fields.has("c"));
+    }
+
+    #[test]
+    fn names_end_no_line() {
+        let mut fields = Fields::default();
+        fields.add("a\nOK\t2\0", Some("x"));
+        assert_eq!(shown(&fields), "a\u{1}nOK\u{1}t2\u{1}0=x");
     }
 }

@@ -29,6 +29,10 @@ pub const FAILURE_TICK: Duration = Duration::from_millis(500);
 /// How far in the future `delay_until` may be; 2.3's `AUTH_REQUEST_MAX_DELAY_SECS`.
 pub const DELAY_UNTIL_S_MAX: u64 = 60 * 5;
 
+/// How many `passdb_import` and `userdb_import` may stand one within the other. Each is read by a function
+/// that calls itself for the next one; two are of use.
+pub const IMPORT_DEPTH_MAX: usize = 8;
+
 /// Penalties beyond this value count as this value; 2.3's `AUTH_PENALTY_MAX_PENALTY`.
 pub const PENALTY_MAX: u32 = 4;
 

@@ -98,6 +98,15 @@ impl Probe {
         })
     }
 
+    /// Takes what a checkpassword program replies as each lookup does; gives the fields that come of it.
+    pub fn hear_checkpassword(&self, reply: &[u8]) -> Vec<(String, Option<String>)> {
+        let mut request = self.auth.request("imap");
+        request.facts.user = Some("joe".to_owned());
+        crate::db::hear_checkpassword(&mut request, reply);
+        let userdb = request.userdb.iter().flat_map(|fields| fields.list());
+        request.fields.list().iter().chain(userdb).map(|it| (it.key.clone(), it.value.clone())).collect()
+    }
+
     /// What a worker answers to a greeting and these bytes; an error if they end the connection.
     ///
     /// # Errors
@@ -145,5 +154,14 @@ mod tests {
             ToWorker::Verify { id: 1, user: "joe".into(), password: b"x".into(), stored: "{PLAIN}x".into() };
         assert!(!probe.work(&ipc::encode(&verify).unwrap()).unwrap().is_empty());
         assert!(probe.work(&[0xff; 100]).is_err());
+        // Another server's name for a field ends no line.
+        let forward = "VERSION\t1\t2\nCPID\t1\n\
+            AUTH\t1\tPLAIN\tservice=imap\tforward_fields=a\u{1}1nOK=b\tresp=AGpvZQBzZWNyZXQ=\n";
+        assert!(heard(Peer::Login, forward).contains("\nOK\t1\tuser=joe\tforward_a\u{1}nOK=b\n"));
+        let field = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+        let deep = |name: &str| format!("{}x=y", format!("{name}=").repeat(10_000));
+        let imports = ["passdb_import", "userdb_userdb_import"].map(deep).join("\t");
+        assert!(!probe.hear_checkpassword(imports.as_bytes()).contains(&field("x", "y")));
+        assert!(probe.hear_checkpassword(b"userdb_home=/h\tx=y").contains(&field("home", "/h")));
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Progress {
     pub(crate) policy_refused: bool,
     /// The user or its network is banned.
     pub(crate) is_banned: bool,
+    /// So many `passdb_import` and `userdb_import` are being read, one within the other.
+    pub(crate) imports: usize,
     /// The password's hash is to be replaced.
     pub(crate) outdated: Option<Outdated>,
     /// Credentials that an earlier passdb gave.

@@ -8,6 +8,7 @@ mod listen;
 pub mod anvil;
 pub mod config;
 pub mod log;
+pub mod probe;
 pub mod script_login;
 
 /// The processes of this crate.

@@ -97,7 +97,7 @@ async fn accept(listeners: &[UnixListener]) -> std::io::Result<UnixStream> {
 
 /// A client as the mail process describes it.
 #[derive(Debug)]
-struct Client {
+pub(crate) struct Client {
     socket: OwnedFd,
     local_ip: String,
     remote_ip: String,
@@ -125,7 +125,7 @@ impl Client {
         Self::parse(&String::from_utf8_lossy(&text), socket)
     }
 
-    fn parse(text: &str, socket: OwnedFd) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, socket: OwnedFd) -> Result<Self, String> {
         let (version, data) = text.split_once('\n').unwrap_or_default();
         if !version.starts_with("VERSION\tscript-login\t1\t") {
             return Err("Client not compatible with this binary (connecting to wrong socket?)".to_owned());
@@ -142,7 +142,7 @@ impl Client {
     }
 
     /// The script's whole environment.
-    fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let fields = self.user.fields.iter().filter(|(_, value)| !value.is_empty());
         let fields: Vec<(String, String)> = fields
             .map(|(name, value)| (name.to_uppercase(), value.clone()))

@@ -224,40 +224,69 @@ fn reason(error: &io::Error) -> String {
 }
 
 /// `None` while something is missing. At the end a body without a length is complete.
-fn parse(bytes: &[u8], at_end: bool) -> Result<Option<HttpResponse>, String> {
-    let invalid = || "The server's answer is no HTTP".to_owned();
+pub(crate) fn parse(mut bytes: &[u8], at_end: bool) -> Result<Option<HttpResponse>, String> {
+    loop {
+        let Some((head, body)) = head_and_body(bytes)? else { return Ok(None) };
+        let head = Head::parse(head).ok_or_else(no_http)?;
+        if head.status >= 200 {
+            let body = head.body(body, at_end)?;
+            return Ok(body.map(|body| HttpResponse { status: head.status, reason: head.reason, body }));
+        }
+        // Something like "100 Continue" comes before the answer.
+        bytes = body;
+    }
+}
+
+fn no_http() -> String {
+    "The server's answer is no HTTP".to_owned()
+}
+
+/// What is before and behind the first empty line.
+fn head_and_body(bytes: &[u8]) -> Result<Option<(&str, &[u8])>, String> {
     let start = bytes.get(..5).unwrap_or(bytes);
     if !b"HTTP/".starts_with(start) {
-        return Err(invalid());
+        return Err(no_http());
     }
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = (bytes.get(..end).unwrap_or_default(), bytes.get(end + 4..).unwrap_or_default());
-    let head = std::str::from_utf8(head).map_err(|_| invalid())?;
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next().unwrap_or_default().splitn(3, ' ').skip(1);
-    let status: u16 = words.next().and_then(|word| word.parse().ok()).ok_or_else(invalid)?;
-    let reason = words.next().unwrap_or_default().to_owned();
-    let (mut length, mut chunked) = (None, false);
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or_else(invalid)?;
-        let value = value.trim();
-        if name.eq_ignore_ascii_case("content-length") {
-            length = Some(value.parse::<usize>().map_err(|_| invalid())?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            chunked = value.eq_ignore_ascii_case("chunked");
+    Ok(Some((std::str::from_utf8(head).map_err(|_| no_http())?, body)))
+}
+
+/// What comes before the body.
+struct Head {
+    status: u16,
+    reason: String,
+    length: Option<usize>,
+    chunked: bool,
+}
+
+impl Head {
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.split("\r\n");
+        let mut words = lines.next()?.splitn(3, ' ').skip(1);
+        let status = words.next()?.parse().ok()?;
+        let reason = words.next().unwrap_or_default().to_owned();
+        let mut head = Self { status, reason, length: None, chunked: false };
+        for line in lines {
+            let (name, value) = line.split_once(':')?;
+            let value = value.trim();
+            if name.eq_ignore_ascii_case("content-length") {
+                head.length = Some(value.parse().ok()?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                head.chunked = value.eq_ignore_ascii_case("chunked");
+            }
         }
+        Some(head)
     }
-    if status < 200 {
-        // Something like "100 Continue" comes before the answer.
-        return parse(body, at_end);
+
+    fn body(&self, bytes: &[u8], at_end: bool) -> Result<Option<Vec<u8>>, String> {
+        Ok(match (self.chunked, self.length) {
+            (true, _) => dechunk(bytes).ok_or_else(no_http)?,
+            (false, Some(length)) => bytes.get(..length).map(<[u8]>::to_vec),
+            (false, None) if self.status == 204 || at_end => Some(bytes.to_vec()),
+            (false, None) => None,
+        })
     }
-    let body = match (chunked, length) {
-        (true, _) => dechunk(body).ok_or_else(invalid)?,
-        (false, Some(length)) => body.get(..length).map(<[u8]>::to_vec),
-        (false, None) if status == 204 || at_end => Some(body.to_vec()),
-        (false, None) => None,
-    };
-    Ok(body.map(|body| HttpResponse { status, reason, body }))
 }
 
 /// The outer `None` is nonsense, the inner one means that there is more to come.
@@ -330,5 +359,11 @@ mod tests {
         assert!(body("220 smtp\r\n", false).is_err() && body("HTTP/1.1 x\r\n\r\n", false).is_err());
         let huge = format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx");
         assert!(body(&huge, true).is_ok_and(|found| found.is_none()));
+        // As many of them as there is room for.
+        let interim = "HTTP/1.1 100\r\n\r\n".repeat(HTTP_RESPONSE_BYTES_MAX / 16);
+        assert_eq!(
+            body(&format!("{interim}{head}Content-Length: 2\r\n\r\nhi"), false),
+            Ok(Some("hi".into()))
+        );
     }
 }

@@ -12,5 +12,6 @@ pub mod ldap;
 pub mod limits;
 pub mod oauth2;
 pub mod policy;
+pub mod probe;
 pub mod sql;
 pub mod tls;

@@ -150,7 +150,7 @@ impl Oauth2 {
     }
 }
 
-fn reply(response: HttpResponse) -> Result<Reply, String> {
+pub(crate) fn reply(response: HttpResponse) -> Result<Reply, String> {
     if !matches!(response.status / 100, 2 | 4) {
         return Err(format!("{} {}", response.status, response.reason));
     }

@@ -21,6 +21,7 @@ mod mail;
 mod mail_commands;
 mod output;
 mod print;
+pub mod probe;
 mod server;
 mod spec;
 mod sync;

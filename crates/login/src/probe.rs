@@ -1,6 +1,7 @@
 //! A client before login within another program, which plays the client and the auth process: fuzz
 //! targets feed it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Logger;
@@ -8,13 +9,20 @@ use net::tls::ClientCert;
 use settings::Snapshot;
 
 use crate::auth_client::line::{Handshake, Line};
+use crate::backend::{self, About, Destination, Next, Output, Security};
 use crate::config::{Client, Config, Configs};
 use crate::facts::{Ends, Peer};
 use crate::here::Here;
-use crate::session::{Action, AuthReply, Mechanisms, Protocol, Session};
+use crate::session::{Action, AuthReply, Fields, Mechanisms, Protocol, Session};
 
 /// The present, in seconds since 1970: nothing depends on it.
 const NOW_S: u64 = 1_000_000_000;
+
+/// Where clients are and what they connect to, so that `login_trusted_networks` can have them in it.
+const ENDS: [SocketAddr; 2] = [
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2)), 1000),
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 143),
+];
 
 /// The handshake of an auth process.
 const HANDSHAKE: &str = "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\n\
@@ -35,16 +43,19 @@ impl Probe {
         let snapshot = Arc::new(Snapshot::from_text(config).map_err(|error| error.to_string())?);
         let here = Here::look(&snapshot, &log);
         let configs = Configs::new(protocol, Arc::new(here), Arc::clone(&snapshot), log);
-        let client = Client { local_ip: None, remote_ip: None, local_name: None };
+        let [remote, local] = ENDS.map(|address| Some(address.ip()));
+        let client = Client { local_ip: local, remote_ip: remote, local_name: None };
         Ok(Self { protocol, config: configs.config(&snapshot, client) })
     }
 
     /// One client. Lines that begin with `A:` are the auth process's, all others the client's; gives
     /// what the client got, and whether he was handed over.
     pub fn talk(&self, script: &[u8]) -> (Vec<u8>, bool) {
-        let peer = Peer::new(Ends { remote: None, local: None }, "imap");
-        let peer = Peer { secured: true, ..peer };
         let config = Arc::clone(&self.config);
+        let [remote, local] = ENDS.map(Some);
+        let peer = Peer::new(Ends { remote, local }, "imap");
+        let trusted = config.trusted.contains(ENDS[0].ip());
+        let peer = Peer { secured: true, trusted, ..peer };
         let mut session = Session::new(self.protocol, config, peer, "session".into(), NOW_S);
         if let Some(mechanisms) = handshake(HANDSHAKE) {
             session.auth_ready(Arc::new(mechanisms));
@@ -110,6 +121,77 @@ fn follow(session: &mut Session, mut action: Action, output: &mut Vec<u8>) -> Wa
     }
 }
 
+/// What came of a login at another server.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    /// What it was sent before TLS.
+    pub plain: Vec<u8>,
+    /// What it was sent within TLS.
+    pub secured: Vec<u8>,
+    /// What the client got.
+    pub client: Vec<u8>,
+    /// TLS was begun by command.
+    pub has_tls: bool,
+    /// The client is logged in there.
+    pub is_in: bool,
+}
+
+/// Logs a client in at another server: `words` are the auth process's fields, tabs between them, `said`
+/// is what the server says. `None` if the fields name no server.
+pub fn log_in_elsewhere(protocol: Protocol, words: &str, said: &[u8]) -> Option<Elsewhere> {
+    let mut errors = Vec::new();
+    let fields = Fields::new(words.split('\t').map(str::to_owned));
+    let destination = Arc::new(Destination::of(&fields, "joe", protocol, &mut errors).ok()?);
+    let [remote, local] = ENDS;
+    let about = About {
+        session_id: "session".into(),
+        remote_ip: Some(remote.ip()),
+        remote_port: remote.port(),
+        local_ip: Some(local.ip()),
+        local_port: local.port(),
+        ttl: backend::TTL,
+        client_id: "\"name\" \"client\"".into(),
+        tag: "a1".into(),
+        ignores_codes: fields.has("ignores_codes"),
+    };
+    let mut backend = backend::begin(protocol, Arc::clone(&destination), about);
+    let mut heard = Elsewhere::default();
+    for line in said.split(|&byte| byte == b'\n') {
+        let mut output = Output::default();
+        let mut next = backend.line(&String::from_utf8_lossy(line), &mut output);
+        heard.take(&output);
+        if next == Next::StartTls && matches!(destination.security, Security::StartTls { .. }) {
+            if std::mem::replace(&mut heard.has_tls, true) {
+                break;
+            }
+            output = Output::default();
+            next = backend.tls_started(&mut output);
+            heard.take(&output);
+        }
+        let _ = backend.state();
+        match next {
+            Next::Line | Next::StartTls => {}
+            Next::Failed(failure) => {
+                let _ = failure.kind.prefix();
+                break;
+            }
+            Next::LoggedIn => {
+                heard.is_in = true;
+                break;
+            }
+        }
+    }
+    Some(heard)
+}
+
+impl Elsewhere {
+    fn take(&mut self, output: &Output) {
+        let server = if self.has_tls { &mut self.secured } else { &mut self.plain };
+        server.extend_from_slice(&output.server);
+        self.client.extend_from_slice(&output.client);
+    }
+}
+
 /// What an auth process says when it is connected to: what it offers, if it says all that it must.
 pub fn offers(said: &str) -> Option<usize> {
     handshake(said).map(|mechanisms| mechanisms.list.len())
@@ -138,5 +220,16 @@ mod tests {
         assert!(!probe.talk(b"A:OK\t1\tuser=joe\na LOGOUT").1);
         assert_eq!(offers(HANDSHAKE), Some(4));
         assert_eq!(offers("VERSION\t2"), None);
+    }
+
+    #[test]
+    fn another_server() {
+        let words = "host=10.0.0.1\tpass=secret\tstarttls=any-cert\tproxy_not_trusted";
+        let said = b"* OK [CAPABILITY STARTTLS] hi\nS OK begin\nL OK in";
+        let heard = log_in_elsewhere(Protocol::Imap, words, said).unwrap();
+        assert!(heard.is_in && heard.has_tls, "{heard:?}");
+        assert_eq!(heard.plain, b"S STARTTLS\r\n");
+        assert_eq!(heard.secured, b"L LOGIN \"joe\" \"secret\"\r\n");
+        assert!(log_in_elsewhere(Protocol::Imap, "host=10.0.0.1", said).is_none());
     }
 }

@@ -7,5 +7,6 @@
 pub mod connect;
 pub mod limits;
 pub mod networks;
+pub mod probe;
 pub mod proxy_protocol;
 pub mod tls;

@@ -1,8 +1,9 @@
 //! `cargo xtask`: the project's automation. `tidy` checks what the compiler does not, `ci` is
 //! everything continuous integration does, `bench` compares speed with the original, `size` does
-//! so with very much mail, `generate` writes manual pages and completions.
+//! so with very much mail, `fuzz` runs fuzz targets, `generate` writes manual pages and completions.
 
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ usage: cargo xtask <command>
   ci               format, lints, tidy and tests, as in continuous integration
   bench            compare speed and CPU time with the installed Dovecot; bench -h tells more
   size             the same with a million messages and ten thousand mailboxes; size -h tells more
+  fuzz             run fuzz targets; fuzz -h tells more
   generate DIR     write manual pages and shell completions below DIR
 ";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::main(&root()),
         ["bench", ref words @ ..] => bench::main(&root(), words),
         ["size", ref words @ ..] => bench::size(&root(), words),
+        ["fuzz", ref words @ ..] => fuzz::main(&root(), words),
         ["generate", directory] => generate(Path::new(directory)),
         _ => {
             eprint!("{USAGE}");

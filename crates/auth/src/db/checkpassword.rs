@@ -49,48 +49,15 @@ impl Checkpassword {
     }
 
     pub(super) fn verify(&self, request: &mut Request) -> PassdbResult {
-        match self.ask(request, Asked::Verify) {
-            Status::Fields(fields) => {
-                for word in &fields {
-                    match word.strip_prefix("password=") {
-                        // For the cache.
-                        Some(password) if password.starts_with('{') && password.contains('}') => {
-                            request.set_field("password", password, "PLAIN");
-                        }
-                        Some(_) => request.error("password field returned without {scheme} prefix"),
-                        None => request.set_field_word(word, "PLAIN"),
-                    }
-                }
-                PassdbResult::Ok
-            }
-            Status::No => PassdbResult::PasswordMismatch,
-            Status::Failed => PassdbResult::InternalFailure,
-        }
+        verified(request, self.ask(request, Asked::Verify))
     }
 
     pub(super) fn lookup(&self, request: &mut Request) -> PassdbResult {
-        match self.ask(request, Asked::Credentials) {
-            Status::Fields(fields) => {
-                fields.iter().for_each(|word| request.set_field_word(word, "PLAIN"));
-                PassdbResult::Ok
-            }
-            Status::No => PassdbResult::UserUnknown,
-            Status::Failed => PassdbResult::InternalFailure,
-        }
+        looked_up(request, self.ask(request, Asked::Credentials))
     }
 
     pub(super) fn userdb(&self, request: &mut Request) -> UserdbResult {
-        match self.ask(request, Asked::User) {
-            Status::Fields(fields) => {
-                for field in fields.iter().filter_map(|word| word.strip_prefix("userdb_")) {
-                    let (name, value) = tab::pair(field);
-                    request.set_userdb_field(name, value);
-                }
-                UserdbResult::Ok
-            }
-            Status::No => UserdbResult::UserUnknown,
-            Status::Failed => UserdbResult::InternalFailure,
-        }
+        found(request, self.ask(request, Asked::User))
     }
 
     fn ask(&self, request: &Request, asked: Asked) -> Status {
@@ -114,6 +81,61 @@ impl Checkpassword {
             }
         }
     }
+}
+
+fn verified(request: &mut Request, status: Status) -> PassdbResult {
+    match status {
+        Status::Fields(fields) => {
+            for word in &fields {
+                match word.strip_prefix("password=") {
+                    // For the cache.
+                    Some(password) if password.starts_with('{') && password.contains('}') => {
+                        request.set_field("password", password, "PLAIN");
+                    }
+                    Some(_) => request.error("password field returned without {scheme} prefix"),
+                    None => request.set_field_word(word, "PLAIN"),
+                }
+            }
+            PassdbResult::Ok
+        }
+        Status::No => PassdbResult::PasswordMismatch,
+        Status::Failed => PassdbResult::InternalFailure,
+    }
+}
+
+fn looked_up(request: &mut Request, status: Status) -> PassdbResult {
+    match status {
+        Status::Fields(fields) => {
+            fields.iter().for_each(|word| request.set_field_word(word, "PLAIN"));
+            PassdbResult::Ok
+        }
+        Status::No => PassdbResult::UserUnknown,
+        Status::Failed => PassdbResult::InternalFailure,
+    }
+}
+
+fn found(request: &mut Request, status: Status) -> UserdbResult {
+    match status {
+        Status::Fields(fields) => {
+            for field in fields.iter().filter_map(|word| word.strip_prefix("userdb_")) {
+                let (name, value) = tab::pair(field);
+                request.set_userdb_field(name, value);
+            }
+            UserdbResult::Ok
+        }
+        Status::No => UserdbResult::UserUnknown,
+        Status::Failed => UserdbResult::InternalFailure,
+    }
+}
+
+/// Takes a reply as each of the lookups does.
+pub(crate) fn hear(request: &mut Request, reply: &[u8]) {
+    let status = judge(request, Asked::Verify, reply, Ended::Status(0));
+    verified(request, status);
+    let status = judge(request, Asked::Credentials, reply, Ended::Status(2));
+    looked_up(request, status);
+    let status = judge(request, Asked::User, reply, Ended::Status(2));
+    found(request, status);
 }
 
 /// `name NUL password NUL timestamp NUL`, the last one empty; `None` if it does not fit.

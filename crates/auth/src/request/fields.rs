@@ -8,7 +8,7 @@ use sasl::scheme;
 
 use super::Request;
 use crate::fields::Fields;
-use crate::limits::DELAY_UNTIL_S_MAX;
+use crate::limits::{DELAY_UNTIL_S_MAX, IMPORT_DEPTH_MAX};
 use crate::{tab, vars};
 
 impl Request {
@@ -93,12 +93,10 @@ impl Request {
             "gid" => self.set_id(name, value, numeric_gid),
             "tempfail" => self.progress.tempfailed = true,
             "uidgid_file" => self.set_uidgid_file(value),
-            "userdb_import" => {
-                for word in value.split('\t') {
-                    let (name, value) = tab::pair(word);
-                    self.set_userdb_field(name, value);
-                }
-            }
+            "userdb_import" => self.import(name, value, |request, word| {
+                let (name, value) = tab::pair(word);
+                request.set_userdb_field(name, value);
+            }),
             // The old name.
             "system_user" => self.add_userdb("system_groups_user", value),
             _ if self.update_username(name, value) => {}
@@ -147,9 +145,19 @@ impl Request {
     }
 
     fn import_passdb_fields(&mut self, words: &str, prefix: &str, default_scheme: &str) {
-        for word in words.split('\t') {
-            self.set_field_word(&format!("{prefix}{word}"), default_scheme);
+        self.import("passdb_import", words, |request, word| {
+            request.set_field_word(&format!("{prefix}{word}"), default_scheme);
+        });
+    }
+
+    /// Takes each word of an import, which may be another import.
+    fn import(&mut self, name: &str, words: &str, take: impl Fn(&mut Self, &str)) {
+        if self.progress.imports == IMPORT_DEPTH_MAX {
+            return self.error(format_args!("{name} within too many others, ignoring it"));
         }
+        self.progress.imports += 1;
+        words.split('\t').for_each(|word| take(self, word));
+        self.progress.imports -= 1;
     }
 
     fn set_stored(&mut self, value: &str, default_scheme: &str, may_have_scheme: bool) {

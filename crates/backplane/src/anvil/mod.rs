@@ -90,7 +90,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     sessions: Sessions,
     proxies: Proxies,
     penalties: Penalties,
@@ -189,7 +189,12 @@ impl Shared {
 }
 
 impl State {
-    fn add_peer(&mut self, hello: Hello, tell: mpsc::UnboundedSender<FromAnvil>, now_s: u64) -> PeerId {
+    pub(crate) fn add_peer(
+        &mut self,
+        hello: Hello,
+        tell: mpsc::UnboundedSender<FromAnvil>,
+        now_s: u64,
+    ) -> PeerId {
         self.peers_ever += 1;
         let id = self.peers_ever;
         if hello.service == "auth" {
@@ -203,14 +208,14 @@ impl State {
         id
     }
 
-    fn remove_peer(&mut self, id: PeerId) {
+    pub(crate) fn remove_peer(&mut self, id: PeerId) {
         self.auths.remove(&id);
         self.news.remove(&id);
         self.sessions.remove_peer(id);
         self.proxies.remove_peer(id);
     }
 
-    fn hear(&mut self, id: PeerId, message: ToAnvil, now_s: u64) -> Option<FromAnvil> {
+    pub(crate) fn hear(&mut self, id: PeerId, message: ToAnvil, now_s: u64) -> Option<FromAnvil> {
         match message {
             ToAnvil::Connect { session, userip_limit } => {
                 let session_id = session.id;
@@ -252,7 +257,7 @@ impl State {
         }
     }
 
-    fn answer(&mut self, query: Query, now_s: u64) -> Vec<Answer> {
+    pub(crate) fn answer(&mut self, query: Query, now_s: u64) -> Vec<Answer> {
         match query {
             Query::Who => {
                 self.selected(&Selection::default()).into_iter().map(|(_, answer)| answer).collect()

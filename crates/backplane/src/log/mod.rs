@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use self::output::{Outputs, Paths};
 use self::pipe::Pipe;
 use self::source::Line;
+pub(crate) use self::source::Source;
 use self::writer::Writer;
 use crate::limits::ADMIN_TIMEOUT;
 use crate::listen;

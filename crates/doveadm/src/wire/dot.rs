@@ -48,7 +48,7 @@ pub(crate) fn read(input: &mut impl BufRead, output: &mut impl Write) -> io::Res
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         // A CR at the end of a piece may belong to the line's end.
-        while piece.ends_with(b"\r") {
+        while piece.ends_with(b"\r") && piece.len() < 2 * crate::limits::COPY_BYTES {
             let before = piece.len();
             Read::take(&mut *input, 1).read_to_end(&mut piece)?;
             if piece.len() == before {

@@ -55,6 +55,12 @@ impl Imap {
         words.any(|word| word.eq_ignore_ascii_case(capability))
     }
 
+    /// Whether an answer to one of these commands may come. Nothing else that looks like one is: before
+    /// TLS whoever is in between could have passwords sent to him, or take the client over.
+    fn waits_for(&self, commands: u8) -> bool {
+        self.sent & commands != 0
+    }
+
     fn received(&mut self, command: u8, state: &'static str) {
         self.sent &= !command;
         self.received = state;
@@ -231,7 +237,7 @@ impl Backend for Imap {
         let starts = |start: &str| line.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
         match tag {
             _ if line.starts_with('+') => self.challenge(line, output),
-            "S" => {
+            "S" if self.waits_for(STARTTLS) => {
                 self.received(STARTTLS, "starttls");
                 if text.starts_with("OK ") {
                     return Next::StartTls;
@@ -240,16 +246,19 @@ impl Backend for Imap {
                 let reason = format!("STARTTLS failed: {}", shown(reason));
                 Next::Failed(Failure::new(FailureKind::Remote, reason))
             }
-            "L" => match text.strip_prefix("OK ") {
+            "L" if self.waits_for(LOGIN | AUTHENTICATE | AUTH_CONTINUE) => match text.strip_prefix("OK ") {
                 Some(text) => self.logged_in(text, output),
                 None => self.refused(text),
             },
-            "C" => {
+            "C" if self.waits_for(CAPABILITY) => {
                 self.received(CAPABILITY, "capability");
-                let waits = self.sent & (AUTHENTICATE | LOGIN) == 0;
-                if text.starts_with("OK ") && waits { self.write_login(output) } else { Next::Line }
+                if text.starts_with("OK ") && !self.waits_for(AUTHENTICATE | LOGIN) {
+                    self.write_login(output)
+                } else {
+                    Next::Line
+                }
             }
-            "I" | "i" => {
+            "I" | "i" if self.waits_for(ID) => {
                 self.received(ID, "id");
                 match self.destination.no_pipelining {
                     true => self.write_starttls_or_login(output),

@@ -137,6 +137,32 @@ fn imap_starttls_and_master() {
     );
 }
 
+/// Whoever is in between before TLS could otherwise have the password, or the client.
+#[test]
+fn imap_answers_to_what_was_not_said() {
+    let odd = ["C OK x", "L OK in", "L NO no", "I OK x"]
+        .map(|line| format!("S: {line}\n! error Unexpected input, ignoring: {line}\n"))
+        .concat();
+    check(
+        Protocol::Imap,
+        "starttls=yes proxy_not_trusted",
+        false,
+        &format!(
+            "S: * OK [CAPABILITY IMAP4rev1 STARTTLS] hi
+            > S STARTTLS
+            {odd}S: S OK begin
+            ! starttls
+            TLS
+            > L LOGIN \"joe\" \"p w\"
+            S: S OK again
+            ! error Unexpected input, ignoring: S OK again
+            S: L OK in
+            C: a1 OK [CAPABILITY IMAP4rev1 STARTTLS] in
+            ! logged in"
+        ),
+    );
+}
+
 #[test]
 fn imap_mechanism_without_initial_response() {
     check(

@@ -24,6 +24,19 @@ pub use client_cert::{ClientCert, ClientCertPolicy};
 pub use context::{Contexts, ServerContext, TlsError};
 pub use judge::{Judge, Policy};
 
+/// What is taken out of a certificate that a client has sent: the subject in one line, and whether an
+/// authentication can be bound to it.
+pub(crate) fn look_at_certificate(der: &[u8]) -> (String, bool) {
+    let der = rustls_pki_types::CertificateDer::from(der);
+    let parsed = webpki::EndEntityCert::try_from(&der);
+    // The subject may be malformed where the rest of a certificate is not.
+    let subject = parsed.as_ref().map_or(&*der, |parsed| parsed.subject());
+    for name in ["commonName", "emailAddress", "UID"] {
+        let _ = der::field(name).and_then(|field| der::attribute(subject, field));
+    }
+    (der::one_line(subject), binding::end_point(&der).is_some())
+}
+
 /// Text that says what a session negotiated, in the words of OpenSSL, which 2.3 logs (`%k`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Details {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Crates that nothing installed may import, and that may import anything.
-const DEVELOPMENT: &[&str] = &["harness", "bench", "xtask"];
+const DEVELOPMENT: &[&str] = &["harness", "bench", "fuzzing", "xtask"];
 
 struct Manifest {
     name: String,

@@ -30,7 +30,7 @@ pub(crate) fn main(root: &Path) -> ExitCode {
 }
 
 /// All files below `directory` with this extension, sorted, build output left out.
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     collect(directory, extension, &mut found);
     found.sort();

@@ -18,7 +18,7 @@ use crate::wire::{SERVER_VERSION, STARTTLS_MINOR, dot, minor_version, status_of_
 
 /// What is heard while a command runs.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// A whole value.
     Value(Vec<u8>),
     /// A piece of a long one; an empty one ends it.
@@ -27,7 +27,7 @@ pub(super) enum Heard {
 }
 
 /// Takes what is heard.
-pub(super) type Ear<'a> = dyn FnMut(Heard) + 'a;
+pub(crate) type Ear<'a> = dyn FnMut(Heard) + 'a;
 
 /// Why nothing came of a command.
 #[derive(Debug)]
@@ -315,7 +315,7 @@ fn host_and_port(target: &str, default: u16) -> Option<(&str, u16)> {
 
 /// Puts values together out of what the server prints, up to the line that ends it.
 #[derive(Debug, Default)]
-struct Reply {
+pub(crate) struct Reply {
     value: Vec<u8>,
     escape: bool,
     streaming: bool,
@@ -325,10 +325,13 @@ struct Reply {
 
 impl Reply {
     /// The exit status, if the reply is whole, and how many of the bytes belong to it.
-    fn take(&mut self, bytes: &[u8], ear: &mut Ear<'_>) -> Result<(Option<i32>, usize), String> {
+    pub(crate) fn take(&mut self, bytes: &[u8], ear: &mut Ear<'_>) -> Result<(Option<i32>, usize), String> {
         for (at, &byte) in bytes.iter().enumerate() {
             match (&mut self.ending, byte) {
                 (Some(line), b'\n') => return Ok((Some(status(line)?), at + 1)),
+                (Some(line), _) if line.len() as u64 >= SERVER_LINE_MAX => {
+                    return Err("doveadm server sent a line that is too long".to_owned());
+                }
                 (Some(line), byte) => line.push(byte),
                 (None, b'\n') if self.value.is_empty() && !self.streaming => self.ending = Some(Vec::new()),
                 (None, b'\n') => return Err("doveadm server sent broken print input".to_owned()),
@@ -416,6 +419,8 @@ mod tests {
         assert_eq!(heard(b"\n-\n").1, Ok(Some(75)));
         assert!(heard(b"half\n").1.is_err());
         assert!(heard(b"\nwhat\n").1.is_err());
+        // Lines have an end.
+        assert!(heard(&[&b"\n-"[..], &vec![b'x'; SERVER_LINE_MAX as usize]].concat()).1.is_err());
     }
 
     #[test]

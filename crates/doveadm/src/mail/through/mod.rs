@@ -17,8 +17,8 @@ use service::authmaster::Lookup;
 use service::authmaster::blocking::Client;
 use settings::{Settings, key};
 
-pub(crate) use self::connection::Stream;
 use self::connection::{Connection, Credentials, Heard, Trouble};
+pub(crate) use self::connection::{Reply, Stream};
 use super::job::Job;
 use super::login;
 use crate::context::{Context, Outcome, status};

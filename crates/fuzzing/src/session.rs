@@ -6,9 +6,10 @@ use std::time::Instant;
 use mail_user::input::NamespaceSettings;
 use mail_user::{MailUser, MailUserInput, UserSettings};
 
-use crate::{Scratch, logger, mail_settings};
+use crate::kit::{Scratch, logger, mail_settings};
 
-fn user(scratch: &Scratch, service: &str, message: &[u8]) -> Arc<MailUser> {
+/// A user with two messages in INBOX.
+pub(crate) fn user(scratch: &Scratch, service: &str, message: &[u8]) -> Arc<MailUser> {
     scratch.write("Maildir/cur/1000000000.M1P1.host,W=9:2,", message);
     scratch.write("Maildir/cur/1000000001.M1P1.host:2,S", b"Subject: Re: one\n\nother text\n");
     for sub in ["cur", "new", "tmp"] {
@@ -30,7 +31,7 @@ fn user(scratch: &Scratch, service: &str, message: &[u8]) -> Arc<MailUser> {
 }
 
 /// Feeds an IMAP session until it wants no more.
-pub fn imap(scratch: &Scratch, message: &[u8], mut input: &[u8]) {
+pub(crate) fn imap(scratch: &Scratch, message: &[u8], mut input: &[u8]) {
     use imap::{ImapSettings, OutBuf, Progress, Session};
     let user = user(scratch, "imap", message);
     let mut session = Session::new(user, Arc::new(ImapSettings::default()), logger(), Arc::new(Instant::now));
@@ -50,7 +51,7 @@ pub fn imap(scratch: &Scratch, message: &[u8], mut input: &[u8]) {
 }
 
 /// Feeds a POP3 session until it wants no more.
-pub fn pop3(scratch: &Scratch, message: &[u8], mut input: &[u8]) {
+pub(crate) fn pop3(scratch: &Scratch, message: &[u8], mut input: &[u8]) {
     use pop3::{OutBuf, Pop3Settings, Progress, Session};
     let user = user(scratch, "pop3", message);
     let mut session = Session::new(user, Arc::new(Pop3Settings::default()), logger(), Arc::new(Instant::now));

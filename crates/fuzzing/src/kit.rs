@@ -1,10 +1,9 @@
 //! What the fuzz targets share: a directory to work in, files cut out of one input, and a session's
 //! worth of work on whatever storage is found there.
 
-pub mod session;
-
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -19,10 +18,10 @@ use storage::{
 };
 
 /// Stands between the files of one input.
-pub const MARK: &[u8] = b"\n=====\n";
+pub(crate) const MARK: &[u8] = b"\n=====\n";
 
 /// The files of an input; as many as `N`, those that are missing empty.
-pub fn files<const N: usize>(data: &[u8]) -> [&[u8]; N] {
+pub(crate) fn files<const N: usize>(data: &[u8]) -> [&[u8]; N] {
     let mut rest = data;
     std::array::from_fn(|at| {
         let end = rest.windows(MARK.len()).position(|window| window == MARK).filter(|_| at + 1 < N);
@@ -33,32 +32,38 @@ pub fn files<const N: usize>(data: &[u8]) -> [&[u8]; N] {
 }
 
 /// A logger that nobody reads.
-pub fn logger() -> Logger {
+pub(crate) fn logger() -> Logger {
     static SILENT: Once = Once::new();
     SILENT.call_once(|| base::log::install(|_, _, _| {}));
     Logger::new("fuzz: ")
 }
 
 /// A directory in memory, if the system has such, emptied when it is dropped.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// An empty one. Each process has one only.
-    pub fn new() -> Self {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        // Tests run several targets in one process.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         let memory = Path::new("/dev/shm");
         let below = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let path = below.join(format!("culver-fuzz-{}", std::process::id()));
+        let path = below.join(format!(
+            "culver-fuzz-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a directory to work in");
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file that is not empty, and the directories above it.
-    pub fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         if !bytes.is_empty() {
             let path = self.0.join(name);
             std::fs::create_dir_all(path.parent().expect("a directory")).expect("mkdir");
@@ -80,10 +85,10 @@ impl Drop for Scratch {
 }
 
 /// A stored message in memory.
-pub struct Bytes(Cursor<Vec<u8>>);
+pub(crate) struct Bytes(Cursor<Vec<u8>>);
 
 impl Bytes {
-    pub fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         Self(Cursor::new(bytes.to_vec()))
     }
 }
@@ -107,7 +112,7 @@ impl MessageReader for Bytes {
 }
 
 /// Settings under which nothing waits for a disk, and everything is cached.
-pub fn mail_settings() -> MailSettings {
+pub(crate) fn mail_settings() -> MailSettings {
     let mut settings = MailSettings {
         mail_fsync: FsyncMode::Never,
         hostname: "host".to_owned(),
@@ -120,7 +125,7 @@ pub fn mail_settings() -> MailSettings {
 }
 
 /// A storage at `location`, as in `mail_location`.
-pub fn storage(location: &str) -> Option<Box<dyn Storage>> {
+pub(crate) fn storage(location: &str) -> Option<Box<dyn Storage>> {
     let (driver, _) = location.split_once(':')?;
     let driver = driver.to_owned();
     let location = Location::parse(location, None).ok()?;
@@ -134,7 +139,7 @@ pub fn storage(location: &str) -> Option<Box<dyn Storage>> {
 
 /// Does with every mailbox of a storage what clients do. Whatever the files hold, this ends, and nothing
 /// panics; errors are fine.
-pub fn use_storage(storage: &dyn Storage) {
+pub(crate) fn use_storage(storage: &dyn Storage) {
     let names = storage.list().unwrap_or_default();
     let _ = storage.subscriptions();
     for listed in names.iter().take(5) {
@@ -150,7 +155,7 @@ pub fn use_storage(storage: &dyn Storage) {
 }
 
 /// Reads all, changes flags, saves, expunges, and looks again.
-pub fn use_mailbox(mailbox: &mut dyn Mailbox) {
+pub(crate) fn use_mailbox(mailbox: &mut dyn Mailbox) {
     let _ = mailbox.sync(SyncMode::Quick);
     let uids: Vec<Uid> = mailbox.view().uids().iter().take(20).collect();
     for &uid in &uids {
@@ -191,7 +196,7 @@ fn save(mailbox: &mut dyn Mailbox) {
 }
 
 /// Sorts and threads the messages of a mailbox in every way.
-pub fn arrange(mailbox: &mut dyn Mailbox) {
+pub(crate) fn arrange(mailbox: &mut dyn Mailbox) {
     let Ok(view) = mailbox.sync(SyncMode::Quick) else { return };
     let uids: Vec<Uid> = view.uids().iter().collect();
     for algorithm in [Algorithm::OrderedSubject, Algorithm::References, Algorithm::Refs] {
