@@ -93,6 +93,11 @@ impl Config {
         self.settings.get(key::AUTH_DEBUG)
     }
 
+    /// `mail_debug`
+    pub(crate) fn mail_debug(&self) -> bool {
+        self.settings.get(key::MAIL_DEBUG)
+    }
+
     /// `auth_socket_path`, below `base_dir` unless it is absolute.
     pub(crate) fn auth_socket_path(&self) -> String {
         Path::new(self.base_dir()).join(self.settings.get(key::AUTH_SOCKET_PATH)).display().to_string()

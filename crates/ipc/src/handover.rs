@@ -74,6 +74,8 @@ pub enum Reply {
         client_text: String,
         /// Which kind of failure, for the response code.
         kind: FailureKind,
+        /// Process id of who says so, for the log.
+        pid: u32,
     },
 }
 

@@ -337,7 +337,7 @@ impl Connection {
         // other one has died.
         if matches!(result, Ok(Reply::Failed { kind: FailureKind::Expired, .. })) {
             let Some((next, AuthReply::Ok { .. })) = self.ask_again(ticket).await else {
-                self.session.hand_over_failed(self.shared.pid, id);
+                self.session.hand_over_failed(self.shared.pid, id, None);
                 return Ok(End::Over);
             };
             let mechanisms = self.session.mechanisms();
@@ -353,17 +353,21 @@ impl Connection {
                 self.session.handed_over(pid);
                 return Ok(near.map_or(End::Over, End::Proxy));
             }
-            Ok(Reply::Failed { client_text, kind: kind @ (FailureKind::Limit | FailureKind::Denied) }) => {
-                self.session.refused(&client_text, kind == FailureKind::Limit);
+            // 2.3's login process counts connections itself: there is no mail process in its line.
+            Ok(Reply::Failed { client_text, kind: FailureKind::Limit, .. }) => {
+                self.session.refused(&client_text, None);
             }
-            Ok(Reply::Failed { kind: FailureKind::Script, .. }) => {
+            Ok(Reply::Failed { client_text, kind: FailureKind::Denied, pid }) => {
+                self.session.refused(&client_text, Some(pid));
+            }
+            Ok(Reply::Failed { kind: FailureKind::Script, pid, .. }) => {
                 let last_words = match near {
                     Some(near) => heard(near).await,
                     None => Vec::new(),
                 };
-                self.session.denied_by_script(&last_words);
+                self.session.denied_by_script(&last_words, pid);
             }
-            Ok(Reply::Failed { .. }) => self.session.hand_over_failed(self.shared.pid, id),
+            Ok(Reply::Failed { pid, .. }) => self.session.hand_over_failed(self.shared.pid, id, Some(pid)),
             Err(error) => {
                 let peer = self.session.peer().ends.remote_ip().map_or(String::new(), |ip| ip.to_string());
                 self.shared.log.error(format_args!(
@@ -373,7 +377,7 @@ impl Connection {
                     self.shared.pid,
                     started.elapsed().as_millis(),
                 ));
-                self.session.hand_over_failed(self.shared.pid, id);
+                self.session.hand_over_failed(self.shared.pid, id, None);
             }
         }
         Ok(End::Over)

@@ -178,7 +178,7 @@ mod tests {
         let mail = tokio::spawn(async move {
             let mut link = Link::new(listener.accept().await.unwrap().0);
             let _: Request = link.expect().await.unwrap();
-            let failed = Reply::Failed { client_text: "no".into(), kind: FailureKind::Limit };
+            let failed = Reply::Failed { client_text: "no".into(), kind: FailureKind::Limit, pid: 1 };
             link.send(&failed).await.unwrap();
             drop(listener.accept().await.unwrap());
         });

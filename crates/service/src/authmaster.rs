@@ -10,6 +10,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -169,6 +170,7 @@ struct Connection {
     next_id: u32,
     /// The auth process, `SPID`.
     server_pid: u32,
+    opened: Instant,
 }
 
 /// Whom to give the answer with which id; `None` once the connection is lost.
@@ -206,6 +208,12 @@ impl Client {
         let is_it = anew.server_pid == pid;
         *connection = Some(anew);
         Ok(is_it)
+    }
+
+    /// How long there has been a connection, for log lines; zero without one.
+    pub async fn age(&self) -> Duration {
+        let connection = self.connection.lock().await;
+        connection.as_ref().map_or(Duration::ZERO, |connection| connection.opened.elapsed())
     }
 
     /// Who logged in under `login`.
@@ -258,7 +266,7 @@ impl Connection {
             .map_err(|_| AuthError::Timeout(AUTH_TIMEOUT.as_secs()))??;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(distribute(reader, waiting.clone()));
-        Ok(Self { writer, waiting, next_id: 0, server_pid })
+        Ok(Self { writer, waiting, next_id: 0, server_pid, opened: Instant::now() })
     }
 
     fn is_lost(&self) -> bool {

@@ -14,6 +14,7 @@ use base::Logger;
 use ipc::control::ToMaster;
 use ipc::handover::Request;
 use settings::Settings;
+use sys::privilege::PrivilegeError;
 
 use crate::anvil::AnvilSession;
 use crate::authmaster::User;
@@ -118,7 +119,7 @@ pub struct SessionGuard {
 /// What the log says, in 2.3's words. The process may be half changed then and must end.
 pub fn become_user(user: &mut User, settings: &Settings) -> Result<String, String> {
     let target = target::Target::of(user, settings, None)?;
-    target.take().map_err(|error| base::chain(&error).to_string())?;
+    target.take().map_err(|error| not_dropped(&error))?;
     Ok(target.chroot)
 }
 
@@ -128,7 +129,11 @@ pub fn become_user(user: &mut User, settings: &Settings) -> Result<String, Strin
 /// As [`become_user`].
 pub fn become_user_outside(user: &mut User, settings: &Settings) -> Result<(), String> {
     let target = target::Target::of(user, settings, None)?;
-    sys::privilege::take_identity(&target.identity).map_err(|error| base::chain(&error).to_string())
+    sys::privilege::take_identity(&target.identity).map_err(|error| not_dropped(&error))
+}
+
+fn not_dropped(error: &PrivilegeError) -> String {
+    format!("Couldn't drop privileges: {}", base::chain(error))
 }
 
 /// Runs `work` as `user`, in a program that goes on to the next user afterwards. Without a chroot, as
@@ -139,7 +144,7 @@ pub fn become_user_outside(user: &mut User, settings: &Settings) -> Result<(), S
 pub fn act_as<T>(user: &mut User, settings: &Settings, work: impl FnOnce(&User) -> T) -> Result<T, String> {
     let target = target::Target::of(user, settings, None)?;
     let user = &*user;
-    sys::privilege::act_as(&target.identity, || work(user)).map_err(|error| base::chain(&error).to_string())
+    sys::privilege::act_as(&target.identity, || work(user)).map_err(|error| not_dropped(&error))
 }
 
 /// The life of a mail process.

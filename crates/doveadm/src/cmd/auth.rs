@@ -118,10 +118,11 @@ pub(crate) enum Db {
 }
 
 impl Db {
-    fn name(self) -> &'static str {
+    /// Its name, and that in the protocol.
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Pass => "passdb",
-            Self::User => "userdb",
+            Self::Pass => ("passdb", "PASS"),
+            Self::User => ("userdb", "USER"),
         }
     }
 }
@@ -134,13 +135,17 @@ pub(crate) fn show(
     found: Result<Found, crate::authclient::AuthError>,
     field: Option<&str>,
 ) {
-    let db = db.name();
+    let (db, word) = db.names();
+    let is_answer = found.is_ok();
     let found = found.unwrap_or_else(|error| {
         eprintln!("Error: auth-master: {db} lookup({user}): {error}");
         Found::Failed(None)
     });
     match (found, field) {
         (Found::Failed(reason), _) => {
+            if reason.is_none() && is_answer {
+                eprintln!("Error: auth-master: {db} lookup({user}): Auth {word} lookup failed");
+            }
             let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
             cx.error(format_args!("{db} lookup failed for {user}{reason}"), status::TEMPFAIL);
         }

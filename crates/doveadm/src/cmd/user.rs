@@ -109,9 +109,8 @@ fn show_mail_users(
                 cx.status = status::NO_USER;
             }
             Ok(Found::Failed(reason)) => {
-                let reason = reason.unwrap_or_else(|| {
-                    "Internal error occurred. Refer to server log for more information.".into()
-                });
+                let why = || format!("auth-master: userdb lookup({name}): Auth USER lookup failed");
+                let reason = reason.unwrap_or_else(why);
                 failed(cx, name, &reason);
             }
             Err(error) => failed(cx, name, &format!("auth-master: userdb lookup({name}): {error}")),

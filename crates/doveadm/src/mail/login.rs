@@ -51,7 +51,7 @@ pub(super) fn list(cx: &mut Context, mask: &str) -> Outcome<Result<(Vec<String>,
 }
 
 pub(super) fn facts(cx: &mut Context) -> Outcome<Facts> {
-    Ok(Facts { service: "doveadm".to_owned(), debug: cx.config()?.auth_debug(), ..Facts::default() })
+    Ok(Facts { service: "doveadm".to_owned(), debug: cx.config()?.mail_debug(), ..Facts::default() })
 }
 
 /// Without the number that Rust adds to the system's words.

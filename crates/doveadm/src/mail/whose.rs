@@ -173,7 +173,7 @@ impl Run<'_, '_> {
             Ok(Some(mut user)) => {
                 let settings = job.cx.config()?.mail_settings();
                 if let Err(why) = service::identity::become_user(&mut user, &settings) {
-                    job.log().error(format_args!("Couldn't drop privileges: {why}"));
+                    job.log().error(why);
                     job.fail_as(status::TEMPFAIL);
                     return Ok(());
                 }
@@ -306,7 +306,7 @@ impl Run<'_, '_> {
             done = work_as(job, user.clone(), self.work);
         });
         if let Err(why) = acted {
-            job.log().error(format_args!("Couldn't drop privileges: {why}"));
+            job.log().error(why);
             return Ok(false);
         }
         done.map(|()| true)

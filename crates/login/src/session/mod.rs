@@ -257,22 +257,27 @@ impl Session {
         self.stage = Stage::Over;
     }
 
-    /// The mail process does not take the client, for a reason it may read.
-    pub(crate) fn refused(&mut self, text: &str, is_limit: bool) {
-        let answer = if is_limit { Answer::limit(text) } else { Answer::temporary(text) };
+    /// The client is not taken, for a reason it may read: by the mail process `pid`, or because it has
+    /// too many connections.
+    pub(crate) fn refused(&mut self, text: &str, pid: Option<u32>) {
+        let answer = if pid.is_none() { Answer::limit(text) } else { Answer::temporary(text) };
+        self.common.mail_pid = pid;
         self.dialect.answer(&mut self.common, &answer);
         self.end(text.to_owned());
     }
 
-    /// A post-login script did not go on; it has told the client whatever it wanted to, or says it by
-    /// these words.
-    pub(crate) fn denied_by_script(&mut self, last_words: &[u8]) {
+    /// A post-login script of the mail process `pid` did not go on; it has told the client whatever it
+    /// wanted to, or says it by these words.
+    pub(crate) fn denied_by_script(&mut self, last_words: &[u8], pid: u32) {
+        self.common.mail_pid = Some(pid);
         self.say(last_words);
         self.end("Post-login script denied access".to_owned());
     }
 
-    /// The client could not be handed over; why is in the log already.
-    pub(crate) fn hand_over_failed(&mut self, pid: u32, id: u32) {
+    /// The client could not be handed over, not even if there was a mail process; why is in the log
+    /// already. `pid` and `id` are of the request to auth.
+    pub(crate) fn hand_over_failed(&mut self, pid: u32, id: u32, mail_pid: Option<u32>) {
+        self.common.mail_pid = mail_pid;
         let text = "Internal error occurred. Refer to server log for more information.";
         self.dialect.answer(&mut self.common, &Answer::temporary(text));
         self.end(format!("Internal login failure (pid={pid} id={id})"));

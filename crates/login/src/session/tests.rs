@@ -132,8 +132,10 @@ fn check(server: &Server, script: &str) {
             }
             ("A", what) => replied(&mut session, &what.replace("\\t", "\t"), &mut out),
             ("H", "ok") => session.handed_over(77),
-            ("H", "internal") => session.hand_over_failed(1, 2),
-            ("H", what) => session.refused(what, true),
+            ("H", "internal") => session.hand_over_failed(1, 2, None),
+            ("H", "internal 78") => session.hand_over_failed(1, 2, Some(78)),
+            ("H", "denied") => session.refused("Not you", Some(78)),
+            ("H", what) => session.refused(what, None),
             ("X", "timeout") => session.timed_out(280),
             ("X", "wait") => session.note_waiting(),
             (_, what) => session.disconnect(what, 102),
@@ -381,6 +383,27 @@ fn failed_hand_overs_and_timeouts() {
             H: internal
             S: a NO [UNAVAILABLE] Internal error occurred. Refer to server log for more information.
             L: Disconnected: Internal login failure (pid=1 id=2): user=<u>, method=PLAIN"
+        ),
+    );
+    // Where a mail process had a say, the line says which one, as in 2.3.
+    let elements = "login_log_format_elements = user=<%u> method=%m mpid=%e rip=%r";
+    let with_pid = Server { settings: elements, ..IMAP };
+    check(
+        &with_pid,
+        &format!(
+            "{granted}
+            H: internal 78
+            S: a NO [UNAVAILABLE] Internal error occurred. Refer to server log for more information.
+            L: Disconnected: Internal login failure (pid=1 id=2): user=<u>, method=PLAIN, mpid=78"
+        ),
+    );
+    check(
+        &with_pid,
+        &format!(
+            "{granted}
+            H: denied
+            S: a NO [UNAVAILABLE] Not you
+            L: Disconnected: Not you: user=<u>, method=PLAIN, mpid=78"
         ),
     );
     check(

@@ -236,7 +236,9 @@ impl<F: Future<Output = ()> + Send + 'static> House<F> {
             .connect(&user.name, service, request.remote_ip, &request.session_id, limit)
             .await
             .map(Some)
-            .map_err(|too_many| Reply::Failed { client_text: too_many.to_string(), kind: FailureKind::Limit })
+            .map_err(|too_many| {
+                Refused { kind: FailureKind::Limit, client_text: too_many.to_string() }.into_reply()
+            })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::Logger;
 use ipc::control::Birth;
@@ -68,7 +68,7 @@ impl Refused {
     }
 
     pub(crate) fn into_reply(self) -> Reply {
-        Reply::Failed { client_text: self.client_text, kind: self.kind }
+        Reply::Failed { client_text: self.client_text, kind: self.kind, pid: std::process::id() }
     }
 }
 
@@ -209,10 +209,16 @@ impl Asker {
             auth_id: request.auth_id,
             cookie: request.cookie.clone(),
         };
-        let failed = |reason: &str| {
+        let asked = Instant::now();
+        let failed = async |reason: &str| {
             self.log.error(format_args!(
-                "auth-master: login: request [{}]: Login auth request failed: {reason} (client-pid={} client-id={})",
-                request.auth_id, request.client_pid, request.auth_id
+                "auth-master: login: request [{}]: Login auth request failed: {reason} \
+                 (auth connected {} msecs ago, request took {} msecs, client-pid={} client-id={})",
+                request.auth_id,
+                self.auth.age().await.as_millis(),
+                asked.elapsed().as_millis(),
+                request.client_pid,
+                request.auth_id
             ));
         };
         match self.auth.is_with(request.auth_pid).await {
@@ -220,26 +226,28 @@ impl Asker {
             // It has died or retired. The login process asks its successor.
             Ok(false) => return Err(Refused::expired()),
             Err(error) => {
-                failed(&base::chain(&error).to_string());
+                let reason = base::chain(&error).to_string();
+                failed(&reason).await;
                 return Err(Refused::expired());
             }
         }
         match self.auth.login(&login).await {
             Ok(Lookup::Found(user)) => Ok(user),
             Ok(Lookup::NotFound) => {
-                failed("Authenticated user not found from userdb");
+                failed("Authenticated user not found from userdb").await;
                 Err(Refused::internal())
             }
             Ok(Lookup::Failed { reason: Some(reason), .. }) => {
-                failed(&format!("Internal auth failure: {reason}"));
+                failed(&format!("Internal auth failure: {reason}")).await;
                 Err(Refused { kind: FailureKind::Denied, client_text: reason })
             }
             Ok(Lookup::Failed { reason: None, .. }) => {
-                failed("Internal auth failure");
+                failed("Internal auth failure").await;
                 Err(Refused::internal())
             }
             Err(error) => {
-                failed(&base::chain(&error).to_string());
+                let reason = base::chain(&error).to_string();
+                failed(&reason).await;
                 Err(Refused::expired())
             }
         }

@@ -39,13 +39,13 @@ impl Target {
         }
         for group in settings.get(key::MAIL_ACCESS_GROUPS).split([',', ' ']).filter(|group| !group.is_empty())
         {
-            extra.push(group_id(group, "mail_access_groups")?);
+            extra.push(group_id(group, "in mail_access_groups setting")?);
         }
         extra.sort_unstable();
         extra.dedup();
         let saved_gid = match settings.get(key::MAIL_PRIVILEGED_GROUP) {
             "" => born.and_then(|identity| identity.privileged_gid),
-            group => Some(group_id(group, "mail_privileged_group")?),
+            group => Some(group_id(group, "in mail_privileged_group setting")?),
         };
         let chroot = chroot_of(user, settings)?;
         Ok(Self { identity: Identity { uid, gid, extra_gids: extra, saved_gid }, chroot })
@@ -75,12 +75,12 @@ fn uid_of(user: &User, settings: &Settings) -> Result<(u32, &'static str), Strin
     }
     match settings.get(key::MAIL_UID) {
         "" if sys::privilege::effective_uid() != 0 => Ok((sys::privilege::effective_uid(), "process")),
-        "" => Err("User is missing UID (see mail_uid setting)".to_owned()),
+        "" => Err("Couldn't drop privileges: User is missing UID (see mail_uid setting)".to_owned()),
         text => match text.parse() {
             Ok(uid) => Ok((uid, "mail_uid setting")),
             Err(_) => match sys::accounts::user(text) {
                 Ok(Some(account)) => Ok((account.uid, "mail_uid setting")),
-                _ => Err(format!("Unknown mail_uid setting: {text}")),
+                _ => Err(format!("Unknown UNIX UID user: {text} (from mail_uid setting)")),
             },
         },
     }
@@ -93,18 +93,19 @@ fn gid_of(user: &User, settings: &Settings, uid: u32) -> Result<(u32, &'static s
     }
     match settings.get(key::MAIL_GID) {
         "" if uid == sys::privilege::effective_uid() => Ok((sys::privilege::effective_gid(), "process")),
-        "" => Err("User is missing GID (see mail_gid setting)".to_owned()),
-        text => Ok((group_id(text, "mail_gid")?, "mail_gid setting")),
+        "" => Err("Couldn't drop privileges: User is missing GID (see mail_gid setting)".to_owned()),
+        text => Ok((group_id(text, "from mail_gid setting")?, "mail_gid setting")),
     }
 }
 
-fn group_id(group: &str, setting: &str) -> Result<u32, String> {
+/// `origin` says where the name stands.
+fn group_id(group: &str, origin: &str) -> Result<u32, String> {
     if let Ok(gid) = group.parse() {
         return Ok(gid);
     }
     match sys::accounts::group_id(group) {
         Ok(Some(gid)) => Ok(gid),
-        _ => Err(format!("Unknown {setting} setting: {group}")),
+        _ => Err(format!("Unknown UNIX GID group: {group} ({origin})")),
     }
 }
 
@@ -132,27 +133,26 @@ fn check_ids(settings: &Settings, uid: (u32, &str), gid: (u32, &str)) -> Result<
 }
 
 fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
-    let named = user.field("chroot").map(str::to_owned);
-    let setting = settings.get(key::MAIL_CHROOT);
-    if named.is_none() && !setting.is_empty() {
+    let valid_dirs = settings.get(key::VALID_CHROOT_DIRS);
+    let mut named = user.field("chroot").map(str::to_owned);
+    // Without `valid_chroot_dirs` such a home is a path like any other.
+    if named.is_none() && !valid_dirs.is_empty() {
+        named = user.fields.iter_mut().find(|(name, _)| name == "home").and_then(|(_, home)| {
+            let (root, inside) = home.split_once("/./")?;
+            let (root, inside) = (root.to_owned(), format!("/{}", inside.trim_start_matches('/')));
+            *home = inside;
+            Some(root)
+        });
+    }
+    let Some(chroot) = named else {
         // `valid_chroot_dirs` is about what a userdb says, not about the administrator's own setting.
-        return Ok(if setting == "/" { String::new() } else { setting.to_owned() });
-    }
-    let mut chroot = named.unwrap_or_default();
-    let split = user.field("home").and_then(|home| home.split_once("/./"));
-    if chroot.is_empty()
-        && let Some((root, home)) = split
-    {
-        let home = format!("/{}", home.trim_start_matches('/'));
-        chroot = root.to_owned();
-        if let Some(field) = user.fields.iter_mut().find(|(name, _)| name == "home") {
-            field.1 = home;
-        }
-    }
+        let chroot = expanded(settings.get(key::MAIL_CHROOT), user)?;
+        return Ok(if chroot == "/" { String::new() } else { chroot });
+    };
     if chroot.is_empty() || chroot == "/" {
         return Ok(String::new());
     }
-    let allowed = settings.get(key::VALID_CHROOT_DIRS).split([':', ',']).any(|allowed| {
+    let allowed = valid_dirs.split([':', ',']).any(|allowed| {
         let allowed = allowed.trim_end_matches('/');
         chroot
             .strip_prefix(allowed)
@@ -160,8 +160,23 @@ fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
     });
     match allowed && !chroot.split('/').any(|part| part == "..") {
         true => Ok(chroot),
-        false => Err(format!("Invalid chroot directory '{chroot}' (see valid_chroot_dirs in config file)")),
+        false => Err(format!(
+            "Invalid settings in userdb: userdb returned invalid chroot directory: {chroot} \
+             (see valid_chroot_dirs setting)"
+        )),
     }
+}
+
+fn expanded(template: &str, user: &User) -> Result<String, String> {
+    let (name, domain) = user.name.split_once('@').unwrap_or((&user.name, ""));
+    let table = [
+        ('u', "user", Some(user.name.as_str())),
+        ('n', "username", Some(name)),
+        ('d', "domain", Some(domain)),
+        ('h', "home", user.field("home")),
+    ];
+    let expander = settings::vars::Expander::of(&table);
+    expander.expand(template).map_err(|error| format!("Failed to expand mail_chroot '{template}': {error}"))
 }
 
 #[cfg(test)]
@@ -190,10 +205,20 @@ mod tests {
             Ok((5000, 5000, "/srv/joe")),
         );
         check("mail_chroot = /x\n", &[("uid", "5000"), ("gid", "5000")], Ok((5000, 5000, "/x")));
+        check("mail_chroot = /x/%u\n", &[("uid", "5000"), ("gid", "5000")], Ok((5000, 5000, "/x/joe")));
         check(
             "valid_chroot_dirs = /srv\n",
             &[("uid", "5000"), ("gid", "5000"), ("chroot", "/srvx")],
-            Err("Invalid chroot directory '/srvx' (see valid_chroot_dirs in config file)"),
+            Err("Invalid settings in userdb: userdb returned invalid chroot directory: /srvx \
+                 (see valid_chroot_dirs setting)"),
+        );
+        // A home is a home where nobody may be chrooted by it.
+        check("", &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")], Ok((5000, 5000, "")));
+        // What a userdb says goes before the setting.
+        check(
+            "valid_chroot_dirs = /srv\nmail_chroot = /x\n",
+            &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")],
+            Ok((5000, 5000, "/srv/joe")),
         );
     }
 
