@@ -26,6 +26,7 @@ use sasl::Secret;
 
 use crate::cache;
 use crate::config::{Config, DbConfig, Skip};
+use crate::request::fields::{numeric_gid, numeric_uid};
 use crate::request::{Label, Request, Scope};
 use crate::template::Template;
 
@@ -215,7 +216,19 @@ impl Databases {
             id += 1;
             databases.userdbs.push(Userdb::new(id, db, userdbs.len() == 1, sources)?);
         }
+        databases.link();
         Ok(databases)
+    }
+
+    /// Lets each database know that there is another one behind it.
+    fn link(&mut self) {
+        let all_but_last = |length: usize| length.saturating_sub(1);
+        for list in [&mut self.passdbs, &mut self.masters] {
+            let count = all_but_last(list.len());
+            list.iter_mut().take(count).for_each(|passdb| passdb.label.next = Some("passdb"));
+        }
+        let count = all_but_last(self.userdbs.len());
+        self.userdbs.iter_mut().take(count).for_each(|userdb| userdb.label.next = Some("userdb"));
     }
 
     /// Both sides of the worker protocol must have the same.
@@ -230,7 +243,17 @@ impl Databases {
 
 fn label(config: &DbConfig) -> Label {
     let name = if config.name.is_empty() { &config.driver } else { &config.name };
-    Label { name: name.as_str().into(), verbose: config.verbose, has_next: false }
+    Label { name: name.as_str().into(), verbose: config.verbose, next: None }
+}
+
+/// Names of users and groups that everybody would get have to exist.
+fn check_ids(template: &Template) -> Result<(), String> {
+    for (key, numeric) in [("uid", numeric_uid as fn(&str) -> Option<u32>), ("gid", numeric_gid)] {
+        if let Some(value) = template.constant(key).filter(|value| numeric(value).is_none()) {
+            return Err(format!("static userdb: Invalid {key}: {value}"));
+        }
+    }
+    Ok(())
 }
 
 fn list(text: &str) -> Vec<String> {
@@ -538,6 +561,7 @@ impl Userdb {
                 let everyone = template.take("allow_all_users");
                 let allow_all_users =
                     everyone.is_some_and(|value| value.is_none_or(|word| word.eq_ignore_ascii_case("yes")));
+                check_ids(&template)?;
                 UserdbDriver::Static { template, allow_all_users }
             }
             other => return Err(unsupported("userdb", other)),

@@ -60,7 +60,8 @@ impl Parts {
     /// What is wrong with the settings or the files they name.
     pub(crate) fn read(settings: &Snapshot, scope_log: Logger) -> Result<Self, Fatal> {
         let configs = Config::all(settings);
-        let files = ConfigFiles::read(&configs).map_err(Fatal::new)?;
+        let root = settings.root();
+        let files = ConfigFiles::read(&configs, root.get(settings::key::BASE_DIR)).map_err(Fatal::new)?;
         Ok(Self { configs, files, scope_log })
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(connection: &MasterConnection, id: u32, parameters: &[St
 
 /// The mask is for the userdb's query: like 2.3, what does not match is left to the asker.
 async fn list(connection: &MasterConnection, request: &mut Request, userdb: &Userdb, id: u32) -> bool {
-    request.label = Some(Label { has_next: false, ..userdb.label.clone() });
+    request.label = Some(Label { next: None, ..userdb.label.clone() });
     request.database_id = userdb.id;
     let complete = if userdb.is_blocking {
         let each = async |names: Vec<String>| send(connection, &names, id).await;

@@ -26,6 +26,12 @@ impl Template {
         Some(self.0.remove(at).1)
     }
 
+    /// The value of a field that is the same for everybody.
+    pub(crate) fn constant(&self, key: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(name, _)| name == key)?.1.as_deref()?;
+        (!value.contains('%')).then_some(value)
+    }
+
     /// Sets the fields of a passdb.
     ///
     /// # Errors

@@ -24,6 +24,12 @@ pub(crate) const FLOOD_WARNING_AFTER: Duration = Duration::from_secs(1);
 /// …and then again this often.
 pub(crate) const FLOOD_WARNING_EVERY: Duration = Duration::from_secs(60);
 
+/// The longest command to the `dict` process: 2.3's `DICT_CLIENT_MAX_LINE_LENGTH`.
+pub(crate) const DICT_LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Transactions of one client that have begun. Well-behaved ones have few at a time.
+pub(crate) const DICT_TRANSACTIONS_MAX: usize = 1000;
+
 /// A doveadm that asks and does not read, or does not ask at all, is given up after this.
 pub(crate) const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 

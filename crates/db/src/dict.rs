@@ -1,5 +1,5 @@
-//! Dictionaries: keys and values in a file, Redis or memcached, named by URIs as in 2.3
-//! (`redis:host=127.0.0.1:prefix=mail/`).
+//! Dictionaries: keys and values in a file, Redis or memcached, or behind a `dict` process, named by URIs
+//! as in 2.3 (`redis:host=127.0.0.1:prefix=mail/`).
 //!
 //! Keys begin with `shared/`, or with `priv/` for one user's own.
 
@@ -7,6 +7,7 @@ mod config;
 mod file;
 mod json;
 mod memcached;
+mod proxy;
 mod redis;
 mod wire;
 
@@ -48,6 +49,7 @@ enum Kind {
     File(String),
     Redis(redis::Options),
     Memcached(Server, memcached::Protocol),
+    Proxy(proxy::Options),
 }
 
 /// Where a server is, and what its keys begin with.
@@ -65,9 +67,11 @@ enum Address {
 }
 
 impl DictUri {
+    /// `base_dir` is where the sockets of `dict` processes are.
+    ///
     /// # Errors
     /// In 2.3's words; and what 2.3 has and we have not.
-    pub fn parse(uri: &str) -> Result<Self, String> {
+    pub fn parse(uri: &str, base_dir: &str) -> Result<Self, String> {
         let (driver, rest) =
             uri.split_once(':').ok_or_else(|| format!("Dictionary URI is missing ':': {uri}"))?;
         let kind = match driver {
@@ -79,8 +83,8 @@ impl DictUri {
             "memcached_ascii" => {
                 memcached::parse(rest).map(|server| Kind::Memcached(server, memcached::Protocol::Text))
             }
-            "proxy" => Err("there is no dict service in this version: name the dictionary itself".into()),
-            "fs" => Err("not supported by this version".into()),
+            "proxy" => proxy::Options::parse(rest, base_dir).map(Kind::Proxy),
+            "fs" | "sql" | "ldap" => Err("not supported by this version".into()),
             other => return Err(format!("Unknown dict module: {other}")),
         };
         kind.map(Self).map_err(|error| format!("dict {driver}: {error}"))
@@ -128,6 +132,7 @@ enum Backend {
     File(file::FileDict),
     Redis(redis::Redis),
     Memcached(memcached::Memcached),
+    Proxy(proxy::Proxy),
 }
 
 impl Dict {
@@ -139,6 +144,7 @@ impl Dict {
             Kind::Memcached(server, protocol) => {
                 Backend::Memcached(memcached::Memcached::new(server.clone(), *protocol))
             }
+            Kind::Proxy(options) => Backend::Proxy(proxy::Proxy::new(options.clone())),
         })
     }
 
@@ -151,6 +157,7 @@ impl Dict {
             Backend::File(file) => file.lookup(key),
             Backend::Redis(redis) => redis.lookup(user, key),
             Backend::Memcached(memcached) => memcached.lookup(user, key),
+            Backend::Proxy(proxy) => proxy.lookup(user, key),
         }
     }
 
@@ -162,6 +169,7 @@ impl Dict {
         match &mut self.0 {
             Backend::File(file) => file.iterate(prefix, each),
             Backend::Redis(_) | Backend::Memcached(_) => Err(DictError::NoIteration),
+            Backend::Proxy(proxy) => proxy.iterate(prefix, each),
         }
     }
 }
@@ -205,13 +213,12 @@ mod tests {
             ("memcached_ascii:", None),
             ("memcached:password=x", Some("dict memcached: Unknown parameter: password=x")),
             ("/tmp/x", Some("Dictionary URI is missing ':': /tmp/x")),
-            ("sql:/x", Some("Unknown dict module: sql")),
-            (
-                "proxy::x",
-                Some("dict proxy: there is no dict service in this version: name the dictionary itself"),
-            ),
+            ("sql:/x", Some("dict sql: not supported by this version")),
+            ("cdb:/x", Some("Unknown dict module: cdb")),
+            ("proxy::x", None),
+            ("proxy:x", Some("dict proxy: Invalid URI: x")),
         ] {
-            assert_eq!(DictUri::parse(uri).err().as_deref(), expect, "{uri}");
+            assert_eq!(DictUri::parse(uri, "/run/dovecot").err().as_deref(), expect, "{uri}");
         }
     }
 

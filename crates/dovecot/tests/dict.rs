@@ -1,11 +1,11 @@
-//! Users in dictionaries, from an IMAP login down to a file or a real Redis; and passwords that are good
-//! for one login, which a database keeps.
+//! Users in dictionaries, from an IMAP login down to a file or a real Redis, also by way of a `dict`
+//! process, ours or the original's; and passwords that are good for one login, which a database keeps.
 
 use std::process::Command;
 
 use harness::host::MAIL_ID;
 use harness::sasl_client::{base64, from_base64};
-use harness::{Builder, Client, Host, Redis, needs};
+use harness::{Builder, Client, Host, Redis, Under, needs};
 
 const DICT: &str = "auth_username_chars =\nauth_username_format =\nauth_failure_delay = 0\nauth_verbose = yes\n\
     passdb {\n driver = dict\n args = @DIR@/dict.conf.ext\n}\n\
@@ -104,6 +104,98 @@ fn users_in_a_file() {
     let mut names: Vec<&str> = listed.lines().collect();
     names.sort_unstable();
     assert_eq!(names, ["hash", "joe", "o'brien\\"]);
+}
+
+/// The dictionary `users`, in a file that the `dict` process may read.
+const NAMED: &str = "dict {\n users = file:@DIR@/values\n broken = sql:/nonexistent\n}\n";
+
+fn write_values(host: &Host) {
+    let values: String = values(host).iter().map(|(key, value)| format!("shared/{key}\n{value}\n")).collect();
+    std::fs::write(host.dir().join("values"), values).expect("the dictionary");
+}
+
+fn use_dict(host: &Host, uri: &str) {
+    std::fs::write(host.dir().join("dict.conf.ext"), format!("uri = {uri}\n{KEYS}"))
+        .expect("its configuration");
+}
+
+#[test]
+fn users_behind_the_dict_process() {
+    let mut host = builder().config(DICT).config(NAMED).prepare();
+    write_values(&host);
+    use_dict(&host, "proxy::users");
+    host.start();
+    check(&host);
+    let listed = host.doveadm(&["user", "*"]);
+    let mut names: Vec<&str> = listed.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["hash", "joe", "o'brien\\"]);
+    assert_eq!(host.pids("dict").len(), 1, "one process for one worker");
+    // It dies, and the next one answers.
+    for pid in host.pids("dict") {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    }
+    assert_eq!(
+        harness::wait_for("the next one", || Some(login(&host, "joe", "secret")).filter(|said| said == "OK")),
+        "OK"
+    );
+    for (name, complaint) in [
+        ("nobody", "dict client: Unconfigured dictionary name 'nobody'"),
+        ("broken", "dict client: Failed to initialize dictionary 'broken': dict sql: not supported"),
+    ] {
+        host.stop();
+        use_dict(&host, &format!("proxy::{name}"));
+        host.start();
+        assert_eq!(login(&host, "joe", "secret"), "[UNAVAILABLE]", "{name}");
+        host.wait_log(complaint);
+    }
+}
+
+#[test]
+fn dict_processes_of_ours_and_the_original_understand_each_other() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    // The original's `doveadm dict` asks our process.
+    let host = builder().config(NAMED).config("passdb {\n driver = static\n args = password=x\n}");
+    let mut host = host.prepare();
+    write_values(&host);
+    host.start();
+    let ask = |words: &[&str]| {
+        let uri = format!("proxy:{}/run/dict:users", host.dir().display());
+        let mut doveadm = Command::new("doveadm");
+        doveadm.arg("-c").arg(host.conf()).arg("dict").args(&words[..1]).arg(uri).args(&words[1..]);
+        let done = doveadm.output().expect("doveadm runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (done.status.success(), text(&done.stdout), text(&done.stderr))
+    };
+    let (done, said, complaint) = ask(&["get", "shared/passdb/joe"]);
+    assert!(done && said.trim_end() == "{\"password\": \"secret\"}", "{said}{complaint}");
+    let (done, said, complaint) = ask(&["get", "shared/passdb/nobody"]);
+    assert!(!done, "{said}{complaint}");
+    let (done, said, complaint) = ask(&["iter", "shared/userdb/"]);
+    let mut keys: Vec<_> = said.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    keys.retain(|key| key.starts_with("shared/userdb/"));
+    keys.sort_unstable();
+    assert!(done, "{said}{complaint}");
+    assert_eq!(keys, ["shared/userdb/hash", "shared/userdb/joe", "shared/userdb/o'brien\\"], "{said}");
+    let (done, _, complaint) = ask(&["set", "shared/x", "y"]);
+    assert!(!done && complaint.contains("Dictionaries can't be changed in this version"), "{complaint}");
+    // Ours asks the original's.
+    let mut original = builder()
+        .under(Under::Dovecot)
+        .config(NAMED)
+        .config("passdb {\n driver = static\n args = password=x\n}")
+        .prepare();
+    let mut ours = builder().config(DICT).prepare();
+    let values: String =
+        values(&ours).iter().map(|(key, value)| format!("shared/{key}\n{value}\n")).collect();
+    std::fs::write(original.dir().join("values"), values).expect("the dictionary");
+    original.start();
+    use_dict(&ours, &format!("proxy:{}/run/dict:users", original.dir().display()));
+    ours.start();
+    check(&ours);
 }
 
 #[test]

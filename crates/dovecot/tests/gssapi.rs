@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use harness::{Builder, Host, Kdc, needs};
+use harness::{Builder, Exim, Host, Kdc, Postfix, Under, free_port, needs};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -27,7 +27,9 @@ impl Realm {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("the way to the keytab");
         let kdc = Kdc::start(dir.path(), REALM)?;
-        ["imap/localhost", "pop/localhost"].iter().for_each(|service| kdc.add_service(service));
+        ["imap/localhost", "pop/localhost", "smtp/localhost"]
+            .iter()
+            .for_each(|service| kdc.add_service(service));
         ["joe", "jane", "postmaster", "disabled"].iter().for_each(|name| kdc.add(name, "secret"));
         Some(Self { kdc, _dir: dir })
     }
@@ -194,4 +196,77 @@ fn curl_logs_in() {
     let done = curl.output().expect("curl runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     host.wait_log("imap-login: Info: Login: user=<joe@example.org>, method=GSSAPI, rip=");
+}
+
+/// What the original needs for tickets.
+const MODULE: &str = "/usr/lib/dovecot/modules/auth/libmech_gssapi.so";
+
+/// Both servers, where the original and its module are installed.
+fn both() -> impl Iterator<Item = Under> {
+    let has_original = |under| under == Under::Ours || std::path::Path::new(MODULE).exists();
+    [Under::Ours, Under::Dovecot].into_iter().filter(move |under| has_original(*under))
+}
+
+/// A server with a socket that everybody may ask who somebody is.
+fn for_agents(realm: &Realm, under: Under) -> Host {
+    realm
+        .builder("localhost")
+        .under(under)
+        .config("auth_mechanisms = plain gssapi")
+        .config("passdb {\n  driver = static\n  args = password=x\n}")
+        .config("service auth {\n  unix_listener @DIR@/sasl {\n    mode = 0666\n  }\n}")
+        .config("service stats {\n  unix_listener stats-writer {\n    mode = 0666\n  }\n}")
+        .start()
+}
+
+/// curl sends a mail with the ticket of `who`, or with none; what came of it.
+fn send(realm: &Realm, port: u16, who: Option<&str>) -> Result<(), String> {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-v", "-u", "joe@EXAMPLE.ORG:", "--login-options", "AUTH=GSSAPI", "-T", "-"]);
+    curl.args(["--mail-from", "joe@example.org", "--mail-rcpt", "somebody@example.net"]);
+    curl.arg(format!("smtp://localhost:{port}/client.example"));
+    match who {
+        Some(who) => realm.environment(&mut curl, who),
+        None => {
+            curl.env("KRB5_CONFIG", realm.kdc.config()).env("KRB5CCNAME", "/nonexistent/ticket");
+        }
+    }
+    let done = curl.stdin(std::process::Stdio::null()).output().expect("curl runs");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    match (done.status.success(), said.contains("< 235 ")) {
+        (true, true) => Ok(()),
+        _ => Err(said),
+    }
+}
+
+#[test]
+fn postfix_and_exim_let_in_who_has_a_ticket() {
+    let Some(realm) = Realm::start() else { return };
+    if !nix::unistd::geteuid().is_root() || !needs(&["curl"]) {
+        return;
+    }
+    for under in both() {
+        let host = for_agents(&realm, under);
+        let dir = host.dir().display();
+        let [postfix_port, first, second] = [(); 3].map(|()| free_port());
+        let main = format!(
+            "smtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dir}/sasl\nsmtpd_sasl_auth_enable = yes\n\
+             smtpd_sasl_security_options = noanonymous\nmynetworks =\n\
+             smtpd_relay_restrictions = permit_sasl_authenticated, reject\ndefault_transport = discard:\n\
+             local_recipient_maps =\n"
+        );
+        let master = format!("{postfix_port} inet n - n - - smtpd\n");
+        let Some(postfix) = Postfix::start(host.dir(), postfix_port, &main, &master) else { return };
+        assert_eq!(send(&realm, postfix_port, Some("joe")), Ok(()), "{under:?}");
+        postfix.wait_log(&["sasl_method=GSSAPI, sasl_username=joe@example.org"]);
+        assert!(send(&realm, postfix_port, None).is_err(), "{under:?}");
+        let authenticator = format!(
+            "gssapi:\n  driver = dovecot\n  public_name = GSSAPI\n  server_socket = {dir}/sasl\n  \
+             server_set_id = $auth1\n"
+        );
+        let Some(exim) = Exim::start(host.dir(), [first, second], "", &authenticator) else { return };
+        assert_eq!(send(&realm, first, Some("joe")), Ok(()), "{under:?}");
+        assert!(exim.log().contains("A=gssapi:joe@example.org"), "{under:?} {}", exim.log());
+        assert!(send(&realm, first, None).is_err(), "{under:?}");
+    }
 }

@@ -1,13 +1,18 @@
-//! A self-signed certificate for `localhost`, and a TLS client that accepts any certificate.
+//! A self-signed certificate for `localhost`, a TLS server that has it, and a TLS client that accepts any
+//! certificate.
 
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, ServerConfig, ServerConnection, SignatureScheme, StreamOwned,
+};
 
 /// Writes `cert.pem` and `key.pem` for `names` into `dir`.
 pub fn write(dir: &Path, names: &[&str]) -> std::io::Result<()> {
@@ -15,6 +20,34 @@ pub fn write(dir: &Path, names: &[&str]) -> std::io::Result<()> {
     let made = rcgen::generate_simple_self_signed(names).map_err(std::io::Error::other)?;
     std::fs::write(dir.join("cert.pem"), made.cert.pem())?;
     std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem())
+}
+
+/// The TLS side of a server with the files of [`write`].
+#[derive(Debug, Clone)]
+pub struct TlsServer(Arc<ServerConfig>);
+
+impl TlsServer {
+    /// With `cert.pem` and `key.pem` in `dir`.
+    pub fn new(dir: &Path) -> Self {
+        let chain = vec![CertificateDer::from_pem_file(dir.join("cert.pem")).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(dir.join("key.pem")).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("certificate and key belong together");
+        Self(Arc::new(config))
+    }
+
+    /// What a client says and hears; hands are shaken with the first byte.
+    ///
+    /// # Errors
+    /// TLS could not be set up.
+    pub fn over(&self, stream: TcpStream) -> io::Result<impl Read + Write + use<>> {
+        let connection = ServerConnection::new(self.0.clone()).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(connection, stream))
+    }
 }
 
 /// The first certificate of a PEM file.
@@ -41,7 +74,7 @@ pub fn authority(names: &[&str]) -> (String, Vec<(String, String)>) {
 /// The same as [`believing_client`], with a certificate of its own (PEM of certificate and key).
 pub fn client_with(certificate: &str, key: &str) -> Arc<ClientConfig> {
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")

@@ -38,6 +38,11 @@ impl MariaDb {
         self.port.unwrap_or(0)
     }
 
+    /// The directory with `cert.pem` and `key.pem` of a client that the server knows.
+    pub fn client_files(&self) -> PathBuf {
+        self.dir.join("client")
+    }
+
     /// The file with the server's certificate, which is its own authority.
     pub fn certificate(&self) -> PathBuf {
         self.dir.join("server/cert.pem")
@@ -66,6 +71,13 @@ impl MariaDb {
         if port.is_some() {
             std::fs::create_dir(dir.join("server")).expect("a directory");
             crate::cert::write(&dir.join("server"), &["localhost"]).expect("a certificate");
+            let (authority, issued) = crate::cert::authority(&["dove"]);
+            let (certificate, key) = issued.first().expect("a certificate");
+            let client = dir.join("client");
+            std::fs::create_dir(&client).expect("a directory");
+            for (name, text) in [("ca.pem", &authority), ("cert.pem", certificate), ("key.pem", key)] {
+                std::fs::write(client.join(name), text).expect("a file");
+            }
         }
         let mut server = Self { dir: dir.to_owned(), user, port, child: None };
         server.resume();
@@ -87,7 +99,8 @@ impl MariaDb {
             Some(port) => command
                 .args(["--bind-address=127.0.0.1", "--skip-name-resolve", &format!("--port={port}")])
                 .arg(format!("--ssl-cert={dir}/server/cert.pem"))
-                .arg(format!("--ssl-key={dir}/server/key.pem")),
+                .arg(format!("--ssl-key={dir}/server/key.pem"))
+                .arg(format!("--ssl-ca={dir}/client/ca.pem")),
         };
         let child = command
             .arg("--skip-log-bin")

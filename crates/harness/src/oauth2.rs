@@ -2,17 +2,21 @@
 //! tokens.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+
+use crate::cert::TlsServer;
 
 /// What came: the request line, the `Authorization` field, and the body.
 pub type Seen = (String, String, String);
 
 /// A server that knows the token `good` of `joe@example.org` and a few others.
 pub struct OAuth2 {
-    port: u16,
+    /// Before the path.
+    address: String,
     seen: Receiver<Seen>,
     is_down: Arc<AtomicBool>,
 }
@@ -20,25 +24,43 @@ pub struct OAuth2 {
 impl OAuth2 {
     /// Starts one on a free port of loopback. It ends with the test's process.
     pub fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    /// The same over TLS for `localhost`, with a certificate that is written to `dir` first.
+    pub fn start_with_tls(dir: &Path) -> Self {
+        crate::cert::write(dir, &["localhost"]).expect("a certificate");
+        Self::start_as(Some(TlsServer::new(dir)))
+    }
+
+    fn start_as(tls: Option<TlsServer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its address").port();
+        let address = match &tls {
+            Some(_) => format!("https://localhost:{port}"),
+            None => format!("http://127.0.0.1:{port}"),
+        };
         let (sender, seen) = channel();
         let is_down = Arc::new(AtomicBool::new(false));
         let down = Arc::clone(&is_down);
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 if !down.load(Ordering::Relaxed) {
+                    let seen = match &tls {
+                        Some(tls) => tls.over(stream).and_then(answer),
+                        None => answer(stream),
+                    };
                     // The test may have ended, or the client.
-                    let _ = answer(stream).map(|seen| sender.send(seen));
+                    let _ = seen.map(|seen| sender.send(seen));
                 }
             }
         });
-        Self { port, seen, is_down }
+        Self { address, seen, is_down }
     }
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("{}{path}", self.address)
     }
 
     /// What has come since the last call.
@@ -52,8 +74,8 @@ impl OAuth2 {
     }
 }
 
-fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn answer(stream: impl Read + Write) -> std::io::Result<Seen> {
+    let mut reader = BufReader::new(stream);
     let (mut first, mut authorization, mut length) = (String::new(), String::new(), 0);
     reader.read_line(&mut first)?;
     loop {
@@ -70,7 +92,9 @@ fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
     reader.read_exact(&mut body)?;
     let body = String::from_utf8(body).expect("UTF-8");
     let (status, text) = judge(&format!("{first}{authorization}{body}"));
+    let stream = reader.get_mut();
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+    stream.flush()?;
     Ok((first.trim_end().to_owned(), authorization, body))
 }
 

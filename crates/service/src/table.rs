@@ -56,8 +56,9 @@ pub static TABLE: &[Row] = &[
     row("anvil", Sandbox::Closed, Threads::One, false, &[]),
     row("log", Sandbox::Files, Threads::One, false, &[]),
     row("config", Sandbox::Open, Threads::One, false, &[]),
+    row("dict", Sandbox::Open, Threads::One, false, &["databases of dictionaries"]),
     row("stats", Sandbox::Closed, Threads::One, false, &[]),
-    row("auth", Sandbox::Open, Threads::One, true, &["auth-worker"]),
+    row("auth", Sandbox::Open, Threads::One, true, &["auth-worker", "dict"]),
     row(
         "imap-login",
         Sandbox::Login,

@@ -65,13 +65,12 @@ impl Found {
         }
     }
 
-    /// Dictionaries do not exist yet, and few plugins, so that nobody reads what is set for them.
+    /// There are few plugins, so that nobody reads what is set for others.
     fn maps(&mut self, node: &Node) {
-        for kind in MapKind::ALL {
-            let is_read = |name: &str| kind == MapKind::Plugin && PLUGIN_SETTINGS.contains(&name);
-            for entry in node.map(kind).iter().filter(|entry| !is_read(&entry.name)) {
-                self.tell(format!("{} {{ {} }}", kind.word(), entry.name), &entry.source);
-            }
+        let kind = MapKind::Plugin;
+        let is_read = |name: &str| PLUGIN_SETTINGS.contains(&name);
+        for entry in node.map(kind).iter().filter(|entry| !is_read(&entry.name)) {
+            self.tell(format!("{} {{ {} }}", kind.word(), entry.name), &entry.source);
         }
     }
 

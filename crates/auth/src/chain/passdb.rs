@@ -8,7 +8,7 @@ use crate::config::Rule;
 use crate::db::{self, Check, Passdb};
 use crate::limits::PASSDB_STEPS_MAX;
 use crate::rehash::Outdated;
-use crate::request::{Label, Request};
+use crate::request::Request;
 use crate::server::{Auth, Service};
 use crate::{cache, tab, totp};
 
@@ -47,11 +47,11 @@ impl Auth {
         }
         let mut place = Place { is_master: request.facts.login_user.is_some(), at: 0 };
         for _ in 0..PASSDB_STEPS_MAX {
-            let Some((passdb, has_next)) = service.next_passdb(request, &mut place) else {
+            let Some(passdb) = service.next_passdb(request, &mut place) else {
                 request.mechanism_error("All password databases were skipped");
                 break;
             };
-            request.label = Some(Label { has_next, ..passdb.label.clone() });
+            request.label = Some(passdb.label.clone());
             request.database_id = passdb.id;
             request.stored = None;
             request.debug("Performing passdb lookup");
@@ -159,7 +159,10 @@ impl Auth {
         let nobody = Secret::default();
         if hit.value.is_empty() {
             request.debug("cache hit: ");
-            request.log_unknown_user();
+            // Who only looks somebody up hears it anyway.
+            if want == Want::Verify {
+                request.log_unknown_user();
+            }
             return Some((PassdbResult::UserUnknown, nobody));
         }
         let mut words = hit.value.split('\t');
@@ -256,14 +259,13 @@ impl Service {
         if is_master { &self.databases.masters } else { &self.databases.passdbs }
     }
 
-    /// The next passdb that is for this request, and whether there are more after it.
-    fn next_passdb(&self, request: &Request, place: &mut Place) -> Option<(&Passdb, bool)> {
+    /// The next passdb that is for this request.
+    fn next_passdb(&self, request: &Request, place: &mut Place) -> Option<&Passdb> {
         let list = self.list(place.is_master);
         while list.get(place.at).is_some_and(|passdb| passdb.is_skipped(request)) {
             place.at += 1;
         }
-        let passdb = list.get(place.at)?;
-        Some((passdb, place.at + 1 < list.len()))
+        list.get(place.at)
     }
 
     /// What follows from a passdb's result: the final result, or `None` to go on at `place`.
@@ -312,7 +314,9 @@ impl Service {
         }
         let reason = request.fields.find("reason").filter(|_| passdb.shows_failures()).map(str::to_owned);
         keep_or_forget(request, result);
-        if goes_on && self.next_passdb(request, place).is_some() {
+        // Looked for in any case: debug lines tell of those that are skipped.
+        let has_next = self.next_passdb(request, place).is_some();
+        if goes_on && has_next {
             request.progress.saw_user_unknown |= result == PassdbResult::UserUnknown;
             request.progress.saw_internal_failure |= result == PassdbResult::InternalFailure;
             return None;

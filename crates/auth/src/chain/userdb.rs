@@ -6,7 +6,7 @@ use super::Want;
 use crate::config::Rule;
 use crate::db::Userdb;
 use crate::fields::Fields;
-use crate::request::{Label, Request};
+use crate::request::Request;
 use crate::server::{Auth, Service};
 use crate::{cache, tab};
 
@@ -31,7 +31,7 @@ impl Auth {
                 at += 1;
             }
             let Some(userdb) = userdbs.get(at) else { break };
-            request.label = Some(Label { has_next: at + 1 < userdbs.len(), ..userdb.label.clone() });
+            request.label = Some(userdb.label.clone());
             request.database_id = userdb.id;
             request.progress.user_changed = false;
             request.debug("Performing userdb lookup");

@@ -47,8 +47,7 @@ impl Dict {
             }
         }
         if request.stored.is_none() && !request.fields.has("nopassword") {
-            request.info("No password returned (and no nopassword)");
-            return PassdbResult::PasswordMismatch;
+            return request.password_missing();
         }
         PassdbResult::Ok
     }

@@ -25,16 +25,16 @@ impl ConfigFiles {
     ///
     /// # Errors
     /// In 2.3's words.
-    pub(crate) fn read(configs: &[(Option<String>, Config)]) -> Result<Self, String> {
+    pub(crate) fn read(configs: &[(Option<String>, Config)], base_dir: &str) -> Result<Self, String> {
         let mut files = Self::default();
         let all = configs.iter().flat_map(|(_, config)| config.passdbs.iter().chain(&config.userdbs));
         for db in all.filter(|db| !db.args.is_empty()) {
-            files.read_one(db)?;
+            files.read_one(db, base_dir)?;
         }
         Ok(files)
     }
 
-    fn read_one(&mut self, db: &DbConfig) -> Result<(), String> {
+    fn read_one(&mut self, db: &DbConfig, base_dir: &str) -> Result<(), String> {
         let path = &db.args;
         match db.driver.as_str() {
             "sql" if !self.sql.contains_key(path) => {
@@ -46,7 +46,8 @@ impl ConfigFiles {
                 self.ldap.insert(path.clone(), config);
             }
             "dict" if !self.dict.contains_key(path) => {
-                let config = DictConfig::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                let config = DictConfig::read(&settings::StdFiles, path, base_dir);
+                let config = config.map_err(|error| chain(&error))?;
                 self.dict.insert(path.clone(), config);
             }
             "oauth2" if !self.oauth2.contains_key(path) => {

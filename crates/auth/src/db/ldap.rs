@@ -45,8 +45,7 @@ impl Ldap {
         }
         // With auth_bind there is none, which is right for those who only ask for the fields.
         if request.stored.is_none() && !self.config.auth_bind && !request.fields.has("nopassword") {
-            request.info("No password returned (and no nopassword)");
-            return PassdbResult::PasswordMismatch;
+            return request.password_missing();
         }
         PassdbResult::Ok
     }

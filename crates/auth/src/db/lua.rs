@@ -143,8 +143,7 @@ impl Script {
         if result != PassdbResult::Ok || request.fields.has("nopassword") || request.stored.is_some() {
             return result;
         }
-        request.info("No password returned (and no nopassword)");
-        PassdbResult::PasswordMismatch
+        request.password_missing()
     }
 
     /// Lets the script verify the password.

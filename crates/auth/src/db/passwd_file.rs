@@ -295,7 +295,12 @@ impl PasswdFile {
             Some(text) if text.is_empty() || !self.is_userdb.get() => Ok(Id::Empty),
             Some(text) => match numeric(text) {
                 Some(id) if id != 0 && id != u32::MAX => Ok(Id::Some(id)),
-                _ => Err(format!("User {name} has invalid {kind} '{text}'")),
+                id => {
+                    if id.is_none() {
+                        self.scope.log.error(format_args!("Invalid {kind} value '{text}'"));
+                    }
+                    Err(format!("User {name} has invalid {kind} '{text}'"))
+                }
             },
         };
         let (uid, gid) = match (id("UID", numeric_uid), id("GID", numeric_gid)) {
@@ -311,8 +316,11 @@ impl PasswdFile {
         let home = fields.nth(1).filter(|home| !home.is_empty()).map(Into::into);
         let extra: Vec<&str> = fields.skip(1).collect();
         let extra = match extra.split_first() {
-            // The old format has an empty field here, and the mail location after it.
-            Some((&"", mail)) if mail.first().is_some_and(|mail| !mail.is_empty()) => {
+            // The old format has an empty field here, and the mail location after it, which is for
+            // userdbs only.
+            Some((&"", mail))
+                if self.is_userdb.get() && mail.first().is_some_and(|mail| !mail.is_empty()) =>
+            {
                 format!("userdb_mail={}", mail.join(":"))
             }
             Some((&"", _)) | None => String::new(),

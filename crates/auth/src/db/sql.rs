@@ -55,6 +55,9 @@ impl Sql {
             request.error("Password query must return a field named 'password'");
             return PassdbResult::InternalFailure;
         }
+        if request.stored.is_none() && !request.fields.has("nopassword") {
+            return request.password_missing();
+        }
         PassdbResult::Ok
     }
 

@@ -25,7 +25,12 @@ impl StaticPassdb {
             request.error(format_args!("Failed to expand template: {error}"));
             return PassdbResult::InternalFailure;
         }
-        let Some(password) = &self.password else { return PassdbResult::Ok };
+        let Some(password) = &self.password else {
+            return match request.fields.has("nopassword") {
+                true => PassdbResult::Ok,
+                false => request.password_missing(),
+            };
+        };
         match vars::expand(password, request, vars::plain) {
             Ok(password) => {
                 request.set_field("password", &password, "PLAIN");

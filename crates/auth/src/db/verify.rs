@@ -31,8 +31,7 @@ pub(crate) fn check(request: &Request, passdb: &Passdb) -> Check {
         return done(PassdbResult::Ok);
     }
     let Some(stored) = request.stored.clone() else {
-        request.info("No password returned (and no nopassword)");
-        return done(PassdbResult::PasswordMismatch);
+        return done(request.password_missing());
     };
     let text = stored.expose_lossy();
     let (scheme_name, hash) = scheme::split_prefix(&text);

@@ -112,7 +112,7 @@ impl Request {
         match numeric(value) {
             Some(id) => self.add_userdb(name, &id.to_string()),
             None => {
-                self.error(format_args!("Invalid {} value returned in userdb: {value}", name.to_uppercase()));
+                self.error(format_args!("Invalid {} value '{value}'", name.to_uppercase()));
                 self.progress.tempfailed = true;
             }
         }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use base::{Level, Logger};
+use ipc::auth_worker::PassdbResult;
 use sasl::encoding::hex;
 use sha1::{Digest, Sha1};
 
@@ -26,8 +27,8 @@ pub(crate) struct Scope {
 pub(crate) struct Label {
     pub(crate) name: Rc<str>,
     pub(crate) verbose: Option<bool>,
-    /// Another one is asked after it.
-    pub(crate) has_next: bool,
+    /// What comes behind it in the configuration: another `passdb` or `userdb`, or nothing.
+    pub(crate) next: Option<&'static str>,
 }
 
 impl Request {
@@ -155,11 +156,21 @@ impl Request {
         self.log_login_failure("Password mismatch (for LDAP bind)");
     }
 
+    /// What a passdb says that gave neither a password nor `nopassword`: that is right only where
+    /// another one has verified the password.
+    pub(crate) fn password_missing(&self) -> PassdbResult {
+        if self.facts.skip_password_check {
+            return PassdbResult::Ok;
+        }
+        self.info("No password returned (and no nopassword)");
+        PassdbResult::PasswordMismatch
+    }
+
     /// With `auth_verbose_passwords` the line comes in any case, and says what was given.
     fn log_login_failure(&self, text: &str) {
         let Some(given) = self.given_password() else { return self.info(text) };
-        let has_next = self.label.as_ref().is_some_and(|label| label.has_next);
-        let next = if has_next { " - trying the next passdb" } else { "" };
+        let next = self.label.as_ref().and_then(|label| label.next);
+        let next = next.map_or_else(String::new, |kind| format!(" - trying the next {kind}"));
         self.write(Level::Info, &self.database_prefix(), format_args!("{text} {given}{next}"));
     }
 

@@ -487,3 +487,20 @@ async fn mariadb_that_comes_back() {
     })
     .await;
 }
+
+#[test]
+fn identities_that_there_are_not() {
+    for (args, expect) in [
+        ("uid=nosuchuser gid=0", Some("static userdb: Invalid uid: nosuchuser")),
+        ("uid=root gid=nosuchgroup", Some("static userdb: Invalid gid: nosuchgroup")),
+        ("uid=root gid=0 home=/home/%u", None),
+        ("uid=%u gid=%{domain}", None),
+    ] {
+        let config =
+            format!("passdb {{\n driver = static\n}}\nuserdb {{\n driver = static\n args = {args}\n}}\n");
+        let snapshot = settings::Snapshot::from_text(&config).unwrap();
+        let parts = crate::life::Parts::read(&snapshot, base::Logger::new("auth: "));
+        let error = parts.map_err(|error| error.to_string()).unwrap().services(false).err();
+        assert_eq!(error.as_deref(), expect, "{args}");
+    }
+}

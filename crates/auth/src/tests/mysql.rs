@@ -31,6 +31,46 @@ async fn mariadb_behind_workers() {
     .await;
 }
 
+/// A database user that has to show a certificate, and one that has none to show.
+#[tokio::test(flavor = "current_thread")]
+async fn mariadb_asks_for_our_certificate() {
+    local(async {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(server) = MariaDb::start_with_tls(dir.path()) else { return };
+        server.run(&format!(
+            "CREATE DATABASE mail; USE mail; {TABLE} \
+             CREATE USER dove@'%' REQUIRE SUBJECT '/CN=dove'; GRANT ALL ON mail.* TO dove@'%';"
+        ));
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let (_, issued) = harness::cert::authority(&["dove"]);
+        let (certificate, key) = issued.first().unwrap();
+        std::fs::write(other.join("cert.pem"), certificate).unwrap();
+        std::fs::write(other.join("key.pem"), key).unwrap();
+        let shown =
+            |dir: &std::path::Path| format!("ssl_cert={0}/cert.pem ssl_key={0}/key.pem", dir.display());
+        let (ok, failed) = ("OK\t1\tuser=joe\t", "FAIL\t1\tuser=joe\tcode=temp_fail");
+        for (options, expect) in [
+            (shown(&server.client_files()), ok),
+            (String::new(), failed),
+            // Of the same name, from an authority that the server does not know.
+            (shown(&other), failed),
+        ] {
+            let connect = format!(
+                "host=localhost port={} user=dove dbname=mail ssl_ca={} {options}",
+                server.port(),
+                server.certificate().display()
+            );
+            let sql = format!("driver = mysql\nconnect = {connect}\n{QUERIES}");
+            let bench = Bench::new(&format!("auth_username_chars =\n{SQL}"), &[("sql", &sql)]);
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, expect, "{options}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn mariadb_over_tls() {
     local(async {

@@ -117,6 +117,30 @@ async fn token_information_and_grants() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn introspection_over_https() {
+    local(async {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        harness::cert::write(other.path(), &["localhost"]).unwrap();
+        let server = OAuth2::start_with_tls(dir.path());
+        let introspection = |authority: &std::path::Path, more: &str| {
+            format!(
+                "introspection_url = {}\nintrospection_mode = post\ntls_ca_cert_file = {}/cert.pem\n{more}",
+                server.url("/introspect"),
+                authority.display()
+            )
+        };
+        let good = ("good", "OK\tuser=joe@example.org\ttoken=good");
+        check(&introspection(dir.path(), ""), &[good, ("nobody", FAIL)]).await;
+        check(&introspection(other.path(), "tls_allow_invalid_cert = yes\n"), &[good]).await;
+        server.seen();
+        // No token for somebody else.
+        check(&introspection(other.path(), ""), &[("good", LATER)]).await;
+        assert_eq!(server.seen(), []);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn servers_that_are_not_there_or_mad() {
     local(async {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -2,9 +2,11 @@
 //! with the same configuration.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+use harness::cert::TlsServer;
 
 use super::bench::{Bench, local, plain};
 use crate::client::Kind;
@@ -22,13 +24,21 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    fn start_as(tls: Option<TlsServer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, seen) = channel();
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
+                let seen = match &tls {
+                    Some(tls) => tls.over(stream).and_then(answer),
+                    None => answer(stream),
+                };
                 // The test may have ended.
-                let _ = answer(stream).map(|seen| sender.send(seen));
+                let _ = seen.map(|seen| sender.send(seen));
             }
         });
         Self { port, seen }
@@ -46,8 +56,8 @@ impl Server {
     }
 }
 
-fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn answer(stream: impl Read + Write) -> std::io::Result<Seen> {
+    let mut reader = BufReader::new(stream);
     let (mut first, mut head, mut length) = (String::new(), String::new(), 0);
     reader.read_line(&mut first)?;
     loop {
@@ -73,7 +83,9 @@ fn answer(mut stream: TcpStream) -> std::io::Result<Seen> {
         () if who("err") => ("500 No", ""),
         () => ("200 OK", r#"{"status":0}"#),
     };
+    let stream = reader.get_mut();
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+    stream.flush()?;
     Ok((first.trim().to_owned(), head, body))
 }
 
@@ -191,6 +203,44 @@ async fn a_server_that_is_not_there() {
         let mut client = bench.client(Kind::Client).await;
         client.greeting().await;
         assert_eq!(client.ask(&plain(1, "joe", "secret", "")).await, "OK\t1\tuser=joe");
+    })
+    .await;
+}
+
+/// Passwords' hashes are for the server that the certificate is for.
+#[tokio::test(flavor = "current_thread")]
+async fn over_https() {
+    local(async {
+        let dir = tempfile::tempdir().unwrap();
+        harness::cert::write(dir.path(), &["localhost"]).unwrap();
+        let server = Server::start_as(Some(TlsServer::new(dir.path())));
+        let other = tempfile::tempdir().unwrap();
+        harness::cert::write(other.path(), &["localhost"]).unwrap();
+        let (ok, failed) = ("OK\t1\tuser=joe", "FAIL\t1\tuser=joe");
+        for (host, authority, more, expect) in [
+            ("localhost", &dir, "", ok),
+            // The certificate is for the name, and somebody has to vouch for it.
+            ("127.0.0.1", &dir, "", failed),
+            ("localhost", &other, "", failed),
+            ("127.0.0.1", &other, "ssl_client_require_valid_cert = no\n", ok),
+        ] {
+            let config = format!(
+                "{PASSDB}auth_policy_server_url = https://{host}:{}/x\nauth_policy_hash_nonce = nonce\n\
+                 auth_policy_reject_on_fail = yes\nauth_policy_check_after_auth = no\n\
+                 auth_policy_report_after_auth = no\nssl_client_ca_file = {}/cert.pem\n{more}",
+                server.port,
+                authority.path().display()
+            );
+            let bench = Bench::new(&config, &[("users", USERS)]);
+            let mut client = bench.client(Kind::Client).await;
+            client.greeting().await;
+            let answer = client.ask(&plain(1, "joe", "secret", "")).await;
+            assert_eq!(answer, expect, "{host} {more}");
+            if expect == ok {
+                assert_eq!(server.next().0, "POST /x?command=allow HTTP/1.1");
+            }
+        }
+        assert!(server.seen.try_recv().is_err(), "nobody else was told anything");
     })
     .await;
 }

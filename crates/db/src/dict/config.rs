@@ -81,11 +81,11 @@ pub struct DictConfig {
 }
 
 impl DictConfig {
-    /// Reads the file.
+    /// Reads the file. `base_dir` is where the sockets of `dict` processes are.
     ///
     /// # Errors
     /// The file is unreadable, or does not say what to look up where.
-    pub fn read(files: &dyn Files, path: &str) -> Result<Self, DictConfigError> {
+    pub fn read(files: &dyn Files, path: &str, base_dir: &str) -> Result<Self, DictConfigError> {
         let items = settings::ext::parse_sections(files, Path::new(path))
             .map_err(|source| DictConfigError::File(path.to_owned(), Box::new(source)))?;
         let invalid = |reason| DictConfigError::Invalid { path: path.to_owned(), reason };
@@ -93,7 +93,7 @@ impl DictConfig {
         for item in items {
             draft.take(item, path).map_err(invalid)?;
         }
-        draft.finish().map_err(invalid)
+        draft.finish(base_dir).map_err(invalid)
     }
 
     /// The variables that make the difference between users, in no particular form.
@@ -210,7 +210,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<DictConfig, String> {
+    fn finish(mut self, base_dir: &str) -> Result<DictConfig, String> {
         for (setting, names, selection) in [
             ("passdb_objects", &self.passdb_objects, &mut self.passdb),
             ("userdb_objects", &self.userdb_objects, &mut self.userdb),
@@ -228,7 +228,7 @@ impl Draft {
         }
         let uri = self.uri.ok_or("Empty uri setting")?;
         Ok(DictConfig {
-            uri: DictUri::parse(&uri).map_err(|error| format!("Failed to init dict: {error}"))?,
+            uri: DictUri::parse(&uri, base_dir).map_err(|error| format!("Failed to init dict: {error}"))?,
             default_pass_scheme: self.default_pass_scheme.unwrap_or_else(|| "MD5".into()),
             iterate_prefix: self.iterate_prefix,
             iterate_disable: self.iterate_disable,
@@ -263,7 +263,7 @@ mod tests {
 
     fn read(text: &str) -> Result<DictConfig, String> {
         let files = settings::MemoryFiles::one("/d", text);
-        DictConfig::read(&files, "/d").map_err(|error| base::chain(&error).to_string())
+        DictConfig::read(&files, "/d", "/run/dovecot").map_err(|error| base::chain(&error).to_string())
     }
 
     #[test]

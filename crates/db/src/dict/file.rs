@@ -89,7 +89,7 @@ fn parse_entries(text: &str) -> Vec<(String, String)> {
 }
 
 /// Dovecot's escapes of what would end a field or line.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

@@ -94,11 +94,20 @@ impl Wire {
         Ok(self.received.drain(..count).collect())
     }
 
-    /// The next line, without its end.
+    /// The next line, without the CRLF at its end.
     pub(super) fn line(&mut self) -> io::Result<String> {
+        self.until(b"\r\n")
+    }
+
+    /// The next line, without the LF at its end.
+    pub(super) fn unix_line(&mut self) -> io::Result<String> {
+        self.until(b"\n")
+    }
+
+    fn until(&mut self, mark: &[u8]) -> io::Result<String> {
         loop {
-            if let Some(end) = self.received.windows(2).position(|pair| pair == b"\r\n") {
-                let line = self.take(end + 2)?;
+            if let Some(end) = self.received.windows(mark.len()).position(|seen| seen == mark) {
+                let line = self.take(end + mark.len())?;
                 let text = line.get(..end).unwrap_or_default().to_vec();
                 return String::from_utf8(text).map_err(io::Error::other);
             }

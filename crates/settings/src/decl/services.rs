@@ -486,7 +486,7 @@ pub static BUILTIN_SERVICES: &[BuiltinService] = &[
     },
     BuiltinService {
         name: "dict",
-        started: false,
+        started: true,
         single_process: false,
         settings: &[("executable", "dict"), ("user", "$default_internal_user"), ("client_limit", "1")],
         deviations: &[],
@@ -497,7 +497,7 @@ pub static BUILTIN_SERVICES: &[BuiltinService] = &[
     },
     BuiltinService {
         name: "dict-async",
-        started: false,
+        started: true,
         single_process: false,
         settings: &[("executable", "dict"), ("user", "$default_internal_user")],
         deviations: &[],
