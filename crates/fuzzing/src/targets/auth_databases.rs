@@ -12,10 +12,8 @@ pub(crate) fn run(data: &[u8]) {
     let files = MemoryFiles::one("/conf", text);
     let _ = SqlConfig::read(&files, "/conf");
     let _ = LdapConfig::read(&files, "/conf");
-    if let Ok(config) = Oauth2Config::read(&files, "/conf") {
-        if let Ok(oauth2) = Oauth2::new(config) {
-            let _ = oauth2.validate(&value, 1_000_000_000);
-        }
+    if let Ok(Ok(oauth2)) = Oauth2Config::read(&files, "/conf").map(Oauth2::new) {
+        let _ = oauth2.validate(&value, 1_000_000_000);
     }
     for driver in [Driver::Mysql, Driver::Pgsql, Driver::Sqlite] {
         let Ok(template) = QueryTemplate::parse(&text_of_it, driver) else { continue };

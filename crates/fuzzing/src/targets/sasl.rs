@@ -12,7 +12,10 @@ impl Acceptor for Toy {
     }
 
     fn accept(&mut self, token: &[u8]) -> Result<(Vec<u8>, Option<String>), Refusal> {
-        Ok((token.to_vec(), (token.len() % 2 == 0).then(|| String::from_utf8_lossy(token).into_owned())))
+        Ok((
+            token.to_vec(),
+            token.len().is_multiple_of(2).then(|| String::from_utf8_lossy(token).into_owned()),
+        ))
     }
 
     fn wrap(&mut self, message: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -24,7 +27,7 @@ impl Acceptor for Toy {
     }
 
     fn authorize(&mut self, _: Option<&str>, name: &str, _: Option<&str>) -> Result<(), Refusal> {
-        if name.len() % 2 == 0 { Ok(()) } else { Err(Refusal::NotVerified) }
+        if name.len().is_multiple_of(2) { Ok(()) } else { Err(Refusal::NotVerified) }
     }
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn run(data: &[u8]) {
             realms: &[],
             issuer: Issuer { pid: 1, connection_id: 2, started_s: 3 },
             bindings: Bindings::default(),
-            user_is_known: data.len() % 3 == 0,
+            user_is_known: data.len().is_multiple_of(3),
             acceptor: Some(Box::new(Toy)),
         };
         let mut mechanism = (info.begin)(&mut context);
@@ -51,7 +54,7 @@ pub(crate) fn run(data: &[u8]) {
                     None => break,
                 },
                 Step::Verify { .. } | Step::Anonymous { .. } | Step::Store { .. } | Step::Token { .. } => {
-                    mechanism.answer(Answer::Verified(data.len() % 2 == 0))
+                    mechanism.answer(Answer::Verified(data.len().is_multiple_of(2)))
                 }
                 Step::Lookup { .. } => mechanism.answer(Answer::Credentials(Some(b"secret"))),
                 Step::Name { .. } => mechanism.answer(Answer::Named),
