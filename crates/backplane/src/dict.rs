@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::Logger;
@@ -13,6 +14,7 @@ use db::dict::{Dict, DictUri};
 use rustix::net::Shutdown;
 use service::authmaster::{escape, unescape};
 use service::{Client, Entry, Fatal, Process};
+use settings::Snapshot;
 
 use crate::limits::{DICT_LINE_BYTES_MAX, DICT_TRANSACTIONS_MAX};
 
@@ -66,9 +68,9 @@ async fn serve(process: Process, client: Client) {
 }
 
 /// A client and the dictionary that it has chosen.
-struct Connection {
+pub(crate) struct Connection {
     log: Logger,
-    settings: std::sync::Arc<settings::Snapshot>,
+    settings: Arc<Snapshot>,
     base_dir: String,
     reader: BufReader<File>,
     writer: File,
@@ -85,17 +87,27 @@ type End = Option<String>;
 
 impl Connection {
     fn new(process: &Process, socket: OwnedFd) -> io::Result<Self> {
+        let base_dir = process.base_dir().display().to_string();
+        Self::over(socket, process.settings(), base_dir, process.log().clone())
+    }
+
+    fn over(socket: OwnedFd, settings: Arc<Snapshot>, base_dir: String, log: Logger) -> io::Result<Self> {
         let writer = File::from(socket.try_clone()?);
         Ok(Self {
-            log: process.log().clone(),
-            settings: process.settings(),
-            base_dir: process.base_dir().display().to_string(),
+            log,
+            settings,
+            base_dir,
             reader: BufReader::new(File::from(socket)),
             writer,
             minor: 0,
             number: 0,
             transactions: HashMap::new(),
         })
+    }
+
+    /// Over a socket that is there already, for fuzz targets.
+    pub(crate) fn hear(socket: OwnedFd, settings: Arc<Snapshot>, log: Logger) -> io::Result<()> {
+        Self::over(socket, settings, String::new(), log).map(Self::talk)
     }
 
     fn talk(mut self) {

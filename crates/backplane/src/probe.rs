@@ -1,11 +1,18 @@
-//! What others say to `anvil`, `log` and `script-login`, without the sockets: fuzz targets feed it.
+//! What others say to `anvil`, `log`, `dict` and `script-login`, without their sockets: fuzz targets feed it.
 
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use base::Logger;
 
 use ipc::anvil::{Answer, FromAnvil, Hello, Query, ToAnvil};
+use settings::Snapshot;
 use tokio::sync::mpsc;
 
 use crate::anvil::State;
+use crate::dict::Connection;
 use crate::log::Source;
 use crate::script_login::Client;
 
@@ -22,6 +29,29 @@ pub enum Said {
 pub struct Anvil {
     state: State,
     news: mpsc::UnboundedReceiver<FromAnvil>,
+}
+
+/// What `dict` with these settings answers to a client who says `said` and then nothing more.
+///
+/// # Errors
+/// Those of a socket pair.
+pub fn dict_answers(settings: &Arc<Snapshot>, said: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut client, socket) = UnixStream::pair()?;
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| Connection::hear(socket.into(), settings.clone(), Logger::new("")));
+        let mut reader = client.try_clone()?;
+        let heard = scope.spawn(move || {
+            let mut answers = Vec::new();
+            // An end in the middle is an end.
+            let _ = reader.read_to_end(&mut answers);
+            answers
+        });
+        // Nor need he listen to all of it.
+        let _ = client.write_all(said);
+        let _ = client.shutdown(std::net::Shutdown::Write);
+        served.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(heard.join().unwrap_or_default())
+    })
 }
 
 /// The only process.
