@@ -50,7 +50,7 @@ impl Side {
         };
         let builder = Builder::new(ours).under(under).without_users();
         Self {
-            host: builder.config(STATIC_USERS).config(location).start(),
+            host: builder.config(STATIC_USERS).config(ROOM).config(location).start(),
             logins: if ["auth-logins", "auth-flood"].iter().any(|name| options.wants(name)) {
                 Logins::start(under, ours)
             } else {
@@ -147,6 +147,9 @@ impl Side {
         Ok(Answer::default())
     }
 }
+
+/// With the default of 256 MB Dovecot cannot open a Maildir of a million messages.
+const ROOM: &str = "service imap {\n  vsz_limit = 4 G\n}\n";
 
 const STATIC_USERS: &str = "\
 passdb {

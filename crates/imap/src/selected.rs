@@ -209,5 +209,9 @@ impl Announcement {
 
 /// Appends a mailbox name in its wire form.
 pub fn put_name(out: &mut OutBuf, name: &str) {
-    response::put_mailbox(out.raw(), name);
+    // Most names are the same in modified UTF-7.
+    match name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'&') {
+        true => response::put_astring(out.raw(), name.as_bytes()),
+        false => response::put_mailbox(out.raw(), name),
+    }
 }

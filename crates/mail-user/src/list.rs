@@ -154,9 +154,12 @@ fn gather(
     if (options.select_subscribed || options.return_subscribed)
         && let Some(keeper) = user.subscription_namespace(namespace)
     {
+        let is_only = user.namespaces().len() == 1;
         for below in keeper.storage().subscriptions()? {
             let Some(name) = keeper.user_name(&below) else { continue };
-            if user.namespace_of(&name).is_some_and(|owner| owner.prefix() == namespace.prefix()) {
+            let is_own =
+                is_only || user.namespace_of(&name).is_some_and(|owner| owner.prefix() == namespace.prefix());
+            if is_own {
                 names.entry(name).or_insert_with(|| fresh(Node::NonExistent)).subscribed = true;
             }
         }

@@ -28,10 +28,13 @@ struct Known {
     listing: Option<Arc<Listing>>,
 }
 
+/// A directory, and how it was.
+type Seen = (Arc<Path>, Stamp);
+
 /// What a walk found, and the directories that it came to.
 #[derive(Debug)]
 struct Listing {
-    dirs: Vec<(Arc<Path>, Stamp)>,
+    dirs: Vec<Seen>,
     listed: Vec<Listed>,
 }
 
@@ -44,7 +47,7 @@ pub(crate) struct Entries(Vec<(Vec<u8>, bool)>);
 pub(crate) struct Walk<'a> {
     dirs: &'a Dirs,
     fs: &'a Fs,
-    seen: Vec<(Arc<Path>, Stamp)>,
+    seen: Vec<Seen>,
     /// It depends on more than the directories that were seen, or on one whose next change may not show.
     is_unsure: bool,
 }
@@ -86,7 +89,7 @@ impl Dirs {
 
     /// The directories in a directory, none where there is none; with what shows that nothing has changed, if
     /// something does.
-    fn entries(&self, fs: &Fs, dir: &Path) -> io::Result<(Arc<Entries>, Option<(Arc<Path>, Stamp)>)> {
+    fn entries(&self, fs: &Fs, dir: &Path) -> io::Result<(Arc<Entries>, Option<Seen>)> {
         let Some(stamp) = fs.stamp(dir)? else { return Ok(Default::default()) };
         if let Some((dir, (_, all))) =
             self.lock().dirs.get_key_value(dir).filter(|(_, (old, _))| *old == stamp)
@@ -125,9 +128,8 @@ impl Dirs {
 impl Listing {
     fn is_current(&self, fs: &Fs, root: &Path) -> bool {
         let near = Near::open(root).ok();
-        let is_same = |(dir, old): &(Arc<Path>, Stamp)| {
-            fs.stamp_near(near.as_ref(), dir).is_ok_and(|now| now.as_ref() == Some(old))
-        };
+        let is_same =
+            |(dir, old): &Seen| fs.stamp_near(near.as_ref(), dir).is_ok_and(|now| now.as_ref() == Some(old));
         self.dirs.iter().all(is_same)
     }
 }
