@@ -89,10 +89,11 @@ pub fn parse(message: &[u8], options: Options) -> Parts {
 /// Whatever `reader` gives; an interrupted read is tried again.
 pub fn parse_reader(mut reader: impl Read, options: Options, sink: impl Sink) -> io::Result<Parts> {
     let mut core = Core::new(options, sink);
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; FIRST_BYTES];
     let mut filled = 0;
     loop {
         let space = buffer.get_mut(filled..).unwrap_or_default();
+        let room = space.len();
         let count = match reader.read(space) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -106,8 +107,14 @@ pub fn parse_reader(mut reader: impl Read, options: Options, sink: impl Sink) ->
         // What is left over is at most one line piece, far less than the buffer.
         buffer.copy_within(used..filled, 0);
         filled -= used;
+        if count == room && buffer.len() < READ_BYTES {
+            buffer.resize(READ_BYTES, 0);
+        }
     }
 }
+
+/// What is read of a message first: making room for more takes longer than parsing a small one.
+const FIRST_BYTES: usize = 16 * 1024;
 
 /// Parses a message that arrives in pieces.
 pub struct Parser<S: Sink = ()> {
