@@ -61,8 +61,5 @@ pub(crate) const DSYNC_LINE_MAX: u64 = 16 * 1024 * 1024;
 /// A message from Dovecot's dsync that is larger, in bytes, waits in a file.
 pub(crate) const DSYNC_MEMORY_BYTES: usize = 1024 * 1024;
 
-/// Certificates of authorities for TLS to other servers, in bytes: all that a distribution trusts are a tenth.
-pub(crate) const CLIENT_CA_BYTES_MAX: usize = 4 << 20;
-
 /// How long the end of a TLS connection waits for the peer to take the last bytes.
 pub(crate) const TLS_LINGER: Duration = Duration::from_secs(5);

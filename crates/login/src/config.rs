@@ -135,7 +135,7 @@ impl Config {
     pub(crate) fn tls(&self, log: &Logger) -> Option<Arc<ServerContext>> {
         let make = || {
             let warn = |context: &ServerContext| context.warnings().iter().for_each(|line| log.warning(line));
-            match self.contexts.context(&self.tls_options(), warn) {
+            match self.contexts.context(&ServerOptions::of(&self.settings), warn) {
                 Ok(context) => Some(context),
                 Err(error) => {
                     let error = base::chain(&error);
@@ -151,47 +151,11 @@ impl Config {
     pub(crate) fn client_tls(&self, any_cert: bool) -> &Result<ClientContext, String> {
         let any_cert = any_cert || !self.settings.get(key::SSL_CLIENT_REQUIRE_VALID_CERT);
         let make = || {
-            ClientContext::new(&self.client_options(any_cert))
+            ClientContext::new(&ClientOptions::of(&self.settings, &self.here.client_ca, any_cert))
                 .map_err(|error| format!("Failed to create SSL client context: {}", base::chain(&error)))
         };
         let [checked, any] = &self.clients;
         if any_cert { any } else { checked }.get_or_init(make)
-    }
-
-    fn client_options(&self, any_cert: bool) -> ClientOptions {
-        let text = |key: Key<key::Str>| self.settings.get(key).to_owned();
-        ClientOptions {
-            ca: format!("{}\n{}", self.settings.get(key::SSL_CA), self.here.client_ca),
-            require_crl: self.settings.get(key::SSL_REQUIRE_CRL),
-            cert: text(key::SSL_CLIENT_CERT),
-            key: text(key::SSL_CLIENT_KEY),
-            any_cert,
-            min_protocol: text(key::SSL_MIN_PROTOCOL),
-            cipher_list: text(key::SSL_CIPHER_LIST),
-            cipher_suites: text(key::SSL_CIPHER_SUITES),
-            curve_list: text(key::SSL_CURVE_LIST),
-        }
-    }
-
-    fn tls_options(&self) -> ServerOptions {
-        let text = |key: Key<key::Str>| self.settings.get(key).to_owned();
-        ServerOptions {
-            cert: text(key::SSL_CERT),
-            key: text(key::SSL_KEY),
-            alt_cert: text(key::SSL_ALT_CERT),
-            alt_key: text(key::SSL_ALT_KEY),
-            key_password: text(key::SSL_KEY_PASSWORD),
-            ca: text(key::SSL_CA),
-            verify_client_cert: self.settings.get(key::SSL_VERIFY_CLIENT_CERT),
-            require_crl: self.settings.get(key::SSL_REQUIRE_CRL),
-            cert_username_field: text(key::SSL_CERT_USERNAME_FIELD),
-            min_protocol: text(key::SSL_MIN_PROTOCOL),
-            cipher_list: text(key::SSL_CIPHER_LIST),
-            cipher_suites: text(key::SSL_CIPHER_SUITES),
-            curve_list: text(key::SSL_CURVE_LIST),
-            prefer_server_ciphers: self.settings.get(key::SSL_PREFER_SERVER_CIPHERS),
-            options: text(key::SSL_OPTIONS),
-        }
     }
 }
 

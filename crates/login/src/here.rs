@@ -2,14 +2,11 @@
 //! authorities that it believes, and the addresses that it may connect from.
 
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::Logger;
 use jiff::tz::TimeZone;
-use settings::{Settings, Snapshot, key};
-
-use crate::limits::CLIENT_CA_BYTES_MAX;
+use settings::{Snapshot, key};
 
 /// Facts about this host, gathered with all rights and never looked up again.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl Here {
         Self {
             host: text(uname.nodename()),
             random,
-            client_ca: client_ca(&settings, log),
+            client_ca: net::tls::client_authorities(&settings, &mut |error| log.error(error)),
             source_ips: (source_ips(settings.get(key::LOGIN_SOURCE_IPS), log), AtomicUsize::new(0)),
             zone: TimeZone::system(),
             system: text(uname.sysname()),
@@ -107,49 +104,6 @@ impl Here {
             release: "6.1".into(),
         }
     }
-}
-
-/// Certificates of authorities. What can't be read is left out, with a line in the log.
-fn client_ca(settings: &Settings, log: &Logger) -> String {
-    let mut text = String::new();
-    let mut add = |setting: &str, path: &Path| match std::fs::read_to_string(path) {
-        Ok(read) if text.len() + read.len() <= CLIENT_CA_BYTES_MAX => {
-            text.push_str(&read);
-            text.push('\n');
-        }
-        Ok(_) => log.error(format_args!("{setting}: {} is too large", path.display())),
-        Err(error) => {
-            log.error(format_args!("{setting}: open({}) failed: {}", path.display(), base::reason(&error)));
-        }
-    };
-    let file = settings.get(key::SSL_CLIENT_CA_FILE);
-    if !file.is_empty() {
-        add("ssl_client_ca_file", Path::new(file));
-    }
-    let dir = settings.get(key::SSL_CLIENT_CA_DIR);
-    if !dir.is_empty() {
-        match std::fs::read_dir(dir) {
-            Ok(entries) => {
-                let hashed =
-                    entries.flatten().filter(|entry| is_hashed(&entry.file_name().to_string_lossy()));
-                hashed.for_each(|entry| add("ssl_client_ca_dir", &entry.path()));
-            }
-            Err(error) => {
-                log.error(format_args!("ssl_client_ca_dir: opendir({dir}) failed: {}", base::reason(&error)));
-            }
-        }
-    }
-    text
-}
-
-/// Whether OpenSSL would look at such a file: `6fcc125d.0`.
-fn is_hashed(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(hash, number)| {
-        hash.len() == 8
-            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && !number.is_empty()
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }
 
 /// `login_source_ips`: addresses and names; with `?` first only those that are this host's.

@@ -107,8 +107,5 @@ pub(crate) const BACKEND_RETRY_LEFT: Duration = Duration::from_millis(1100);
 /// soon as they are (2.3's `LOGIN_PROXY_DIE_IDLE_SECS`).
 pub(crate) const RELAY_IDLE: Duration = Duration::from_secs(2);
 
-/// Certificates of authorities that are read for connections to other servers.
-pub(crate) const CLIENT_CA_BYTES_MAX: usize = 8 * 1024 * 1024;
-
 /// What a post-login script may say to a client that it sends away.
 pub(crate) const SCRIPT_WORDS_BYTES_MAX: u64 = 16 * 1024;

@@ -16,3 +16,7 @@ pub const TLS_SESSIONS_MAX: usize = 256;
 
 /// How deep a certificate's subject may nest; a well-formed one needs four levels.
 pub const DER_SUBJECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Certificates of authorities for connections to other servers, in bytes: all that a distribution trusts are a
+/// tenth.
+pub const CLIENT_CA_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -6,16 +6,15 @@ use std::future::Future;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use base::Logger;
 use net::tls::{ClientCert, ClientContext, ClientOptions, ServerContext, ServerOptions};
-use settings::{Settings, key};
+use settings::Settings;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::limits::{CLIENT_CA_BYTES_MAX, CONNECT_TIMEOUT, TLS_LINGER};
+use crate::limits::{CONNECT_TIMEOUT, TLS_LINGER};
 
 /// How a client speaks TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,18 +35,12 @@ pub(crate) struct Secure {
 impl Secure {
     /// From the `ssl_client_*` settings.
     pub(crate) fn of(settings: &Settings, tls: Tls) -> Result<Self, String> {
-        let text = |key: key::Key<key::Str>| settings.get(key).to_owned();
-        let options = ClientOptions {
-            ca: format!("{}\n{}", settings.get(key::SSL_CA), authorities(settings)?),
-            require_crl: settings.get(key::SSL_REQUIRE_CRL),
-            cert: text(key::SSL_CLIENT_CERT),
-            key: text(key::SSL_CLIENT_KEY),
-            any_cert: tls.any_cert || !settings.get(key::SSL_CLIENT_REQUIRE_VALID_CERT),
-            min_protocol: text(key::SSL_MIN_PROTOCOL),
-            cipher_list: text(key::SSL_CIPHER_LIST),
-            cipher_suites: text(key::SSL_CIPHER_SUITES),
-            curve_list: text(key::SSL_CURVE_LIST),
-        };
+        let mut failure = None;
+        let authorities = net::tls::client_authorities(settings, &mut |error| failure = Some(error));
+        if let Some(error) = failure {
+            return Err(format!("Couldn't initialize SSL client: {error}"));
+        }
+        let options = ClientOptions::of(settings, &authorities, tls.any_cert);
         let context = ClientContext::new(&options)
             .map_err(|error| format!("Couldn't initialize SSL client: {}", base::chain(&error)))?;
         Ok(Self { start: tls.start, context })
@@ -66,7 +59,7 @@ impl Secure {
 
 /// Shakes hands with a client, and gives the other end of what it says.
 pub(crate) fn accept(socket: OwnedFd, settings: &Settings, log: &Logger) -> Result<(OwnedFd, Relay), String> {
-    let context = ServerContext::new(&server_options(settings))
+    let context = ServerContext::new(&ServerOptions::of(settings))
         .map_err(|error| format!("SSL init failed: {}", base::chain(&error)))?;
     context.warnings().iter().for_each(|line| log.warning(line));
     let context = Arc::new(context);
@@ -157,60 +150,4 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         () = &mut there => drop(tokio::time::timeout(TLS_LINGER, back).await),
         () = &mut back => there.await,
     }
-}
-
-fn server_options(settings: &Settings) -> ServerOptions {
-    let text = |key: key::Key<key::Str>| settings.get(key).to_owned();
-    ServerOptions {
-        cert: text(key::SSL_CERT),
-        key: text(key::SSL_KEY),
-        alt_cert: text(key::SSL_ALT_CERT),
-        alt_key: text(key::SSL_ALT_KEY),
-        key_password: text(key::SSL_KEY_PASSWORD),
-        ca: text(key::SSL_CA),
-        verify_client_cert: settings.get(key::SSL_VERIFY_CLIENT_CERT),
-        require_crl: settings.get(key::SSL_REQUIRE_CRL),
-        cert_username_field: text(key::SSL_CERT_USERNAME_FIELD),
-        min_protocol: text(key::SSL_MIN_PROTOCOL),
-        cipher_list: text(key::SSL_CIPHER_LIST),
-        cipher_suites: text(key::SSL_CIPHER_SUITES),
-        curve_list: text(key::SSL_CURVE_LIST),
-        prefer_server_ciphers: settings.get(key::SSL_PREFER_SERVER_CIPHERS),
-        options: text(key::SSL_OPTIONS),
-    }
-}
-
-/// Certificates of authorities: `ssl_client_ca_file` and `ssl_client_ca_dir`, where names are as OpenSSL
-/// wants them (`6fcc125d.0`).
-fn authorities(settings: &Settings) -> Result<String, String> {
-    let failed = |what: &str, path: &Path, error: &std::io::Error| {
-        format!("Couldn't initialize SSL client: {what}({}) failed: {}", path.display(), base::reason(error))
-    };
-    let mut paths = Vec::new();
-    let file = settings.get(key::SSL_CLIENT_CA_FILE);
-    if !file.is_empty() {
-        paths.push(Path::new(file).to_path_buf());
-    }
-    let dir = Path::new(settings.get(key::SSL_CLIENT_CA_DIR));
-    if !dir.as_os_str().is_empty() {
-        let entries = std::fs::read_dir(dir).map_err(|error| failed("opendir", dir, &error))?;
-        paths.extend(entries.flatten().map(|entry| entry.path()).filter(|path| is_hashed(path)));
-    }
-    let mut text = String::new();
-    for path in paths {
-        text += &std::fs::read_to_string(&path).map_err(|error| failed("open", &path, &error))?;
-        text.push('\n');
-        if text.len() > CLIENT_CA_BYTES_MAX {
-            return Err(format!("Couldn't initialize SSL client: {} is too large", path.display()));
-        }
-    }
-    Ok(text)
-}
-
-fn is_hashed(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.split_once('.').is_some_and(|(hash, number)| {
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && is_number
-    })
 }

@@ -12,6 +12,7 @@ mod certificate;
 mod cipher;
 mod client;
 mod client_cert;
+mod configured;
 mod context;
 mod der;
 mod judge;
@@ -21,6 +22,7 @@ pub use binding::Bindings;
 pub use certificate::CertificateError;
 pub use client::{ClientContext, ClientOptions, ClientStream, ConnectError, connect};
 pub use client_cert::{ClientCert, ClientCertPolicy};
+pub use configured::client_authorities;
 pub use context::{Contexts, ServerContext, TlsError};
 pub use judge::{Judge, Policy};
 
