@@ -93,17 +93,11 @@ fn check(host: &Host) {
 #[test]
 fn users_in_a_file() {
     let mut host = builder().config(DICT).prepare();
-    let values: String =
-        values(&host).iter().map(|(key, value)| format!("shared/{key}\n{value}\n")).collect();
-    std::fs::write(host.dir().join("values"), values).expect("the dictionary");
-    let text = format!("uri = file:{}/values\n{KEYS}", host.dir().display());
-    std::fs::write(host.dir().join("dict.conf.ext"), text).expect("its configuration");
+    write_values(&host);
+    use_dict(&host, &format!("file:{}/values", host.dir().display()));
     host.start();
     check(&host);
-    let listed = host.doveadm(&["user", "*"]);
-    let mut names: Vec<&str> = listed.lines().collect();
-    names.sort_unstable();
-    assert_eq!(names, ["hash", "joe", "o'brien\\"]);
+    check_users(&host);
 }
 
 /// The dictionary `users`, in a file that the `dict` process may read.
@@ -112,6 +106,14 @@ const NAMED: &str = "dict {\n users = file:@DIR@/values\n broken = sql:/nonexist
 fn write_values(host: &Host) {
     let values: String = values(host).iter().map(|(key, value)| format!("shared/{key}\n{value}\n")).collect();
     std::fs::write(host.dir().join("values"), values).expect("the dictionary");
+}
+
+/// All users are listed.
+fn check_users(host: &Host) {
+    let listed = host.doveadm(&["user", "*"]);
+    let mut names: Vec<&str> = listed.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["hash", "joe", "o'brien\\"]);
 }
 
 fn use_dict(host: &Host, uri: &str) {
@@ -126,10 +128,7 @@ fn users_behind_the_dict_process() {
     use_dict(&host, "proxy::users");
     host.start();
     check(&host);
-    let listed = host.doveadm(&["user", "*"]);
-    let mut names: Vec<&str> = listed.lines().collect();
-    names.sort_unstable();
-    assert_eq!(names, ["hash", "joe", "o'brien\\"]);
+    check_users(&host);
     assert_eq!(host.pids("dict").len(), 1, "one process for one worker");
     // It dies, and the next one answers.
     for pid in host.pids("dict") {
