@@ -9,10 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base::Logger;
+use base::{Logger, tab};
 use db::dict::{Dict, DictUri};
 use rustix::net::Shutdown;
-use service::authmaster::{escape, unescape};
 use service::{Client, Entry, Fatal, Process};
 use settings::Snapshot;
 
@@ -121,7 +120,7 @@ impl Connection {
         loop {
             let line = self.line()?;
             let began = now();
-            let mut words = line.get(1..).unwrap_or_default().split('\t').map(unescape);
+            let mut words = line.get(1..).unwrap_or_default().split('\t').map(tab::unescape);
             let mut word = || words.next().unwrap_or_default();
             match line.get(..1).unwrap_or_default() {
                 "L" => {
@@ -161,7 +160,7 @@ impl Connection {
     /// The client's version, and the dictionary that it wants.
     fn greet(&mut self) -> Result<(String, Dict), End> {
         let line = self.line()?;
-        let words: Vec<String> = line.split('\t').map(unescape).collect();
+        let words: Vec<String> = line.split('\t').map(tab::unescape).collect();
         let [version, minor, _value_type, _user, name, ..] = words.as_slice() else {
             return Err(Some("Broken handshake".into()));
         };
@@ -183,11 +182,11 @@ impl Connection {
 
     fn lookup(&self, name: &str, dict: &mut Dict, key: &str, user: &str) -> String {
         match dict.lookup(user, key) {
-            Ok(Some(value)) => format!("O{}", escape(&value)),
+            Ok(Some(value)) => format!("O{}", tab::escape(&value)),
             Ok(None) => "N".to_owned(),
             Err(error) => {
                 self.log.error(format_args!("dict client: {name}: Lookup failed: {error}"));
-                format!("F{}", escape(&error.to_string()))
+                format!("F{}", tab::escape(&error.to_string()))
             }
         }
     }
@@ -209,7 +208,7 @@ impl Connection {
             Ok(found) => found,
             Err(error) => {
                 self.log.error(format_args!("dict client: {name}: dict_iterate() failed: {error}"));
-                return Ok(format!("F{}", escape(&error)));
+                return Ok(format!("F{}", tab::escape(&error)));
             }
         };
         if flags & SORT_BY_KEY != 0 {
@@ -221,7 +220,7 @@ impl Connection {
             found.truncate(most);
         }
         for (key, value) in found {
-            self.send(&format!("O{}\t{}\n", escape(&key), escape(&value)))?;
+            self.send(&format!("O{}\t{}\n", tab::escape(&key), tab::escape(&value)))?;
         }
         Ok(String::new())
     }

@@ -9,9 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use base::Logger;
+use base::{Logger, tab};
 use ipc::control::{ListenerKind, ToMaster};
-use service::authmaster::{User, escape, unescape};
+use service::authmaster::User;
 use service::{Entry, Fatal, Opening, Process};
 use settings::{Filter, key};
 use tokio::io::Interest;
@@ -130,7 +130,7 @@ impl Client {
         if !version.starts_with("VERSION\tscript-login\t1\t") {
             return Err("Client not compatible with this binary (connecting to wrong socket?)".to_owned());
         }
-        let mut words = data.trim_end_matches('\n').split('\t').map(unescape);
+        let mut words = data.trim_end_matches('\n').split('\t').map(tab::unescape);
         let (Some(local_ip), Some(remote_ip), Some(name)) = (words.next(), words.next(), words.next()) else {
             return Err("Missing input fields".to_owned());
         };
@@ -224,11 +224,11 @@ fn reply(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let missing = |name: &str| format!("{name} environment missing");
     let keys = variable(KEYS).ok_or_else(|| missing(KEYS))?;
     let user = variable("USER").ok_or_else(|| missing("USER"))?;
-    let mut text = escape(&user).into_owned();
+    let mut text = tab::escape(&user).into_owned();
     for key in keys.split(' ').filter(|key| !key.is_empty()) {
         if let Some(value) = variable(&key.to_uppercase()) {
             text.push('\t');
-            text.push_str(&escape(&format!("{}={value}", key.to_lowercase())));
+            text.push_str(&tab::escape(&format!("{}={value}", key.to_lowercase())));
         }
     }
     text.push('\n');

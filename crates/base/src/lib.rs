@@ -10,6 +10,7 @@ pub mod idset;
 pub mod json_line;
 pub mod log;
 pub mod mutf7;
+pub mod tab;
 pub mod units;
 
 pub use error::{chain, reason};

@@ -7,8 +7,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::authclient::{tab_escape, tab_unescape};
-
 /// The directory that is asked for `-i`, when no configuration is read yet.
 const STATE_DIR_DEFAULT: &str = "/var/lib/dovecot";
 const FILE_NAME: &str = "instances";
@@ -91,14 +89,15 @@ fn parse(line: &str) -> Option<Instance> {
     let mut fields = line.split('\t');
     Some(Instance {
         last_used_s: fields.next()?.parse().ok()?,
-        name: tab_unescape(fields.next()?),
-        base_dir: tab_unescape(fields.next()?),
-        config_path: fields.next().map(tab_unescape).unwrap_or_default(),
+        name: base::tab::unescape(fields.next()?),
+        base_dir: base::tab::unescape(fields.next()?),
+        config_path: fields.next().map(base::tab::unescape).unwrap_or_default(),
     })
 }
 
 fn format(instance: &Instance) -> String {
-    let escaped = [&instance.name, &instance.base_dir, &instance.config_path].map(|text| tab_escape(text));
+    let escaped =
+        [&instance.name, &instance.base_dir, &instance.config_path].map(|text| base::tab::escape(text));
     format!("{}\t{}\n", instance.last_used_s, escaped.join("\t"))
 }
 

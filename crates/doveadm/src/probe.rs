@@ -16,7 +16,7 @@ use crate::wire::{dot, minor_version};
 
 /// Takes the line of a command as the doveadm server does, up to where it would be done; gives its name.
 pub fn command(line: &str) -> Option<&'static str> {
-    let words: Vec<String> = line.split('\t').map(service::authmaster::unescape).collect();
+    let words: Vec<String> = line.split('\t').map(base::tab::unescape).collect();
     let [_, _, name, rest @ ..] = &*words else { return None };
     let words: Vec<String> = name.split(' ').map(str::to_owned).chain(rest.iter().cloned()).collect();
     let (command, rest) = commands::find(&words)?;

@@ -18,7 +18,6 @@ mod clients;
 mod config;
 mod connect;
 mod connection;
-mod escape;
 mod facts;
 mod hand_over;
 mod here;

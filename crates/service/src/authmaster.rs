@@ -4,6 +4,7 @@
 //! [`Client`] is for processes with a runtime and many requests at a time; [`blocking::Client`] for
 //! tools that ask one thing after the other (`doveadm`, `dovecot-lda`).
 
+use base::tab;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
@@ -20,9 +21,6 @@ use tokio::sync::oneshot;
 use crate::limits::{AUTH_LINE_MAX, AUTH_TIMEOUT};
 
 pub mod blocking;
-mod escape;
-
-pub use escape::{escape, unescape};
 
 /// The version of the master protocol that we speak.
 const VERSION: &str = "VERSION\t1\t1\n";
@@ -79,7 +77,7 @@ impl Facts {
         let text = [("service", &self.service), ("session", &self.session), ("local_name", &self.local_name)];
         for (name, value) in text.into_iter().filter(|(_, value)| !value.is_empty()) {
             // Writing to a String cannot fail.
-            let _ = write!(line, "\t{name}={}", escape(value));
+            let _ = write!(line, "\t{name}={}", tab::escape(value));
         }
         for (name, ip) in [("lip", self.lip), ("rip", self.rip)] {
             if let Some(ip) = ip {
@@ -142,7 +140,10 @@ impl LoginId {
         let token = if token { "\trequest_auth_token" } else { "" };
         let own_pid = std::process::id();
         let Self { client_pid, auth_id, cookie } = self;
-        format!("REQUEST\t{id}\t{client_pid}\t{auth_id}\t{}\tsession_pid={own_pid}{token}\n", escape(cookie))
+        format!(
+            "REQUEST\t{id}\t{client_pid}\t{auth_id}\t{}\tsession_pid={own_pid}{token}\n",
+            tab::escape(cookie)
+        )
     }
 }
 
@@ -341,7 +342,7 @@ fn parse_answer(line: &str) -> Option<(u32, Lookup)> {
     let lookup = match command {
         "USER" | "PASS" => {
             let name = match command {
-                "USER" => unescape(words.next()?),
+                "USER" => tab::unescape(words.next()?),
                 _ => String::new(),
             };
             Lookup::Found(User { name, fields: words.map(parse_field).collect() })
@@ -359,7 +360,7 @@ fn parse_answer(line: &str) -> Option<(u32, Lookup)> {
 }
 
 fn parse_field(word: &str) -> (String, String) {
-    let word = unescape(word);
+    let word = tab::unescape(word);
     match word.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => (word, String::new()),

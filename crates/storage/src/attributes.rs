@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions};
 use crate::limits::ATTRIBUTE_FILE_BYTES_MAX;
 use crate::settings::{FsyncMode, MailSettings};
-use crate::subscriptions::{escape, unescape};
 
 /// Who sees an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +117,9 @@ impl AttributeDict {
             Some(value) => all.insert(key, value.to_owned()),
             None => all.remove(&key),
         };
-        let lines = all.iter().map(|(key, value)| format!("{}\n{}\n", escape(key), escape(value)));
+        let lines = all
+            .iter()
+            .map(|(key, value)| format!("{}\n{}\n", base::tab::escape(key), base::tab::escape(value)));
         let text: String = lines.collect();
         lock.write(text.as_bytes()).map_err(|error| Error::io("write", &self.path, error))?;
         lock.replace(&self.path, settings.mail_fsync != FsyncMode::Never)?;
@@ -161,7 +162,7 @@ impl AttributeDict {
         let mut all = BTreeMap::new();
         // A key without a value was never written whole.
         while let (Some(key), Some(value)) = (lines.next(), lines.next()) {
-            all.insert(unescape(key), unescape(value));
+            all.insert(base::tab::unescape(key), base::tab::unescape(value));
         }
         Ok(all)
     }

@@ -114,7 +114,7 @@ fn encode(name: &str, version: u32, separator: char) -> String {
     if version < 2 {
         return name.to_owned();
     }
-    let parts: Vec<String> = name.split(separator).map(escape).collect();
+    let parts: Vec<_> = name.split(separator).map(base::tab::escape).collect();
     parts.join("\t")
 }
 
@@ -125,40 +125,8 @@ fn decode(line: &str, version: u32, separator: char) -> String {
     if !line.contains('\u{1}') {
         return line.replace('\t', separator.encode_utf8(&mut [0; 4]));
     }
-    let parts: Vec<String> = line.split('\t').map(unescape).collect();
+    let parts: Vec<String> = line.split('\t').map(base::tab::unescape).collect();
     parts.join(&separator.to_string())
-}
-
-/// 2.3's tab-escaping: `\001` and a digit or letter.
-pub(crate) fn escape(part: &str) -> String {
-    let mut out = String::with_capacity(part.len());
-    for c in part.chars() {
-        match c {
-            '\u{1}' => out.push_str("\u{1}1"),
-            '\t' => out.push_str("\u{1}t"),
-            '\r' => out.push_str("\u{1}r"),
-            '\n' => out.push_str("\u{1}n"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-pub(crate) fn unescape(part: &str) -> String {
-    let mut out = String::with_capacity(part.len());
-    let mut chars = part.chars();
-    while let Some(c) = chars.next() {
-        match (c, if c == '\u{1}' { chars.next() } else { None }) {
-            ('\u{1}', Some('1')) => out.push('\u{1}'),
-            ('\u{1}', Some('t')) => out.push('\t'),
-            ('\u{1}', Some('r')) => out.push('\r'),
-            ('\u{1}', Some('n')) => out.push('\n'),
-            ('\u{1}', Some(other)) => out.push(other),
-            ('\u{1}', None) => {}
-            (c, _) => out.push(c),
-        }
-    }
-    out
 }
 
 /// What a file of version 2 begins with.

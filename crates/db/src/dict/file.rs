@@ -83,32 +83,9 @@ fn parse_entries(text: &str) -> Vec<(String, String)> {
     let mut lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
     let mut entries = Vec::new();
     while let (Some(key), Some(value)) = (lines.next(), lines.next()) {
-        entries.push((unescape(key), unescape(value)));
+        entries.push((base::tab::unescape(key), base::tab::unescape(value)));
     }
     entries
-}
-
-/// Dovecot's escapes of what would end a field or line.
-pub(super) fn unescape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        let c = if c == '\u{1}' {
-            rest.next()
-        } else {
-            plain.push(c);
-            continue;
-        };
-        plain.extend(c.map(|c| match c {
-            '1' => '\u{1}',
-            '0' => '\0',
-            't' => '\t',
-            'r' => '\r',
-            'n' => '\n',
-            other => other,
-        }));
-    }
-    plain
 }
 
 #[cfg(test)]

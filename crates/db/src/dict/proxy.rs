@@ -4,7 +4,6 @@
 use std::io;
 use std::path::Path;
 
-use super::file::unescape;
 use super::wire::{self, Wire, unexpected};
 use super::{Address, DictError};
 use crate::limits::DICT_TIMEOUT;
@@ -51,9 +50,9 @@ impl Answer {
         let mut words = line.split('\t');
         let first = words.next().unwrap_or_default();
         match first.split_at_checked(1) {
-            Some(("O", value)) => Ok(Self::Value(unescape(value))),
+            Some(("O", value)) => Ok(Self::Value(base::tab::unescape(value))),
             Some(("N", _)) => Ok(Self::NotFound),
-            Some(("F", reason)) => Ok(Self::Failed(unescape(reason))),
+            Some(("F", reason)) => Ok(Self::Failed(base::tab::unescape(reason))),
             _ => Err(unexpected(line)),
         }
     }
@@ -69,7 +68,7 @@ impl Proxy {
     }
 
     pub(super) fn lookup(&mut self, user: &str, key: &str) -> Result<Option<String>, DictError> {
-        let command = format!("L{}\t{}\n", escape(key), escape(user));
+        let command = format!("L{}\t{}\n", base::tab::escape(key), base::tab::escape(user));
         let answer = self.exchange(&command, |wire| Answer::parse(&wire.unix_line()?))?;
         match answer {
             Answer::Value(value) => Ok(Some(value)),
@@ -79,7 +78,7 @@ impl Proxy {
     }
 
     pub(super) fn iterate(&mut self, prefix: &str, each: &mut dyn FnMut(&str)) -> Result<(), DictError> {
-        let command = format!("I{NO_VALUES}\t0\t{}\t\n", escape(prefix));
+        let command = format!("I{NO_VALUES}\t0\t{}\t\n", base::tab::escape(prefix));
         let answer = self.exchange(&command, |wire| {
             loop {
                 // The end is a line with nothing in it.
@@ -125,27 +124,14 @@ impl Proxy {
             None => {
                 let mut wire = Wire::connect(&Address::Unix(self.options.socket.clone()), DICT_TIMEOUT)?;
                 // Values are texts, and whose keys are meant comes with each command.
-                wire.send(format!("H{VERSION}\t0\t\t{}\n", escape(&self.options.name)).as_bytes())?;
+                wire.send(
+                    format!("H{VERSION}\t0\t\t{}\n", base::tab::escape(&self.options.name)).as_bytes(),
+                )?;
                 wire
             }
         };
         Ok(self.wire.insert(wire))
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\0' => escaped.push_str("\u{1}0"),
-            '\u{1}' => escaped.push_str("\u{1}1"),
-            '\t' => escaped.push_str("\u{1}t"),
-            '\r' => escaped.push_str("\u{1}r"),
-            '\n' => escaped.push_str("\u{1}n"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sasl::Secret;
 use sasl::encoding::base64;
 
-use super::lines::{Lines, tab_escape};
+use super::lines::Lines;
 use super::{AuthError, Info};
 
 /// A connection to `auth-client` or `auth-login`, the handshake done.
@@ -78,7 +78,7 @@ impl AuthClient {
         response.extend_from_slice(password.expose());
         let request = format!(
             "AUTH\t{id}\tPLAIN\tservice={}{}\tresp={}\n",
-            tab_escape(info.service()),
+            base::tab::escape(info.service()),
             info.for_client(),
             base64(Secret::new(response).expose())
         );

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::lines::tab_escape;
-
 /// Fields in the order in which 2.3 sends them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Info {
@@ -60,7 +58,9 @@ impl Info {
             "real_lport" => self.real_lport = port()?,
             "real_rport" => self.real_rport = port()?,
             _ => match key.strip_prefix("forward_") {
-                Some(key) => self.forward.push(format!("{}={}", tab_escape(key), tab_escape(value))),
+                Some(key) => {
+                    self.forward.push(format!("{}={}", base::tab::escape(key), base::tab::escape(value)))
+                }
                 None => self.extra.push(argument.to_owned()),
             },
         }
@@ -110,7 +110,7 @@ impl Info {
         push(line, "forward_fields", (!forward.is_empty()).then_some(forward));
         for extra in &self.extra {
             line.push('\t');
-            line.push_str(&tab_escape(extra));
+            line.push_str(&base::tab::escape(extra));
         }
     }
 }
@@ -126,7 +126,7 @@ fn push(line: &mut String, key: &str, value: Option<impl AsRef<str>>) {
     line.push_str(key);
     if !value.as_ref().is_empty() {
         line.push('=');
-        line.push_str(&tab_escape(value.as_ref()));
+        line.push_str(&base::tab::escape(value.as_ref()));
     }
 }
 

@@ -37,7 +37,7 @@ impl Lines {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(AuthError::TimedOut),
             Err(error) => return Err(AuthError::Socket("read(auth socket)", base::reason(&error))),
         }
-        Ok(String::from_utf8_lossy(&line).split('\t').map(tab_unescape).collect())
+        Ok(String::from_utf8_lossy(&line).split('\t').map(base::tab::unescape).collect())
     }
 
     /// Checks a `VERSION` line's major number, which must be 1.
@@ -59,57 +59,4 @@ fn connect_reason(error: &io::Error) -> String {
     let user = sys::accounts::user_by_id(uid).ok().flatten().map_or("<unknown>".into(), |user| user.name);
     let group = sys::accounts::group_name(gid).ok().flatten().unwrap_or("<unknown>".into());
     format!("{reason} (euid={uid}({user}) egid={gid}({group}))")
-}
-
-/// Writes bytes that have a meaning in the protocols as `\x01` and a letter.
-pub(crate) fn tab_escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\0' => escaped.push_str("\u{1}0"),
-            '\u{1}' => escaped.push_str("\u{1}1"),
-            '\t' => escaped.push_str("\u{1}t"),
-            '\r' => escaped.push_str("\u{1}r"),
-            '\n' => escaped.push_str("\u{1}n"),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// The reverse of [`tab_escape`]. An escape that is none loses its mark.
-pub(crate) fn tab_unescape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\u{1}' {
-            plain.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('0') => plain.push('\0'),
-            Some('1') => plain.push('\u{1}'),
-            Some('t') => plain.push('\t'),
-            Some('r') => plain.push('\r'),
-            Some('n') => plain.push('\n'),
-            Some(other) => plain.push(other),
-            None => {}
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_go_both_ways() {
-        for text in ["", "plain", "a\tb\nc\rd\0e\u{1}f", "\u{1}\u{1}"] {
-            let escaped = tab_escape(text);
-            assert!(!escaped.contains(['\t', '\n', '\r', '\0']));
-            assert_eq!(tab_unescape(&escaped), text);
-        }
-        assert_eq!(tab_unescape("\u{1}x\u{1}"), "x");
-    }
 }

@@ -1,6 +1,6 @@
 //! The master protocol: looks up users and passwords, lists users, flushes caches.
 
-use super::lines::{Lines, tab_escape};
+use super::lines::Lines;
 use super::{AuthError, Info};
 
 /// A connection to `auth-userdb` or `auth-master`, made when first asked.
@@ -50,7 +50,7 @@ impl AuthMaster {
         info: &Info,
         mut each: impl FnMut(&str),
     ) -> Result<bool, AuthError> {
-        self.request("LIST", &format!("\tuser={}{}", tab_escape(mask), info.for_master()))?;
+        self.request("LIST", &format!("\tuser={}{}", base::tab::escape(mask), info.for_master()))?;
         loop {
             let (word, fields) = self.reply()?;
             match (word.as_str(), fields.first().map(String::as_str)) {
@@ -63,7 +63,7 @@ impl AuthMaster {
 
     /// Forgets cached answers, all or those of `users`; how many there were, if the server says.
     pub(crate) fn flush_cache(&mut self, users: &[String]) -> Result<Option<u64>, AuthError> {
-        let users: String = users.iter().map(|user| format!("\t{}", tab_escape(user))).collect();
+        let users: String = users.iter().map(|user| format!("\t{}", base::tab::escape(user))).collect();
         self.request("CACHE-FLUSH", &users)?;
         let (word, fields) = self.reply()?;
         Ok(fields.first().filter(|_| word == "OK").and_then(|count| count.parse().ok()))

@@ -8,7 +8,6 @@ mod master;
 
 pub(crate) use client::{Answer, AuthClient, Verdict};
 pub(crate) use info::Info;
-pub(crate) use lines::{tab_escape, tab_unescape};
 pub(crate) use master::{AuthMaster, Found};
 
 /// Why the auth process did not answer. `Display` is what follows `auth-master: ` in 2.3's errors.

@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
+use base::tab::escape;
 use mail_user::MailUser;
-use service::authmaster::escape;
 use storage::{Mailbox, OpenMode, SyncMode};
 
 use crate::args::Args;

@@ -7,12 +7,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use base::Logger;
+use base::tab::unescape;
 use ipc::control::{Listener, ListenerKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use sasl::Secret;
 use sasl::encoding::from_base64;
-use service::authmaster::unescape;
 use service::{Phase, Process};
 use settings::{Settings, key};
 

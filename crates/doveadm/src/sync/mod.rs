@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use base::Guid;
+use base::tab::escape;
 use mail_user::Pattern;
-use service::authmaster::escape;
 use storage::{Error, Result};
 
 pub(crate) use self::local::Local;

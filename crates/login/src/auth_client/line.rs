@@ -1,7 +1,7 @@
 //! The auth client protocol's lines, from the server.
 
-use crate::escape::tab_words;
 use crate::session::{AuthReply, Fields, Mechanism, Mechanisms};
+use base::tab;
 
 /// The handshake as far as it has come. 2.3 sends VERSION, MECH…, SPID, CUID, COOKIE, DONE; any order
 /// that ends with DONE will do.
@@ -14,7 +14,7 @@ pub(crate) struct Handshake {
 impl Handshake {
     /// Takes a line; the result is there after DONE. An error ends the connection.
     pub(crate) fn line(&mut self, line: &str) -> Result<Option<Mechanisms>, String> {
-        let words: Vec<String> = tab_words(line).collect();
+        let words: Vec<String> = tab::words(line).collect();
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let broken = || format!("BUG: Authentication server sent broken {} line", word(0));
         match word(0) {
@@ -65,7 +65,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn parse(line: &str) -> Result<Self, String> {
-        let mut words = tab_words(line);
+        let mut words = tab::words(line);
         let word = words.next().unwrap_or_default();
         let id = words.next().and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| "BUG: Authentication server input missing ID".to_owned())?;

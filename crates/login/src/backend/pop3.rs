@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::sasl_client::SaslClient;
 use super::{About, Backend, Destination, Failure, FailureKind, Next, Output, Security, ip_text, shown};
-use crate::escape::push_tab_escaped;
+use base::tab;
 
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,9 @@ impl Pop3 {
             if !forward.is_empty() {
                 forward.push('\t');
             }
-            push_tab_escaped(&mut forward, name);
+            tab::push(&mut forward, name);
             forward.push('=');
-            push_tab_escaped(&mut forward, value);
+            tab::push(&mut forward, value);
         }
         if !forward.is_empty() {
             output.server(&[" FORWARD=", &sasl::encoding::base64(forward.as_bytes())]);

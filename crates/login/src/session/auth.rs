@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::common::{Common, Names};
 use super::{Action, Dialect, Fields, Step};
 use crate::backend::{Destination, UNAVAILABLE};
-use crate::escape::push_tab_escaped;
 use crate::facts::Tls;
+use base::tab;
 
 /// A SASL mechanism that the auth process offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -378,7 +378,7 @@ fn take_names(names: &mut Names, fields: &Fields) {
 fn request(common: &Common, mechanism: &str, initial: Option<&str>) -> Option<AuthRequest> {
     let peer = &common.peer;
     let mut line = Zeroizing::new(String::with_capacity(256 + initial.map_or(0, str::len)));
-    push_tab_escaped(&mut line, mechanism);
+    tab::push(&mut line, mechanism);
     line.push_str("\tservice=");
     line.push_str(common.protocol.name());
     if peer.secured {
@@ -471,5 +471,5 @@ fn field(line: &mut String, name: &str, value: &str) {
     line.push('\t');
     line.push_str(name);
     line.push('=');
-    push_tab_escaped(line, value);
+    tab::push(line, value);
 }

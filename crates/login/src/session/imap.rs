@@ -324,9 +324,9 @@ fn add_forward(fields: &mut String, name: &str, value: &str) {
     if !fields.is_empty() {
         fields.push('\t');
     }
-    crate::escape::push_tab_escaped(fields, name);
+    base::tab::push(fields, name);
     fields.push('=');
-    crate::escape::push_tab_escaped(fields, value);
+    base::tab::push(fields, value);
 }
 
 /// The user's name in an IMAP URL (RFC 5092 §11).

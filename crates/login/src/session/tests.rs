@@ -7,9 +7,9 @@ use settings::Snapshot;
 
 use super::*;
 use crate::config::{Client, Configs};
-use crate::escape::tab_words;
 use crate::facts::Ends;
 use crate::here::Here;
+use base::tab;
 
 struct Server {
     protocol: Protocol,
@@ -93,7 +93,7 @@ fn act(session: &mut Session, out: &mut Vec<String>) {
 }
 
 fn replied(session: &mut Session, line: &str, out: &mut Vec<String>) {
-    let mut words = tab_words(line);
+    let mut words = tab::words(line);
     let reply = match words.next().unwrap().as_str() {
         "OK" => AuthReply::Ok { fields: Fields::new(words) },
         "FAIL" => AuthReply::Fail { fields: Fields::new(words) },

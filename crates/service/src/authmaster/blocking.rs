@@ -1,13 +1,12 @@
 //! The master protocol for programs without a runtime.
 
+use base::tab;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{
-    AuthError, Facts, Lookup, VERSION, check_handshake, escape, parse_answer, user_line, whole_line,
-};
+use super::{AuthError, Facts, Lookup, VERSION, check_handshake, parse_answer, user_line, whole_line};
 use crate::limits::{AUTH_LINE_MAX, AUTH_TIMEOUT};
 
 /// A connection with one request at a time.
@@ -66,7 +65,7 @@ impl Client {
         let mut line = format!("LIST\t{id}");
         facts.append_to(&mut line);
         if !mask.is_empty() {
-            line.push_str(&format!("\tuser={}", escape(mask)));
+            line.push_str(&format!("\tuser={}", tab::escape(mask)));
         }
         line.push('\n');
         self.write(&line)?;
@@ -75,7 +74,7 @@ impl Client {
             let line = self.line()?;
             let mut words = line.split('\t');
             match (words.next(), words.next(), words.next()) {
-                (Some("LIST"), Some(_), Some(user)) => users.push(super::unescape(user)),
+                (Some("LIST"), Some(_), Some(user)) => users.push(tab::unescape(user)),
                 (Some("DONE"), Some(_), outcome) => return Ok((users, outcome != Some("fail"))),
                 _ => return Err(AuthError::Unexpected(line)),
             }
@@ -88,7 +87,7 @@ impl Client {
     /// As [`Client::user`].
     pub fn cache_flush(&mut self, users: &[String]) -> Result<u32, AuthError> {
         let id = self.id();
-        let users: String = users.iter().map(|user| format!("\t{}", escape(user))).collect();
+        let users: String = users.iter().map(|user| format!("\t{}", tab::escape(user))).collect();
         self.write(&format!("CACHE-FLUSH\t{id}{users}\n"))?;
         let line = self.line()?;
         let mut words = line.split('\t');

@@ -1,6 +1,7 @@
 //! Post-login scripts: a service runs the administrator's program with the client and the user's fields,
 //! and says who goes on (`service imap { executable = imap imap-postlogin }`). The protocol is 2.3's.
 
+use base::tab;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
-use crate::authmaster::{User, escape, unescape};
+use crate::authmaster::User;
 use crate::limits::{AUTH_LINE_MAX, POSTLOGIN_TIMEOUT};
 
 /// Where the scripts are.
@@ -128,10 +129,10 @@ fn line(request: &Request, user: &User) -> String {
     let ip = |ip: Option<std::net::IpAddr>| ip.map_or_else(String::new, |ip| ip.to_string());
     let mut line =
         format!("VERSION\tscript-login\t1\t0\n{}\t{}\t", ip(request.local_ip), ip(request.remote_ip));
-    line.push_str(&escape(&user.name));
+    line.push_str(&tab::escape(&user.name));
     for (name, value) in &user.fields {
         line.push('\t');
-        line.push_str(&escape(&word(name, value)));
+        line.push_str(&tab::escape(&word(name, value)));
     }
     line.push('\n');
     line
@@ -143,7 +144,7 @@ fn word(name: &str, value: &str) -> String {
 
 /// Who goes on: the fields that the script has sent back, and those that it was not given as variables.
 fn reply(text: &str, before: &User) -> User {
-    let mut words = text.split('\t').map(unescape);
+    let mut words = text.split('\t').map(tab::unescape);
     let name = words.next().unwrap_or_default();
     let mut fields: Vec<(String, String)> = words
         .map(|word| match word.split_once('=') {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use base::Guid;
-use service::authmaster::escape;
+use base::tab::escape;
 use storage::Result;
 
 use super::line::{ATTRIBUTE, CHANGE, HANDSHAKE, Line, MAIL, MAILBOX, REQUEST, STATE};

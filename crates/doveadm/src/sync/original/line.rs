@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use service::authmaster::{escape, unescape};
+use base::tab::{escape, unescape};
 use storage::{Error, Result};
 
 use super::super::remote::broken;

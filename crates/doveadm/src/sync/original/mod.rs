@@ -237,7 +237,7 @@ fn message(values: &Values, uid: u32, guid: Guid, filter: &Filter) -> Result<Mes
     // What begins with a minus was taken away, and only what begins with an equals sign was there before.
     let with = |signs: &'static [char]| {
         let changes = values.text("keyword_changes").unwrap_or_default().split('\t');
-        let changes = changes.map(service::authmaster::unescape);
+        let changes = changes.map(base::tab::unescape);
         let mut keywords: Vec<String> =
             changes.filter_map(|change| change.strip_prefix(signs).map(str::to_owned)).collect();
         keywords.sort();

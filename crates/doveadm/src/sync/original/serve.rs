@@ -85,7 +85,7 @@ fn hear_states<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<States> {
 
 fn choice(told: &Values) -> Result<Choice> {
     let masks = told.text("exclude_mailboxes").filter(|masks| !masks.is_empty());
-    let masks = masks.map(|masks| masks.split('\t').map(service::authmaster::unescape).collect());
+    let masks = masks.map(|masks| masks.split('\t').map(base::tab::unescape).collect());
     let guid = told.text("sync_box_guid").map(str::parse).transpose();
     let flag = told.text("sync_flags").map(|text| match text.strip_prefix('-') {
         Some(name) => (true, name.to_owned()),

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 
 use base::Guid;
+use base::tab::{escape, unescape};
 use index::mailbox_log::Action;
-use service::authmaster::{escape, unescape};
 use storage::Result;
 
 use super::Terms;
