@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::FileType;
 
 use crate::api::Listed;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::{Fs, Near, Stamp, join};
 use crate::limits::KNOWN_DIRS_MAX;
 use crate::location::Location;
@@ -136,8 +136,12 @@ impl Listing {
 
 impl Walk<'_> {
     /// The directories in a directory; none where there is none.
-    pub(crate) fn entries(&mut self, dir: &Path) -> io::Result<Arc<Entries>> {
-        let (entries, seen) = self.dirs.entries(self.fs, dir)?;
+    ///
+    /// # Errors
+    /// Those of `opendir`.
+    pub(crate) fn entries(&mut self, dir: &Path) -> Result<Arc<Entries>> {
+        let (entries, seen) =
+            self.dirs.entries(self.fs, dir).map_err(|error| Error::io("opendir", dir, error))?;
         self.is_unsure |= seen.is_none() || entries.iter().any(|(_, sure)| !sure);
         self.seen.extend(seen);
         Ok(entries)

@@ -2,7 +2,6 @@
 //! what is called a name here is the mailbox's GUID; `by_guid` translates.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use base::Guid;
 
@@ -237,7 +236,7 @@ impl Tree {
             match self.location.layout {
                 Layout::MaildirPlusPlus | Layout::ImapDir => self.list_flat(fs, walk, &root, &mut found)?,
                 Layout::Fs => {
-                    let entries = entries_of(walk, &root)?;
+                    let entries = walk.entries(&root)?;
                     self.list_deep(walk, &entries, &root, "", 0, &mut found)?;
                 }
                 Layout::Index => {
@@ -321,7 +320,7 @@ impl Tree {
             }
             let Some(part) = self.decode(raw) else { continue };
             let name = if prefix.is_empty() { part } else { format!("{prefix}/{part}") };
-            let below = entries_of(walk, &path)?;
+            let below = walk.entries(&path)?;
             let selectable = match is_apart {
                 true => {
                     walk.depends_on_more();
@@ -337,10 +336,6 @@ impl Tree {
         }
         Ok(())
     }
-}
-
-fn entries_of(walk: &mut Walk<'_>, dir: &Path) -> Result<Arc<Entries>> {
-    walk.entries(dir).map_err(|error| Error::io("opendir", dir, error))
 }
 
 fn may_be_dir(kind: rustix::fs::FileType) -> bool {

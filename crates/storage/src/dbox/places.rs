@@ -2,7 +2,6 @@
 //! place, and `storage`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use base::Guid;
 
@@ -186,7 +185,7 @@ impl Places {
         let root = self.tree.list_root();
         self.tree.dirs.listing(fs, &root, |walk| {
             let mut found = Vec::new();
-            let entries = entries_of(walk, &root)?;
+            let entries = walk.entries(&root)?;
             self.list_below(fs, walk, (&root, &entries), "", 0, &mut found)?;
             Ok(found)
         })
@@ -212,7 +211,7 @@ impl Places {
             if self.check(&name).is_err() {
                 continue;
             }
-            let below = entries_of(walk, &path)?;
+            let below = walk.entries(&path)?;
             let selectable = match self.location().list_from_index {
                 true => {
                     walk.depends_on_more();
@@ -226,10 +225,6 @@ impl Places {
         }
         Ok(())
     }
-}
-
-fn entries_of(walk: &mut Walk<'_>, dir: &Path) -> Result<Arc<Entries>> {
-    walk.entries(dir).map_err(|error| Error::io("opendir", dir, error))
 }
 
 /// A loop of symbolic links ends here.
