@@ -340,7 +340,7 @@ fn mdbox_at_the_same_time() {
     at_the_same_time("mdbox");
 }
 
-/// `map_uid refcount file` of every message of the map, as Dovecot sees it.
+/// `map_uid refcount file` of every message of the map, as Dovecot sees it, without what is set aside.
 fn map(place: &Place) -> Vec<String> {
     let dir = place.path("mail/storage");
     let out = std::process::Command::new("/usr/bin/doveadm").arg("dump").arg(dir).output().unwrap();
@@ -363,6 +363,7 @@ fn map(place: &Place) -> Vec<String> {
             _ => {}
         }
     }
+    found.retain(|line| !line.contains(&format!("m.{}", u32::MAX)));
     found
 }
 
@@ -408,10 +409,10 @@ fn mdbox_references_and_purge() {
     storage.purge().unwrap();
     assert_eq!((map(&place), place.files("mail/storage")), (Vec::new(), Vec::new()));
     save(&mut *inbox, "Subject: 6\n\nours\n", Flags::NONE, &[]).unwrap();
-    assert_eq!(map(&place), ["6 m.5 x1"]);
+    assert_eq!(map(&place), ["11 m.5 x1"]);
     agree(&real, &mut *inbox);
     assert_eq!(real.try_run(&["force-resync", "INBOX"], b"").status.code(), Some(0));
-    assert_eq!(map(&place), ["6 m.5 x1"]);
+    assert_eq!(map(&place), ["11 m.5 x1"]);
     agree(&real, &mut *inbox);
 }
 
@@ -532,7 +533,7 @@ fn mdbox_rotation() {
         batch.end().unwrap();
         batch.commit().unwrap();
     }
-    assert_eq!(map(&place), ["1 m.1 x1", "2 m.1 x1", "3 m.2 x1", "4 m.2 x1", "5 m.3 x1"]);
+    assert_eq!(map(&place), ["1 m.1 x1", "2 m.1 x1", "3 m.2 x1", "11 m.2 x1", "12 m.3 x1"]);
     agree(&real, &mut *inbox);
 }
 

@@ -135,7 +135,7 @@ impl Index {
         };
         if held && self.settings.lock_method != LockMethod::Dotlock {
             // Nobody else can have it: it has no name yet. The lock belongs to the open file.
-            let _ = self.lock_log(&log)?;
+            let _ = self.lock_log(&log, self.settings.log_lock_timeout())?;
         }
         if held && self.log.as_ref().is_some_and(|log| !log.corrupted) {
             self.keep_as_older(&path);

@@ -41,6 +41,21 @@ impl Index {
         Ok(Locked { index: self, late: None, is_held: false })
     }
 
+    /// [`lock`](Self::lock) that does not wait: `None` if somebody else has it, or has had it replaced.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn try_lock(&mut self) -> Result<Option<Locked<'_>>> {
+        if self.settings.lock_method == LockMethod::Dotlock {
+            return Ok(None);
+        }
+        match self.acquire_within(Duration::ZERO) {
+            Ok(()) => Ok(Some(Locked { index: self, late: None, is_held: false })),
+            Err(Error::Busy(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Locks the log until [`let_go`](Self::let_go), for changes of several steps between which somebody
     /// else owns the borrow; [`held`](Self::held) is the index for each of them.
     ///
@@ -63,6 +78,10 @@ impl Index {
     }
 
     fn acquire(&mut self) -> Result<()> {
+        self.acquire_within(self.settings.log_lock_timeout())
+    }
+
+    fn acquire_within(&mut self, timeout: Duration) -> Result<()> {
         for _ in 0..REOPEN_MAX {
             if self.is_in_memory() {
                 if self.log.is_none() {
@@ -79,7 +98,7 @@ impl Index {
                 self.move_to_memory("open", &path, io::ErrorKind::PermissionDenied.into())?;
                 continue;
             }
-            self.held = Some(self.lock_log(log)?);
+            self.held = Some(self.lock_log(log, timeout)?);
             let path = log.path.clone();
             let stamp = self.fs.stamp(&path).map_err(|error| Error::io("stat", &path, error))?;
             match stamp {
@@ -154,8 +173,7 @@ impl Index {
         }
     }
 
-    pub(super) fn lock_log(&self, log: &LogFile) -> Result<Held> {
-        let timeout = self.settings.log_lock_timeout();
+    pub(super) fn lock_log(&self, log: &LogFile, timeout: Duration) -> Result<Held> {
         let began = Instant::now();
         let dotlock = match self.settings.lock_method {
             LockMethod::Dotlock => {

@@ -25,6 +25,8 @@ pub(crate) struct Appender {
     store: Arc<Store>,
     files: Vec<AppendFile>,
     messages: Vec<Appended>,
+    /// All of it is on disk.
+    is_flushed: bool,
 }
 
 /// The file that was added to last, open and not locked: mostly the next message goes there, too. One batch
@@ -33,6 +35,8 @@ pub(super) struct Spare {
     id: u32,
     in_alt: bool,
     known: Known,
+    /// Where it ended.
+    end: u64,
 }
 
 /// An `m.N` file that was there before.
@@ -75,11 +79,12 @@ pub(crate) struct Slot {
 
 impl Appender {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, files: Vec::new(), messages: Vec::new() }
+        Self { store, files: Vec::new(), messages: Vec::new(), is_flushed: false }
     }
 
     /// A place for a message of about `size` bytes.
     pub(crate) fn next(&mut self, size: u64, in_alt: bool) -> Result<Slot> {
+        self.is_flushed = false;
         let at = match self.find_open(size, in_alt) {
             Some(at) => at,
             None => {
@@ -165,8 +170,13 @@ impl Appender {
         let dir = if in_alt { store.alt_dir.as_ref() } else { Some(&store.dir) };
         let Some(path) = dir.map(|dir| dir.join(names::multi(last.file_id))) else { return Ok(Try::Not) };
         let spare = lock(&store.spare).take_if(|spare| (spare.id, spare.in_alt) == (last.file_id, in_alt));
-        let known = spare.map_or_else(|| self.open(&path), |spare| Ok(Some(spare.known)))?;
-        let Some(known) = known else { return Ok(Try::Not) };
+        let opened = match spare {
+            Some(spare) => Some((spare.known, spare.end)),
+            None => self.open(&path)?.map(|known| (known, 0)),
+        };
+        let Some((known, end)) = opened else { return Ok(Try::Not) };
+        // Not the last of its messages need have the highest UID.
+        let known_end = last.end().max(end);
         let (dbox, file) = (&known.dbox, known.dbox.source().clone());
         if dbox.header().created < stamp {
             return Ok(Try::TooOld);
@@ -180,10 +190,10 @@ impl Appender {
         let now = store.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
         let Some(now) = now.filter(|now| (now.dev, now.ino) == known.identity) else { return Ok(Try::Not) };
         let end = now.size;
-        let sound = end == last.end()
-            || dbox.is_sound_from(last.end()).map_err(|error| store.damaged(&path, error))?;
+        let sound =
+            end == known_end || dbox.is_sound_from(known_end).map_err(|error| store.damaged(&path, error))?;
         if !sound {
-            let (path, at) = (path.display(), last.end());
+            let (path, at) = (path.display(), known_end);
             store
                 .logger
                 .error(format_args!("Corrupted dbox file {path} (around offset={at}): garbage at the end"));
@@ -309,17 +319,30 @@ impl Appender {
         }
     }
 
-    /// Forces the messages to disk.
-    pub(crate) fn flush(&self) -> Result<()> {
+    /// Forces the messages to disk, once.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         for file in self.written() {
             let done = self.store.fs.sync(&file.file, &file.path);
             done.map_err(|error| Error::io("fdatasync", file.path.clone(), error))?;
         }
+        self.is_flushed = true;
         Ok(())
     }
 
+    /// Whether [`flush`](Self::flush) has had all that is there.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.is_flushed
+    }
+
+    /// Whether all messages are in files that were there before.
+    pub(crate) fn is_settled(&self) -> bool {
+        let in_old = |message: &Appended| self.files.get(message.file).is_some_and(|file| file.id.is_some());
+        !self.messages.is_empty() && self.messages.iter().all(in_old)
+    }
+
     fn written(&self) -> impl Iterator<Item = &AppendFile> {
-        self.files.iter().filter(|file| file.end > file.start && self.store.syncs())
+        let syncs = self.store.syncs() && !self.is_flushed;
+        self.files.iter().filter(move |file| file.end > file.start && syncs)
     }
 
     /// Forces the names of new files to disk.
@@ -357,11 +380,11 @@ impl Appender {
                 let _ = self.store.fs.unlink(&file.path);
                 continue;
             };
-            let (known, in_alt) = (file.known.take(), file.in_alt);
+            let (known, in_alt, end) = (file.known.take(), file.in_alt, file.end);
             // First unlocks it.
             drop(file);
             if let Some(known) = known {
-                *lock(&self.store.spare) = Some(Spare { id, in_alt, known });
+                *lock(&self.store.spare) = Some(Spare { id, in_alt, known, end });
             }
         }
     }

@@ -23,6 +23,11 @@ pub(crate) struct Entry {
     pub refcount: u16,
 }
 
+/// What the map has of a UID that is [set aside](super::reserve) instead of a place: a file that never is, in
+/// which for 2.3 there is no room.
+pub(crate) const RESERVED: MapRecord =
+    MapRecord { file_id: u32::MAX, offset: i32::MAX as u32, size: i32::MAX as u32 };
+
 /// Opens the map in `dir`, which need not be there yet.
 pub(crate) fn open(
     dir: &Path,
@@ -57,13 +62,22 @@ pub(crate) fn wants_rebuild(map: &Index) -> bool {
 
 /// One message, if it is there and has what it must have.
 pub(crate) fn entry(view: &View, uid: Uid) -> Option<Entry> {
-    let (map, refs) = (view.columns().named(MAP)?.id, view.columns().named(REF)?.id);
-    let place = MapRecord::parse(view.ext(uid, map)?)?;
+    let place = place(view, uid)?;
+    let refs = view.columns().named(REF)?.id;
     let refcount = u16::from_le_bytes(view.ext(uid, refs)?.try_into().ok()?);
-    (place.file_id != 0).then_some(Entry { uid, place, refcount })
+    (place.file_id != 0 && place != RESERVED).then_some(Entry { uid, place, refcount })
 }
 
-/// All messages with their entries; `None` for damaged ones.
+/// Whether a UID is set aside for a message to come.
+pub(crate) fn is_reserved(view: &View, uid: Uid) -> bool {
+    place(view, uid) == Some(RESERVED)
+}
+
+fn place(view: &View, uid: Uid) -> Option<MapRecord> {
+    MapRecord::parse(view.ext(uid, view.columns().named(MAP)?.id)?)
+}
+
+/// All messages with their entries; `None` for damaged ones and for UIDs that are set aside.
 pub(crate) fn entries(view: &View) -> impl Iterator<Item = (Uid, Option<Entry>)> + '_ {
     view.records().map(|record| (record.uid, entry(view, record.uid)))
 }
@@ -79,6 +93,11 @@ pub(crate) fn append(tx: &mut Transaction, uid: Uid, place: &MapRecord, refcount
     tx.append(uid, crate::view::Flags::NONE, []);
     tx.ext_record(MAP, uid, &place.to_bytes());
     tx.ext_record(REF, uid, &refcount.to_le_bytes());
+}
+
+/// Gives a UID that was set aside to a message.
+pub(crate) fn fill(tx: &mut Transaction, uid: Uid, place: &MapRecord) {
+    tx.ext_record(MAP, uid, &place.to_bytes());
 }
 
 /// Makes a map that is new: its UIDVALIDITY tells it from others.

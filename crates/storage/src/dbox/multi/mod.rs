@@ -6,6 +6,7 @@ mod files;
 mod map;
 mod purge;
 mod rebuild;
+mod reserve;
 mod save;
 mod store;
 
@@ -88,10 +89,22 @@ impl Mdbox {
         if mine != 0 && mine != now {
             return Err(self.broken(format_args!("mdbox: map uidvalidity mismatch ({mine} vs {now})")));
         }
-        match self.store.locate(map_uid, needs)? {
-            Some(found) => Ok(found),
-            None => Err(self.lost(shared, uid, map_uid)),
+        if let Some(found) = self.store.locate(map_uid, needs)? {
+            return Ok(found);
         }
+        if self.store.is_reserved(map_uid) {
+            // A power failure took what the map knew of it. That is found again by looking at the files.
+            self.broken(format_args!("mdbox map corrupted: Unexpectedly lost uid={uid} map_uid={map_uid}"));
+            self.store.rebuild(false)?;
+        }
+        let now = {
+            let mut work = shared.work();
+            work.index.refresh()?;
+            self.map_uid(work.index.view(), uid)?
+        };
+        // A rebuild gives messages other UIDs in the map.
+        let found = if now == map_uid { None } else { self.store.locate(now, needs)? };
+        found.ok_or_else(|| self.lost(shared, uid, now))
     }
 
     /// When a message was saved.

@@ -39,6 +39,15 @@ struct Pending {
     attachments: Vec<String>,
 }
 
+/// What the messages of a batch are in the map.
+struct Entered {
+    uids: Vec<Uid>,
+    /// UIDs that were set aside in the same change.
+    set_aside: Vec<Uid>,
+    /// The map need not be forced to disk before the mailbox has the messages, nor told that it has.
+    is_complete: bool,
+}
+
 /// A message being written.
 struct Current {
     slot: Slot,
@@ -61,8 +70,11 @@ impl Batch {
         check_keywords(&meta.keywords, self.mdbox().place.context.settings.mail_max_keyword_length)
     }
 
-    /// Enters the messages into the map. Gives what each of the batch is there.
-    fn enter_map(&mut self, index: &mut Locked<'_>) -> Result<Vec<Uid>> {
+    /// Enters the messages into the map.
+    fn enter_map(&mut self, index: &mut Locked<'_>) -> Result<Entered> {
+        if let Some(uids) = self.take_reserved(index) {
+            return self.fill_reserved(index, uids);
+        }
         let mut tx = Transaction::new();
         map::declare(&mut tx);
         let header = map::header(index);
@@ -76,7 +88,7 @@ impl Batch {
         for pending in &self.done {
             let uid = match pending.copy_of {
                 Some(uid) => {
-                    check_refcount(index, uid)?;
+                    self.check_refcount(index, uid)?;
                     tx.ext_atomic_inc(REF, uid, 1);
                     uid
                 }
@@ -84,8 +96,7 @@ impl Batch {
                     let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
                     let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
                     next += 1;
-                    let lost = || Error::InUse("mdbox: a message has no place".to_owned());
-                    map::append(&mut tx, uid, &places.next().ok_or_else(lost)?, 1);
+                    map::append(&mut tx, uid, &places.next().ok_or_else(no_place)?, 1);
                     uid
                 }
             };
@@ -94,28 +105,57 @@ impl Batch {
         if self.appender.is_empty() {
             tx.fsync();
             index.synced_with(&tx)?;
-        } else {
-            // The map's tail stays where it was: if the machine stops before all of it is on disk, everybody
-            // can tell that the messages may not have come.
-            index.commit(&tx, Origin::Internal)?;
+            return Ok(Entered { uids, set_aside: Vec::new(), is_complete: true });
         }
-        Ok(uids)
+        let set_aside = self.mdbox().store.set_aside(&mut tx, next);
+        // The map's tail stays where it was: if the machine stops before all of it is on disk, everybody
+        // can tell that the messages may not have come.
+        index.commit(&tx, Origin::Internal)?;
+        Ok(Entered { uids, set_aside, is_complete: false })
+    }
+
+    /// UIDs of the map that were set aside, if they are all that this batch needs from it.
+    fn take_reserved(&self, index: &Locked<'_>) -> Option<Vec<Uid>> {
+        let are_new = self.done.iter().all(|pending| pending.copy_of.is_none());
+        let store = &self.mdbox().store;
+        (are_new && self.appender.is_flushed()).then(|| store.take_reserved(index, self.done.len())).flatten()
+    }
+
+    /// Enters messages, which are on disk, where the map has records already. Should these changes be lost,
+    /// so are places that a rebuild finds again.
+    fn fill_reserved(&self, index: &mut Locked<'_>, uids: Vec<Uid>) -> Result<Entered> {
+        let mut tx = Transaction::new();
+        map::declare(&mut tx);
+        let places = self.appender.places();
+        uids.iter().zip(&places).for_each(|(&uid, place)| map::fill(&mut tx, uid, place));
+        index.synced_with(&tx)?;
+        Ok(Entered { uids, set_aside: Vec::new(), is_complete: true })
+    }
+
+    /// Forces the messages to disk before the map is locked, if they will need nothing more from it.
+    fn flush_early(&mut self) -> Result<()> {
+        if self.appender.is_settled() && self.mdbox().store.has_reserved() {
+            self.appender.flush()?;
+        }
+        Ok(())
     }
 
     /// Forces the messages and the map to disk, which the system does in one go.
-    fn force(&self, index: &mut Locked<'_>) -> Result<()> {
-        if self.appender.is_empty() {
+    fn force(&mut self, index: &mut Locked<'_>, entered: &mut Entered) -> Result<()> {
+        if entered.is_complete {
             return Ok(());
         }
         self.appender.begin_flush();
         self.appender.flush_names()?;
         index.force()?;
-        self.appender.flush()
+        self.appender.flush()?;
+        self.mdbox().store.keep_reserved(std::mem::take(&mut entered.set_aside));
+        Ok(())
     }
 
     /// The mailbox has them, too.
-    fn complete_map(&self, index: &mut Locked<'_>) {
-        if self.appender.is_empty() {
+    fn complete_map(&self, index: &mut Locked<'_>, entered: &Entered) {
+        if entered.is_complete {
             return;
         }
         if let Err(error) = index.completed_with(&Transaction::new()) {
@@ -162,6 +202,24 @@ impl Batch {
         Ok(Saved { uid_validity, uids })
     }
 
+    fn check_refcount(&self, index: &Locked<'_>, uid: Uid) -> Result<()> {
+        match map::entry(index.view(), uid) {
+            Some(entry) if entry.refcount >= REFCOUNT_MAX => Err(Error::Unsupported(format!(
+                "Message has been copied too many times ({} + 1)",
+                entry.refcount
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                if map::is_reserved(index.view(), uid) {
+                    // Where it is got lost.
+                    self.mdbox().store.set_corrupted();
+                }
+                // Or it was purged a moment ago.
+                Err(Error::Expunged(uid))
+            }
+        }
+    }
+
     /// Makes sure that the mailbox's index is there.
     fn prepare(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<()> {
         if index.is_new() || self.mdbox().header(index).is_none() {
@@ -170,18 +228,6 @@ impl Batch {
             self.mdbox().sync(index, work, None, &sync)?;
         }
         Ok(())
-    }
-}
-
-fn check_refcount(index: &Locked<'_>, uid: Uid) -> Result<()> {
-    match map::entry(index.view(), uid) {
-        // It was purged a moment ago.
-        None => Err(Error::Expunged(uid)),
-        Some(entry) if entry.refcount >= REFCOUNT_MAX => Err(Error::Unsupported(format!(
-            "Message has been copied too many times ({} + 1)",
-            entry.refcount
-        ))),
-        Some(_) => Ok(()),
     }
 }
 
@@ -267,19 +313,20 @@ impl SaveBatch for Batch {
         let store = shared.driver.store.clone();
         let mut work = shared.work();
         let work = &mut *work;
+        self.flush_early()?;
         work.index.refresh()?;
         shared.driver.is_stale(&work.index, &mut work.driver, SyncMode::Quick, false)?;
         let mut lock = store.lock_map()?;
         let mut map = lock.locked()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver)?;
-        let map_uids = self.enter_map(&mut map)?;
+        let mut entered = self.enter_map(&mut map)?;
         let validity = map.header().uid_validity;
-        let forced = self.force(&mut map);
-        let saved = forced.and_then(|()| self.enter_mailbox(&mut index, &map_uids, validity));
+        let forced = self.force(&mut map, &mut entered);
+        let saved = forced.and_then(|()| self.enter_mailbox(&mut index, &entered.uids, validity));
         match &saved {
-            Ok(_) => self.complete_map(&mut map),
-            Err(_) => self.leave_map(&mut map, &map_uids),
+            Ok(_) => self.complete_map(&mut map, &entered),
+            Err(_) => self.leave_map(&mut map, &entered.uids),
         }
         // The map has them, so the bytes stay, with or without a reference.
         self.commit_files();
@@ -319,6 +366,10 @@ impl Drop for Batch {
         self.abort();
         std::mem::take(&mut self.done).iter().for_each(|pending| self.discard(pending));
     }
+}
+
+fn no_place() -> Error {
+    Error::InUse("mdbox: a message has no place".to_owned())
 }
 
 /// 2.3's: far from where the number would run over, whatever others do at the same moment.

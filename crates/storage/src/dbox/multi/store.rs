@@ -24,6 +24,7 @@ use crate::view::View;
 use super::append::Spare;
 use super::files::Files;
 use super::map::{self, Entry};
+use super::reserve::Reserve;
 use crate::dbox::FileError;
 use crate::dbox::file::DboxFile;
 use crate::dbox::mailbox::MailboxPlace;
@@ -54,6 +55,8 @@ pub(crate) struct Store {
     /// Recently used files.
     pub(super) files: Files,
     pub(super) spare: Mutex<Option<Spare>>,
+    /// What messages to come will be in the map.
+    pub(super) reserve: Mutex<Reserve>,
     /// Something does not fit together; with how often the storage had been rebuilt by then.
     corrupted: Mutex<Option<u32>>,
     /// Messages of the map that are to be moved to the alternative place, with how many of their
@@ -116,6 +119,7 @@ impl Store {
             uid_validity: AtomicU32::new(0),
             files: Files::default(),
             spare: Mutex::default(),
+            reserve: Mutex::default(),
             corrupted: Mutex::default(),
             alt_moves: Mutex::default(),
             by_guid: OnceLock::new(),
@@ -255,6 +259,11 @@ impl Store {
         }
     }
 
+    /// Whether the map, as it was seen last, has a UID set aside.
+    pub(super) fn is_reserved(&self, uid: Uid) -> bool {
+        map::is_reserved(&lock(&self.view), uid)
+    }
+
     pub(super) fn entry_now(&self, uid: Uid) -> Result<Option<Entry>> {
         let mut map = self.map()?;
         let index = map.index()?;
@@ -363,7 +372,7 @@ impl Store {
     /// Whether messages of the map are in their files. If the machine stopped while somebody added them, they
     /// may not be.
     pub(super) fn are_whole(&self, view: &View, map_uids: &[Uid]) -> Result<bool> {
-        for &uid in map_uids {
+        for &uid in map_uids.iter().filter(|&&uid| !map::is_reserved(view, uid)) {
             let Some(entry) = map::entry(view, uid) else { return Ok(false) };
             if !self.is_whole(&entry.place)? {
                 return Ok(false);
@@ -432,6 +441,15 @@ impl Store {
         let done = map.completed_with(&tx);
         self.publish(map);
         Ok(done?)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let uids = std::mem::take(self.reserve.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        if let Some(map) = self.map.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            uids.give_back(map);
+        }
     }
 }
 
