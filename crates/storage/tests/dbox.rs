@@ -3,80 +3,18 @@
 
 #[path = "support/compare.rs"]
 mod compare;
+#[path = "support/place.rs"]
+mod place;
 #[path = "support/real.rs"]
 mod real;
 mod support;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use base::Logger;
 use compare::{agree, ours, text};
-use real::Real;
+use place::Place;
 use storage::api::copy;
 use storage::compress::Format;
-use storage::{
-    Compression, CopyMode, DboxStorage, FlagMode, Flags, Location, MailSettings, Mailbox, OpenMode, Storage,
-    SyncMode, Wanted,
-};
+use storage::{CopyMode, FlagMode, Flags, Mailbox, OpenMode, SyncMode, Wanted};
 use support::{change, save, uids};
-
-/// A mail location of a test, with an alternative place.
-struct Place {
-    dir: tempfile::TempDir,
-    driver: &'static str,
-    extra: String,
-    /// `zlib_save`
-    compressed: Option<Format>,
-}
-
-impl Place {
-    fn new(driver: &'static str, extra: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let extra = extra.replace("~", &dir.path().display().to_string());
-        Self { dir, driver, extra, compressed: None }
-    }
-
-    fn location(&self) -> String {
-        format!("{}:{}/mail{}", self.driver, self.dir.path().display(), self.extra)
-    }
-
-    fn real(&self) -> Option<Real> {
-        // /tmp's own directories are private: nobody must be able to pass.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(self.dir.path(), open).unwrap();
-        let more = self
-            .compressed
-            .map(|format| format!("mail_plugins = zlib\nplugin {{\n  zlib_save = {}\n}}\n", format.name()));
-        Real::new(self.dir.path(), &self.location(), &more.unwrap_or_default())
-    }
-
-    fn storage(&self) -> Box<dyn Storage> {
-        let location = Location::parse(&self.location(), None).unwrap();
-        let save = self.compressed.map(|format| (format, format.default_level()));
-        let settings = Arc::new(MailSettings {
-            hostname: "host".to_owned(),
-            compression: Compression { is_on: save.is_some(), save },
-            ..MailSettings::default()
-        });
-        Box::new(DboxStorage::new(location, settings, true, Logger::new("test: ")).unwrap())
-    }
-
-    fn files(&self, below: &str) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.path(below))
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !name.starts_with("dovecot"))
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.dir.path().join(below)
-    }
-}
 
 fn check_agreement(driver: &'static str, extra: &str) {
     let place = Place::new(driver, extra);
@@ -340,109 +278,6 @@ fn mdbox_at_the_same_time() {
     at_the_same_time("mdbox");
 }
 
-/// `map_uid refcount file` of every message of the map, as Dovecot sees it, without what is set aside.
-fn map(place: &Place) -> Vec<String> {
-    let dir = place.path("mail/storage");
-    let out = std::process::Command::new("/usr/bin/doveadm").arg("dump").arg(dir).output().unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    let mut found: Vec<String> = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            ["RECORD:", _, uid, ..] => {
-                found.push(uid.trim_matches(|c: char| !c.is_ascii_digit()).to_owned());
-            }
-            [":", "file_id", "=", id] => {
-                let last = found.last_mut().unwrap();
-                last.push_str(&format!(" m.{id}"));
-            }
-            ["-", "ext", _, "ref", ":", count, _] => {
-                let last = found.last_mut().unwrap();
-                last.push_str(&format!(" x{count}"));
-            }
-            _ => {}
-        }
-    }
-    found.retain(|line| !line.contains(&format!("m.{}", u32::MAX)));
-    found
-}
-
-#[test]
-fn mdbox_references_and_purge() {
-    let place = Place::new("mdbox", "");
-    let Some(real) = place.real() else { return };
-    let storage = place.storage();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    for number in 1..=4 {
-        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), Flags::NONE, &[]).unwrap();
-    }
-    assert_eq!(place.files("mail/storage"), ["m.1"]);
-    inbox.sync(SyncMode::Quick).unwrap();
-    storage.create("copy", false).unwrap();
-    let mut other = storage.open("copy", OpenMode::ReadWrite).unwrap();
-    copy(&mut *inbox, &uids(&[1, 2]), &mut *other, CopyMode::Copy).unwrap();
-    real.run(&["copy", "copy", "mailbox", "INBOX", "uid", "1"], b"");
-    assert_eq!(map(&place), ["1 m.1 x3", "2 m.1 x2", "3 m.1 x1", "4 m.1 x1"]);
-    inbox.expunge(&uids(&[1, 3])).unwrap();
-    real.run(&["expunge", "mailbox", "copy", "uid", "1"], b"");
-    assert_eq!(map(&place), ["1 m.1 x1", "2 m.1 x2", "3 m.1 x0", "4 m.1 x1"]);
-    let (first, second) = (agree(&real, &mut *inbox), agree(&real, &mut *other));
-    storage.purge().unwrap();
-    assert_eq!(place.files("mail/storage"), ["m.2"]);
-    assert_eq!(map(&place), ["1 m.2 x1", "2 m.2 x2", "4 m.2 x1"]);
-    assert_eq!(agree(&real, &mut *inbox), first);
-    assert_eq!(agree(&real, &mut *other), second);
-    assert_eq!(text(&mut *inbox, 4), "Subject: 4\n\nours\n");
-    // Dovecot purges as well, while we have the file open.
-    inbox.expunge(&uids(&[4])).unwrap();
-    real.run(&["purge"], b"");
-    assert_eq!(text(&mut *inbox, 2), "Subject: 2\n\nours\n");
-    assert_eq!(text(&mut *other, 2), "Subject: 2\n\nours\n");
-    save(&mut *inbox, "Subject: 5\n\nours\n", Flags::NONE, &[]).unwrap();
-    agree(&real, &mut *inbox);
-    // With the mailbox go its references.
-    drop(other);
-    storage.delete("copy").unwrap();
-    storage.purge().unwrap();
-    assert_eq!(map(&place), ["2 m.4 x1", "5 m.4 x1"]);
-    inbox.expunge(&uids(&[2, 5])).unwrap();
-    storage.purge().unwrap();
-    assert_eq!((map(&place), place.files("mail/storage")), (Vec::new(), Vec::new()));
-    save(&mut *inbox, "Subject: 6\n\nours\n", Flags::NONE, &[]).unwrap();
-    assert_eq!(map(&place), ["11 m.5 x1"]);
-    agree(&real, &mut *inbox);
-    assert_eq!(real.try_run(&["force-resync", "INBOX"], b"").status.code(), Some(0));
-    assert_eq!(map(&place), ["11 m.5 x1"]);
-    agree(&real, &mut *inbox);
-}
-
-#[test]
-fn mdbox_alternative_place() {
-    let place = Place::new("mdbox", ":ALT=~/alt");
-    let Some(real) = place.real() else { return };
-    let storage = place.storage();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    for number in 1..=4 {
-        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), Flags::NONE, &[]).unwrap();
-    }
-    let before = agree(&real, &mut *inbox);
-    let files = || (place.files("mail/storage"), place.files("alt/storage"));
-    inbox.move_to_alt(&uids(&[1, 2]), true).unwrap();
-    storage.purge().unwrap();
-    assert_eq!(files(), (vec!["m.3".to_owned()], vec!["m.2".to_owned()]));
-    assert_eq!(map(&place), ["1 m.2 x1", "2 m.2 x1", "3 m.3 x1", "4 m.3 x1"]);
-    assert_eq!(agree(&real, &mut *inbox), before);
-    real.run(&["altmove", "mailbox", "INBOX", "uid", "3"], b"");
-    assert_eq!(agree(&real, &mut *inbox), before);
-    // `altmove -r` of 2.3's mdbox leaves them there.
-    inbox.move_to_alt(&uids(&[1, 2, 3]), false).unwrap();
-    storage.purge().unwrap();
-    assert_eq!(files().1, [""; 0]);
-    assert_eq!(agree(&real, &mut *inbox), before);
-    inbox.rebuild(false).unwrap();
-    assert_eq!(agree(&real, &mut *inbox), before);
-}
-
 /// Neither side finds anything to mend in what the other did: copies, expunges, purges, and moves to the
 /// alternative place and back.
 fn nothing_to_mend(driver: &'static str) {
@@ -456,7 +291,7 @@ fn nothing_to_mend(driver: &'static str) {
     let mut check = |inbox: &mut dyn Mailbox, other: &mut dyn Mailbox| {
         step += 1;
         let state = |inbox: &mut dyn Mailbox, other: &mut dyn Mailbox| {
-            let map = if driver == "mdbox" { map(&place) } else { Vec::new() };
+            let map = if driver == "mdbox" { place.map() } else { Vec::new() };
             (agree(&real, inbox), agree(&real, other), map)
         };
         let before = state(inbox, other);
@@ -508,95 +343,6 @@ fn sdbox_has_nothing_to_mend() {
 #[test]
 fn mdbox_has_nothing_to_mend() {
     nothing_to_mend("mdbox");
-}
-
-#[test]
-fn mdbox_rotation() {
-    let place = Place::new("mdbox", "");
-    let Some(real) = place.real() else { return };
-    let location = Location::parse(&place.location(), None).unwrap();
-    let settings = MailSettings {
-        mdbox_rotate_size: 2000,
-        mdbox_preallocate_space: true,
-        hostname: "host".to_owned(),
-        ..MailSettings::default()
-    };
-    let storage = DboxStorage::new(location, Arc::new(settings), true, Logger::new("test: ")).unwrap();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    let body = "x".repeat(800);
-    for number in 1..=5 {
-        let text = format!("Subject: {number}\n\n{body}\n");
-        let mut batch = inbox.begin_save().unwrap();
-        let size_hint = Some(text.len() as u64);
-        batch.begin(storage::SaveMeta { size_hint, ..storage::SaveMeta::default() }).unwrap();
-        batch.write(text.as_bytes()).unwrap();
-        batch.end().unwrap();
-        batch.commit().unwrap();
-    }
-    assert_eq!(map(&place), ["1 m.1 x1", "2 m.1 x1", "3 m.2 x1", "11 m.2 x1", "12 m.3 x1"]);
-    agree(&real, &mut *inbox);
-}
-
-#[test]
-fn mdbox_mended() {
-    let place = Place::new("mdbox", "");
-    let Some(real) = place.real() else { return };
-    let storage = place.storage();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    storage.create("other", false).unwrap();
-    let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
-    for number in 1..=3 {
-        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), Flags::SEEN, &["a"]).unwrap();
-        save(&mut *other, &format!("Subject: other {number}\n\nours\n"), Flags::SEEN, &["b"]).unwrap();
-    }
-    inbox.sync(SyncMode::Quick).unwrap();
-    copy(&mut *inbox, &uids(&[1]), &mut *other, CopyMode::Copy).unwrap();
-    inbox.expunge(&uids(&[2])).unwrap();
-    let before = (agree(&real, &mut *inbox), agree(&real, &mut *other));
-    inbox.rebuild(false).unwrap();
-    assert_eq!((agree(&real, &mut *inbox), agree(&real, &mut *other)), before);
-    assert_eq!(map(&place).iter().filter(|line| line.ends_with("x0")).count(), 1);
-
-    // The map is lost: GUIDs say which message is which. The expunged one comes back, as nobody knows.
-    drop((inbox, other, storage));
-    let maps = || {
-        let entries =
-            std::fs::read_dir(place.path("mail/storage")).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.to_string_lossy().contains("dovecot.map")).collect::<Vec<_>>()
-    };
-    maps().iter().for_each(|path| std::fs::remove_file(path).unwrap());
-    let storage = place.storage();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
-    let now = agree(&real, &mut *inbox);
-    assert_eq!((&now[..2], now.len()), (&before.0[..], 3));
-    assert_eq!(text(&mut *inbox, 4), "Subject: 2\n\nours\n");
-    assert_eq!(agree(&real, &mut *other), before.1);
-
-    // A mailbox is lost: its messages are put there anew.
-    drop((inbox, other, storage));
-    std::fs::remove_dir_all(place.path("mail/mailboxes/other")).unwrap();
-    let storage = place.storage();
-    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
-    inbox.rebuild(false).unwrap();
-    let mut other = storage.open("other", OpenMode::ReadWrite).unwrap();
-    assert_eq!(agree(&real, &mut *other).len(), 3);
-    assert_eq!(agree(&real, &mut *inbox), now);
-
-    // A file is damaged: what can be saved of it is.
-    let path = place.path("mail/storage/m.1");
-    let mut bytes = std::fs::read(&path).unwrap();
-    let at = bytes.windows(7).position(|part| part == b"other 2").unwrap();
-    let header = bytes[..at].iter().rposition(|&byte| byte == 2).unwrap();
-    bytes[header + 20] = b'?';
-    std::fs::write(&path, bytes).unwrap();
-    for uid in 1..=3 {
-        let _ = other.open_message(base::Uid::new(uid).unwrap());
-    }
-    other.sync(SyncMode::Quick).unwrap();
-    assert_eq!(agree(&real, &mut *other).len(), 3);
-    assert_eq!(agree(&real, &mut *inbox), now);
-    assert!(place.files("mail/storage").contains(&"m.1.broken".to_owned()));
 }
 
 /// Whatever is in the files, nothing panics, and afterwards mail can be saved.

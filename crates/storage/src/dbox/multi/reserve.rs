@@ -32,9 +32,18 @@ impl Store {
     /// UIDs for so many messages, with the map locked; `None` if there are not as many.
     pub(super) fn take_reserved(&self, map: &Locked<'_>, count: usize) -> Option<Vec<Uid>> {
         let mut reserve = lock(&self.reserve);
-        // A rebuild has no use for them.
-        reserve.uids.retain(|&uid| map::is_reserved(map.view(), uid));
-        (reserve.uids.len() >= count).then(|| reserve.uids.drain(..count).collect())
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count {
+            let Some(uid) = reserve.uids.pop_front() else {
+                reserve.uids.extend(taken);
+                return None;
+            };
+            // A rebuild has no use for them, and removes them.
+            if map::is_reserved(map.view(), uid) {
+                taken.push(uid);
+            }
+        }
+        Some(taken)
     }
 
     /// Sets UIDs from `next` on aside, in a change that adds messages.
