@@ -57,6 +57,9 @@ pub const MEMO_FOREST_MAX: usize = 500_000;
 /// Messages that are read ahead of the one that is asked for.
 pub const AHEAD_MESSAGES_MAX: usize = 128;
 
+/// The same where only their files are looked at, which takes less time than to start a thread.
+pub const AHEAD_FACTS_MAX: usize = 2048;
+
 /// How long a session may be kept by reading ahead; a message that was begun is read to its end.
 pub const AHEAD_TIME: std::time::Duration = std::time::Duration::from_millis(20);
 

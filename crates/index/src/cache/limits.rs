@@ -30,14 +30,15 @@ pub const HEADER_FIELDS_MAX: usize = 1000;
 pub const FIELD_NAME_BYTES_MAX: usize = 1004;
 
 /// Bytes read at once where somebody reads on and on.
-pub const READ_BYTES_SEQUENTIAL: usize = 256 << 10;
+pub const READ_BYTES_SEQUENTIAL: usize = 64 << 10;
 
 /// Bytes read at once anywhere else.
 pub const READ_BYTES_RANDOM: usize = 8 << 10;
 
 /// Pieces of the file that are kept, each of at most [`READ_BYTES_SEQUENTIAL`] unless one record is
-/// larger.
-pub const PIECES_MAX: usize = 8;
+/// larger. Whoever goes through a mailbox reads as many places at once as its messages have records, which is
+/// how often clients asked for something new.
+pub const PIECES_MAX: usize = 32;
 
 /// Bytes written at once when a file is written anew.
 pub const WRITE_BYTES: usize = 256 << 10;

@@ -15,6 +15,7 @@ pub struct Found {
     bytes: Vec<u8>,
     values: Vec<Value>,
     records: Vec<FoundRecord>,
+    is_partial: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,11 @@ impl Found {
         &self.records
     }
 
+    /// Whether older records were left out, since newer ones had all that was wanted.
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -68,6 +74,11 @@ impl Found {
         self.bytes.clear();
         self.values.clear();
         self.records.clear();
+        self.is_partial = false;
+    }
+
+    fn has_all(&self, wanted: &[FieldId]) -> bool {
+        wanted.iter().all(|&id| self.values.iter().any(|value| value.id == id))
     }
 
     fn value(&self, value: &Value) -> &[u8] {
@@ -81,11 +92,17 @@ impl Cache {
     ///
     /// `offset` is the message's record of the index's `cache` extension.
     pub fn lookup(&mut self, offset: u32, index: &IndexFacts, found: &mut Found) -> Result<()> {
+        self.find(offset, &[], index, found)
+    }
+
+    /// As [`lookup`](Self::lookup). Where certain fields are wanted the oldest records that are read are those
+    /// that have them.
+    fn find(&mut self, offset: u32, wanted: &[FieldId], index: &IndexFacts, found: &mut Found) -> Result<()> {
         found.clear();
         if offset == 0 || !self.is_current(index)? {
             return Ok(());
         }
-        let walked = self.walk(offset, index, found);
+        let walked = self.walk(offset, wanted, index, found);
         if self.settle(walked)?.is_none() {
             found.clear();
         }
@@ -93,7 +110,7 @@ impl Cache {
     }
 
     /// As [`lookup`](Self::lookup), for somebody who wants certain fields: each wish is noted, as the
-    /// decisions live of it.
+    /// decisions live of it. More fields than these may be found, or [not](Found::is_partial).
     pub fn lookup_fields(
         &mut self,
         offset: u32,
@@ -105,7 +122,9 @@ impl Cache {
         for &id in wanted {
             self.note_read(id, uid, index);
         }
-        self.lookup(offset, index, found)
+        // The records of a bitmask have a part of it each.
+        let in_parts = wanted.iter().any(|&id| matches!(self.registry.field(id).kind, FieldType::Bitmask(_)));
+        self.find(offset, if in_parts { &[] } else { wanted }, index, found)
     }
 
     /// Whether the file that the index means is open. Another process may have replaced it.
@@ -122,7 +141,14 @@ impl Cache {
         Ok(self.file_seq() == index.reset_id)
     }
 
-    pub(super) fn walk(&mut self, offset: u32, index: &IndexFacts, found: &mut Found) -> Result<(), Trouble> {
+    /// Reads records until all `wanted` fields are found, or, if there are none, to the oldest.
+    pub(super) fn walk(
+        &mut self,
+        offset: u32,
+        wanted: &[FieldId],
+        index: &IndexFacts,
+        found: &mut Found,
+    ) -> Result<(), Trouble> {
         let mut next = offset;
         let mut seen = Seen::default();
         while next != 0 {
@@ -137,6 +163,10 @@ impl Cache {
                 return Err("record list is too large".into());
             }
             next = record.previous;
+            if next != 0 && !wanted.is_empty() && found.has_all(wanted) {
+                found.is_partial = true;
+                break;
+            }
         }
         Ok(())
     }
@@ -152,7 +182,10 @@ impl Cache {
         if (size as usize) < RECORD_HEADER_BYTES || size > RECORD_BYTES_MAX {
             return Err("invalid record size".into());
         }
-        let record = open.record_bytes(offset, size as usize)?;
+        let record = match head.get(..size as usize) {
+            Some(record) => record,
+            None => open.record_bytes(offset, size as usize)?.get(..size as usize).unwrap_or_default(),
+        };
         found.bytes.extend_from_slice(record);
         Ok(FoundRecord { offset, size, previous, fields_before: found.values.len() })
     }
@@ -199,10 +232,11 @@ impl Cache {
 }
 
 impl OpenFile {
+    /// So many bytes, and whatever behind them is at hand.
     fn record_bytes(&mut self, offset: u32, length: usize) -> Result<&[u8], Trouble> {
         let bytes = self.pieces.read(&self.file, u64::from(offset), length);
         let bytes = bytes.map_err(|error| Trouble::System("read", error))?;
-        bytes.and_then(|bytes| bytes.get(..length)).ok_or("record points outside file".into())
+        bytes.ok_or("record points outside file".into())
     }
 }
 

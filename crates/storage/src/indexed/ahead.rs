@@ -10,7 +10,7 @@ use base::Uid;
 
 use crate::error::Result;
 use crate::facts::{Facts, Wanted};
-use crate::limits::{AHEAD_MESSAGES_MAX, AHEAD_STACK_BYTES, AHEAD_TIME};
+use crate::limits::{AHEAD_FACTS_MAX, AHEAD_MESSAGES_MAX, AHEAD_STACK_BYTES, AHEAD_TIME};
 use crate::threads::Permit;
 use crate::view::View;
 
@@ -52,13 +52,13 @@ impl Ahead {
         self.ready.drain(..=at).next_back().map(|(_, facts)| facts)
     }
 
-    /// What comes behind `uid`; nothing if that was not expected.
-    fn next_after(&mut self, uid: Uid) -> impl Iterator<Item = Uid> + '_ {
+    /// At most `count` of what comes behind `uid`; nothing if that was not expected.
+    fn next_after(&mut self, uid: Uid, count: usize) -> impl Iterator<Item = Uid> + '_ {
         match self.expected.iter().position(|expected| *expected == uid) {
             Some(at) => drop(self.expected.drain(..=at)),
             None => self.expected.clear(),
         }
-        self.expected.iter().copied().take(AHEAD_MESSAGES_MAX)
+        self.expected.iter().copied().take(count)
     }
 }
 
@@ -86,7 +86,8 @@ impl<D: Driver> Shared<D> {
         if looked.is_enough() {
             return self.keep(looked);
         }
-        let next = ahead.next_after(uid).map(|uid| self.look(view, uid, wanted, names));
+        let count = if looked.needs_message(wanted, names) { AHEAD_MESSAGES_MAX } else { AHEAD_FACTS_MAX };
+        let next = ahead.next_after(uid, count).map(|uid| self.look(view, uid, wanted, names));
         let mut next: Vec<Looked> = next.collect();
         let result = self.read_together(view, &mut looked, &mut next, wanted, names);
         ahead.asked = Some((wanted, names.iter().map(|name| (*name).to_owned()).collect()));

@@ -310,10 +310,13 @@ impl Inner {
             return Asked::default();
         }
         self.fill(wanted, facts);
-        match self.plan.is_answered(facts) {
-            true => Asked::default(),
-            false => self.asked_of(uid, wanted, &index),
+        if self.plan.is_answered(facts) {
+            return Asked::default();
         }
+        // What is asked for depends on all that is known.
+        let is_known = !self.found.is_partial()
+            || self.cache.lookup(offset.unwrap_or(0), &index, &mut self.found).is_ok();
+        if is_known { self.asked_of(uid, wanted, &index) } else { Asked::default() }
     }
 
     /// Facts from fields.

@@ -148,6 +148,12 @@ impl Looked {
         self.state == State::Enough
     }
 
+    /// Whether the driver cannot answer without the message itself.
+    pub(super) fn needs_message(&self, wanted: Wanted, names: &[&str]) -> bool {
+        let by_driver = DRIVER_FACTS.0 & !Wanted::SIZE_VIRTUAL.0;
+        unknown(&self.facts, Wanted(wanted.0 & !by_driver), names) != Wanted::NONE
+    }
+
     /// Whether something has to be read still.
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Open
