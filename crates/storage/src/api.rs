@@ -13,7 +13,7 @@ use base::{Guid, ModSeq, Seq, Uid, UidSet, UidValidity};
 use index::mailbox_log::MailboxLog;
 
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Wanted};
+use crate::facts::{Facts, NumberFact, Wanted};
 use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
 use crate::session_lock::SessionLock;
@@ -226,6 +226,13 @@ pub trait Mailbox: Send {
         let mut facts = self.fetch_facts(uid, wanted | Wanted::HEADER)?;
         facts.fill_from_header(wanted, names);
         Ok(facts)
+    }
+
+    /// A number of each of these messages, as far as all of them can be had at once and without reading any:
+    /// who wants it of many messages asks here first. `None` says nothing about whether the message has it.
+    fn numbers_at_hand(&mut self, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        let _ = fact;
+        vec![None; uids.len()]
     }
 
     /// Says which messages will be asked for next, in order, so that they can be read ahead.

@@ -9,6 +9,17 @@ use std::time::SystemTime;
 use message::date::SentDate;
 use message::header::{self, Fields};
 
+/// A fact that is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberFact {
+    /// INTERNALDATE, in seconds since 1970.
+    Arrival,
+    /// The moment in `Date`, in seconds since 1970; 0 if there is none.
+    Sent,
+    /// RFC822.SIZE, in bytes.
+    Size,
+}
+
 /// Which facts are wanted, combined with `|`.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wanted(pub u32);

@@ -47,7 +47,7 @@ pub use by_guid::GuidStorage;
 pub use compress::Compression;
 pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};
-pub use facts::{Facts, Wanted};
+pub use facts::{Facts, NumberFact, Wanted};
 pub use location::Location;
 pub use maildir::MaildirStorage;
 pub use mbox::MboxStorage;

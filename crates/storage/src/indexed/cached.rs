@@ -16,7 +16,7 @@ use message::header::{Field, Fields};
 
 use crate::api::{CacheDecision, CacheField};
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Wanted};
+use crate::facts::{Facts, NumberFact, Wanted};
 use crate::view::View;
 
 use super::{Context, content};
@@ -170,6 +170,14 @@ impl Cached {
         inner.lookup(view, uid, wanted, names, facts)
     }
 
+    /// A number of each of these messages, where the cache has it.
+    pub(super) fn numbers(&self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        match self.inner() {
+            Some(mut inner) => inner.numbers(view, fact, uids),
+            None => vec![None; uids.len()],
+        }
+    }
+
     /// What decisions want of a message that is not there yet.
     pub(super) fn wanted_of(&self, view: &View, uid: Uid) -> Asked {
         let Some(mut inner) = self.inner() else { return Asked::default() };
@@ -317,6 +325,21 @@ impl Inner {
         let is_known = !self.found.is_partial()
             || self.cache.lookup(offset.unwrap_or(0), &index, &mut self.found).is_ok();
         if is_known { self.asked_of(uid, wanted, &index) } else { Asked::default() }
+    }
+
+    fn numbers(&mut self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        let Some(column) = view.columns().named(EXT) else { return vec![None; uids.len()] };
+        let mut index = self.index;
+        index.reset_id = Some(column.reset_id);
+        self.asked = true;
+        let field = number_field(fact);
+        let number = |uid: &Uid| {
+            let offset =
+                view.ext(*uid, column.id).and_then(value::decode_u32).filter(|&offset| offset != 0)?;
+            self.cache.lookup_fields(offset, *uid, &[field], &index, &mut self.found).ok()?;
+            decode_number(fact, self.found.get(field)?)
+        };
+        uids.iter().map(number).collect()
     }
 
     /// Facts from fields.
@@ -482,6 +505,23 @@ fn facts_of(index: &Index) -> IndexFacts {
         day_stamp: header.day_stamp,
         week_first_uid: header.day_first_uid[7],
         now: u32::try_from(now).unwrap_or(u32::MAX),
+    }
+}
+
+/// The field that has a number.
+fn number_field(fact: NumberFact) -> FieldId {
+    match fact {
+        NumberFact::Arrival => FieldId::DATE_RECEIVED,
+        NumberFact::Sent => FieldId::DATE_SENT,
+        NumberFact::Size => FieldId::SIZE_VIRTUAL,
+    }
+}
+
+fn decode_number(fact: NumberFact, bytes: &[u8]) -> Option<i64> {
+    match fact {
+        NumberFact::Arrival => value::decode_u32(bytes).map(i64::from),
+        NumberFact::Sent => value::SentDate::decode(bytes).map(|date| date.time.into()),
+        NumberFact::Size => value::decode_size(bytes).and_then(|size| i64::try_from(size).ok()),
     }
 }
 

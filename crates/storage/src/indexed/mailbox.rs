@@ -10,7 +10,7 @@ use crate::api::{
     SortRanks, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Wanted};
+use crate::facts::{Facts, NumberFact, Wanted};
 use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
 use crate::place::At;
@@ -194,6 +194,10 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
         self.shared.fetch_ahead(&mut self.ahead, &self.view, uid, wanted, names)
+    }
+
+    fn numbers_at_hand(&mut self, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        self.shared.cached.numbers(&self.view, fact, uids)
     }
 
     fn will_fetch(&mut self, uids: &[Uid]) {

@@ -16,7 +16,7 @@ use crate::api::{
     SaveBatch, SaveMeta, Saved, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
-use crate::facts::{Facts, Wanted};
+use crate::facts::{Facts, NumberFact, Wanted};
 use crate::fs::Permissions;
 use crate::memo::Memo;
 use crate::notify::{Callback, Subscription};
@@ -317,6 +317,10 @@ impl<D: Driver> Mailbox for Private<D> {
 
     fn fetch_fields(&mut self, uid: Uid, wanted: Wanted, names: &[&str]) -> Result<Facts> {
         self.shared.fetch_fields(uid, wanted, names)
+    }
+
+    fn numbers_at_hand(&mut self, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        self.shared.numbers_at_hand(fact, uids)
     }
 
     fn memo(&self) -> Option<Arc<Memo>> {
