@@ -51,6 +51,12 @@ pub const LIST_DEPTH_MAX: usize = 2048;
 /// What threads keep of one open mailbox: some hundred thousand subjects.
 pub const MEMO_BYTES_MAX: usize = 16 << 20;
 
+/// What is kept of all mailboxes of a process that nobody has open.
+pub const MEMOS_CLOSED_BYTES_MAX: usize = 32 << 20;
+
+/// For how long, if nobody opens one of them again.
+pub const MEMOS_CLOSED_TIME: std::time::Duration = std::time::Duration::from_mins(10);
+
 /// Messages in the threads that are kept from one question to the next.
 pub const MEMO_FOREST_MAX: usize = 500_000;
 

@@ -12,7 +12,7 @@ use index::{Index, Locked, Origin, Pending, Place, Transaction};
 
 use crate::api::{FlagChange, SyncMode};
 use crate::error::{Error, Result};
-use crate::memo::Memo;
+use crate::memo::{self, Memo};
 use crate::notify::Channel;
 use crate::view::{Flags, Record, View};
 
@@ -36,6 +36,13 @@ pub(crate) struct Shared<D: Driver> {
     pub(super) detected: Detected,
     /// The mailbox's size is being found out.
     pub(super) sizing: AtomicBool,
+}
+
+impl<D: Driver> Drop for Shared<D> {
+    fn drop(&mut self) {
+        let place = (self.inode.0, self.inode.1, self.driver.path().to_owned());
+        memo::Closed::of_process().put(place, std::mem::take(&mut self.memo));
+    }
 }
 
 /// What the holder of the work mutex may use.
@@ -82,7 +89,8 @@ impl<D: Driver> Shared<D> {
         let cached = Cached::new(&context);
         cached.note(&index);
         let work = Mutex::new(Work { index, driver: D::Work::default(), told: None });
-        let (channel, memo) = (Channel::new(watched), Arc::default());
+        let memo = memo::Closed::of_process().take(&(inode.0, inode.1, driver.path().to_owned()));
+        let channel = Channel::new(watched);
         let (detected, sizing) = (Detected::default(), AtomicBool::new(false));
         Ok(Self { driver, work, view, cached, channel, memo, inode, detected, sizing })
     }
