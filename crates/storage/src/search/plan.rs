@@ -5,7 +5,7 @@ use base::UidSet;
 use message::search::{Needle, Scope, in_field};
 
 use crate::error::Result;
-use crate::view::View;
+use crate::view::{Flags, View};
 
 use super::in_thread::InThread;
 use super::one::Message;
@@ -93,6 +93,25 @@ impl Plan {
             Self::Simple(Query::Uids(uids)) => Some(uids),
             Self::And(all) => all.iter().find_map(Self::uids),
             _ => None,
+        }
+    }
+
+    /// The system flags that whatever matches has, and those it lacks, as far as the query tells at once.
+    pub(super) fn flags(&self) -> (Flags, Flags) {
+        match self {
+            Self::Simple(Query::Flags(flags)) => (*flags, Flags::NONE),
+            Self::Not(inner) => match **inner {
+                // Of several one may be set.
+                Self::Simple(Query::Flags(flags)) if flags.0.count_ones() == 1 => (Flags::NONE, flags),
+                _ => (Flags::NONE, Flags::NONE),
+            },
+            Self::And(all) => all
+                .iter()
+                .map(Self::flags)
+                .fold((Flags::NONE, Flags::NONE), |(has, lacks), (more_has, more_lacks)| {
+                    (has | more_has, lacks | more_lacks)
+                }),
+            _ => (Flags::NONE, Flags::NONE),
         }
     }
 

@@ -7,7 +7,7 @@ use base::{Uid, UidSet};
 
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
-use crate::view::View;
+use crate::view::{Record, View};
 
 use super::in_thread::Threads;
 use super::one::Message;
@@ -39,9 +39,13 @@ impl Search {
     pub fn new(view: &View, query: &Query, recent: UidSet) -> Self {
         let mut needs = Needs { recent, ..Needs::default() };
         let query = Plan::of(query, view, &mut needs);
+        let (has, lacks) = query.flags();
+        let may_fit = |record: &&Record| record.flags.has(has) && !record.flags.intersects(lacks);
         let candidates: Vec<Uid> = match query.uids() {
-            Some(uids) => view.records_in(uids).map(|(_, record)| record.uid).collect(),
-            None => view.records().map(|record| record.uid).collect(),
+            Some(uids) => {
+                view.records_in(uids).map(|(_, record)| record).filter(may_fit).map(|one| one.uid).collect()
+            }
+            None => view.records().filter(may_fit).map(|record| record.uid).collect(),
         };
         let total = candidates.len();
         let now = SystemTime::now();
