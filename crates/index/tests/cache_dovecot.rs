@@ -148,7 +148,7 @@ fn values_mean_what_dovecot_answers() {
     assert_eq!(received.text, b"Received: from a\n\tby b\nReceived: from c\n");
     let subject = header("hdr.subject");
     assert_eq!(
-        join_headers([&subject, &received]),
+        join_headers([&subject.encode()[..], &received.encode()]).unwrap(),
         b"Received: from a\n\tby b\nReceived: from c\nSubject: one\n two\n"
     );
     assert_eq!(header("hdr.x-none"), Header::default());

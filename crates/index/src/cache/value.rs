@@ -124,16 +124,6 @@ impl Header {
         let numbers = self.lines.iter().chain(&[0]).flat_map(|number| number.to_ne_bytes());
         numbers.chain(self.text.iter().copied()).collect()
     }
-
-    /// Each field with its line number.
-    pub fn fields(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        let mut rest = &*self.text;
-        self.lines.iter().map(move |&line| {
-            let (field, after) = rest.split_at(field_end(rest));
-            rest = after;
-            (line, field)
-        })
-    }
 }
 
 /// The text of `hdr.…` alone, where the order among several names does not matter. `None` if the line
@@ -152,11 +142,25 @@ fn field_end(text: &[u8]) -> usize {
     ends.into_iter().find(|&end| !matches!(text.get(end), Some(b' ' | b'\t'))).unwrap_or(text.len())
 }
 
-/// Puts cached header fields of several names into the order of the message.
-pub fn join_headers<'a>(headers: impl IntoIterator<Item = &'a Header>) -> Vec<u8> {
-    let mut fields: Vec<_> = headers.into_iter().flat_map(Header::fields).collect();
+/// Puts cached values of several `hdr.…` into the order of the message. `None` if the line numbers of one have no
+/// end.
+pub fn join_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut fields: Vec<(u32, &[u8])> = Vec::new();
+    let mut size = 0;
+    for value in values {
+        let mut rest = header_text(value)?;
+        size += rest.len();
+        let lines = value.chunks_exact(4).map(|word| u32_at(word, 0).unwrap_or(0));
+        for line in lines.take_while(|&line| line != 0) {
+            let (field, after) = rest.split_at(field_end(rest));
+            fields.push((line, field));
+            rest = after;
+        }
+    }
     fields.sort_by_key(|&(line, _)| line);
-    fields.into_iter().flat_map(|(_, field)| field).copied().collect()
+    let mut joined = Vec::with_capacity(size);
+    fields.iter().for_each(|(_, field)| joined.extend_from_slice(field));
+    Some(joined)
 }
 
 /// How large a part is once it is decoded (`binary.parts`), for parts that are encoded.
@@ -262,10 +266,12 @@ mod tests {
         for header in [&received, &subject, &none] {
             assert_eq!(Header::decode(&header.encode()).as_ref(), Some(header));
         }
-        assert_eq!(
-            join_headers([&subject, &none, &received]),
-            b"Received: a\n\tb\nSubject: x\nReceived: c\n"
-        );
+        let values = [&subject, &none, &received].map(Header::encode);
+        let joined = join_headers(values.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!(joined, b"Received: a\n\tb\nSubject: x\nReceived: c\n");
+        assert_eq!(join_headers([&values[0][..], &[1, 0, 0, 0]]), None);
+        // More numbers than fields.
+        assert_eq!(join_headers([&[1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a'][..]]).unwrap(), b"a");
         assert_eq!(Header::decode(&[1, 0, 0, 0]), None);
         assert_eq!(Header::decode(&[1, 0, 0]), None);
     }

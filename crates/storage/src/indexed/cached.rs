@@ -397,9 +397,12 @@ impl Inner {
             // A name that no cache can have.
             return None;
         }
-        let found = self.plan.headers.iter().map(|(id, _)| value::Header::decode(self.found.get(*id)?));
-        let headers: Option<Vec<value::Header>> = found.collect();
-        Some(value::join_headers(&headers?))
+        if let [(id, _)] = *self.plan.headers {
+            return value::header_text(self.found.get(id)?).map(<[u8]>::to_vec);
+        }
+        let values: Option<Vec<&[u8]>> =
+            self.plan.headers.iter().map(|(id, _)| self.found.get(*id)).collect();
+        value::join_headers(values?)
     }
 
     /// What is worth keeping of this message, once it has been read.
