@@ -1,8 +1,7 @@
 //! Logging in to another IMAP server, to find out whether it takes a password. It blocks, for no
 //! longer than it is told.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,8 @@ use rustls::ClientConfig;
 
 use crate::http::base64;
 use crate::limits::IMAP_LINE_BYTES_MAX;
-use crate::tls::{self, ReadWrite, TlsOptions};
+use crate::stream::{self, Stream};
+use crate::tls::{self, TlsOptions};
 
 /// When TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,37 +70,20 @@ impl ImapServer {
     }
 
     fn connect(&self, host: &str, port: u16, limit: Duration) -> io::Result<Talk> {
-        let deadline = Instant::now() + limit;
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, limit) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(limit))?;
-                    stream.set_write_timeout(Some(limit))?;
-                    return self.begin(host, stream, deadline);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let stream = stream::connect(host, port, limit, Instant::now() + limit)?;
+        self.begin(host, Box::new(stream))
     }
 
-    fn begin(&self, host: &str, stream: TcpStream, deadline: Instant) -> io::Result<Talk> {
-        let plain = |stream: TcpStream| Talk { stream: Box::new(stream), input: Vec::new(), deadline };
-        let secure = |stream: TcpStream| {
+    fn begin(&self, host: &str, stream: Box<dyn Stream>) -> io::Result<Talk> {
+        let secure = |stream: Box<dyn Stream>| {
             let config = self.tls.clone().ok_or_else(|| io::Error::other("TLS is not set up"))?;
-            Ok::<_, io::Error>(Talk {
-                stream: tls::connect(stream, host, config)?,
-                input: Vec::new(),
-                deadline,
-            })
+            tls::connect(stream, host, config).map(Talk::new)
         };
         match self.mode {
-            ImapTls::No => plain(stream).greeted(),
+            ImapTls::No => Talk::new(stream).greeted(),
             ImapTls::AtOnce => secure(stream)?.greeted(),
             ImapTls::StartTls => {
-                let mut talk = plain(stream.try_clone()?).greeted()?;
+                let mut talk = Talk::new(stream).greeted()?;
                 talk.say(b"1 STARTTLS\r\n")?;
                 let answer = talk.tagged("1")?;
                 if !is(&answer, "OK") {
@@ -108,7 +91,7 @@ impl ImapServer {
                 }
                 // What came before TLS is not from whom it seems to be.
                 match talk.input.is_empty() {
-                    true => secure(stream),
+                    true => secure(talk.stream),
                     false => Err(io::Error::other("The server sent something behind its answer to STARTTLS")),
                 }
             }
@@ -117,12 +100,15 @@ impl ImapServer {
 }
 
 struct Talk {
-    stream: Box<dyn ReadWrite + Send>,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
-    deadline: Instant,
 }
 
 impl Talk {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, input: Vec::new() }
+    }
+
     fn greeted(mut self) -> io::Result<Self> {
         let line = self.line()?;
         match line.strip_prefix("* ").is_some_and(|rest| is(rest, "OK")) {
@@ -218,9 +204,6 @@ impl Talk {
             }
             if self.input.len() > IMAP_LINE_BYTES_MAX {
                 return Err(io::Error::other("The server sent a line that is too long"));
-            }
-            if Instant::now() >= self.deadline {
-                return Err(io::ErrorKind::TimedOut.into());
             }
             match self.stream.read(&mut buffer)? {
                 0 => return Err(io::Error::other("The server closed the connection")),

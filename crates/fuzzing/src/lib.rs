@@ -72,6 +72,7 @@ targets! {
     search_query
     settings_snapshot
     settings_text
+    sql_answers
     stored_parts
     thread_sort
     web_answers

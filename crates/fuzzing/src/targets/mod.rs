@@ -35,6 +35,7 @@ pub(crate) mod sasl;
 pub(crate) mod search_query;
 pub(crate) mod settings_snapshot;
 pub(crate) mod settings_text;
+pub(crate) mod sql_answers;
 pub(crate) mod stored_parts;
 pub(crate) mod thread_sort;
 pub(crate) mod web_answers;
