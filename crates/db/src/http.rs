@@ -150,7 +150,8 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-fn unescape(text: &str) -> String {
+/// Puts bytes for `%XX`.
+pub(crate) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

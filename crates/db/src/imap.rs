@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 
 use crate::http::base64;
 use crate::limits::IMAP_LINE_BYTES_MAX;
-use crate::stream::{self, Stream};
+use crate::stream::{self, Said, Stream};
 use crate::tls::{self, TlsOptions};
 
 /// When TLS begins.
@@ -62,16 +62,27 @@ impl ImapServer {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".to_owned(),
             _ => base::reason(&error),
         };
-        let mut talk = self.connect(host, port, limit).map_err(failed)?;
+        let talk = stream::connect(host, port, limit, Instant::now() + limit)
+            .and_then(|stream| self.begin(host, Box::new(stream)));
+        let mut talk = talk.map_err(failed)?;
         let verdict = talk.log_in(user, password).map_err(failed)?;
         // Whoever does not wait for an answer needs none.
         let _ = talk.say(b"9 LOGOUT\r\n");
         Ok(verdict)
     }
 
-    fn connect(&self, host: &str, port: u16, limit: Duration) -> io::Result<Talk> {
-        let stream = stream::connect(host, port, limit, Instant::now() + limit)?;
-        self.begin(host, Box::new(stream))
+    /// Logs in to a server that says `said` whatever it hears; gives what it heard, too.
+    pub(crate) fn converse(
+        &self,
+        said: &[u8],
+        (user, password): (&str, &[u8]),
+    ) -> (Result<ImapVerdict, String>, Vec<u8>) {
+        let said = Said::new(said);
+        let heard = said.heard.clone();
+        let verdict =
+            self.begin("localhost", Box::new(said)).and_then(|mut talk| talk.log_in(user, password));
+        let heard = heard.lock().map(|heard| heard.clone()).unwrap_or_default();
+        (verdict.map_err(|error| base::reason(&error)), heard)
     }
 
     fn begin(&self, host: &str, stream: Box<dyn Stream>) -> io::Result<Talk> {
@@ -164,7 +175,10 @@ impl Talk {
                 return Ok(None);
             }
             if let Some(answer) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
-                return Ok(Some(answer.to_owned()));
+                return match is(answer, "OK") {
+                    true => Err(io::Error::other("The server does not ask for the password")),
+                    false => Ok(Some(answer.to_owned())),
+                };
             }
         }
     }
@@ -216,4 +230,42 @@ impl Talk {
 /// Whether an answer begins with that word.
 fn is(answer: &str, word: &str) -> bool {
     answer.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(mode: ImapTls, said: &str, expect: Result<ImapVerdict, &str>) {
+        let options = TlsOptions { verify: tls::Verify::Nothing, ..TlsOptions::default() };
+        let server = ImapServer::new(mode, &options).unwrap();
+        let (verdict, heard) = server.converse(said.as_bytes(), ("joe", b"s3cr3t"));
+        assert_eq!(verdict, expect.map_err(str::to_owned), "{said}");
+        if mode != ImapTls::No {
+            let heard = String::from_utf8_lossy(&heard);
+            assert!(!heard.contains("s3cr3t") && !heard.contains("AUTH"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn servers_that_do_not_behave() {
+        let no = ImapTls::No;
+        check(no, "", Err("The server closed the connection"));
+        check(no, "* PREAUTH hi\r\n", Err("The server does not greet: * PREAUTH hi"));
+        check(no, "* OK hi\r\n2 OK\r\n+\r\n+\r\n3 OK in\r\n", Ok(ImapVerdict::Accepted));
+        // Nobody is let in by a server that has not seen the password.
+        let hasty = "The server does not ask for the password";
+        check(no, "* OK hi\r\n2 OK\r\n3 OK in\r\n", Err(hasty));
+        check(no, "* OK hi\r\n2 OK\r\n+\r\n3 ok in\r\n", Err(hasty));
+        check(no, "* OK hi\r\n* CAPABILITY AUTH=PLAIN\r\n2 OK\r\n3 OK in\r\n", Err(hasty));
+        check(no, &format!("* OK {}", "x".repeat(100_000)), Err("The server sent a line that is too long"));
+    }
+
+    #[test]
+    fn tls_that_does_not_begin() {
+        let start = ImapTls::StartTls;
+        check(start, "* OK hi\r\n1 NO no\r\n2 OK\r\n3 OK\r\n", Err("STARTTLS failed: NO no"));
+        let early = "The server sent something behind its answer to STARTTLS";
+        check(start, "* OK hi\r\n1 OK go\r\n2 OK\r\n+\r\n+\r\n3 OK\r\n", Err(early));
+    }
 }

@@ -53,9 +53,16 @@ pub const MYSQL_STATEMENTS_MAX: usize = 16;
 /// How long connecting to an LDAP server may take; 2.3's `DB_LDAP_CONNECT_TIMEOUT_SECS`.
 pub const LDAP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an LDAP server may be silent. 2.3 waits a minute (`DB_LDAP_REQUEST_LOST_TIMEOUT_SECS`),
-/// as long as a worker may take for all of a request.
+/// How long an LDAP server may take for an answer. 2.3 waits a minute
+/// (`DB_LDAP_REQUEST_LOST_TIMEOUT_SECS`), as long as a worker may take for all of a request. Lists have that
+/// time for each thousand entries.
 pub const LDAP_REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest message of an LDAP server: an entry with the attributes that were asked for.
+pub const LDAP_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How deep filters may stand within filters.
+pub const LDAP_FILTER_DEPTH_MAX: usize = 32;
 
 /// The longest answer of an HTTP server that is read: some facts about a token are a few kilobytes.
 pub const HTTP_RESPONSE_BYTES_MAX: usize = 1024 * 1024;

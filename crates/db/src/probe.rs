@@ -1,6 +1,8 @@
 //! What servers answer, without the servers: fuzz targets feed it.
 
 use crate::http::{self, HttpResponse};
+use crate::imap::{ImapServer, ImapVerdict};
+use crate::ldap::{self, Bound, Entry, LdapConfig, LdapFailure};
 use crate::oauth2::{self, Reply};
 use crate::sql::{self, Rows, SqlConfig, SqlError, Statement};
 
@@ -30,4 +32,24 @@ pub fn sql_answers(
     statements: &[(Statement, usize)],
 ) -> (Vec<Result<Rows, SqlError>>, Vec<u8>) {
     sql::converse(config, said, is_private, statements)
+}
+
+/// What becomes of a bind as `dn`, of a search, and of a bind as somebody else, at an LDAP server that says
+/// `said` whatever it hears: what was found up to the first failure, and what the server heard.
+pub fn ldap_answers(
+    config: &LdapConfig,
+    said: &[u8],
+    filter: &str,
+    who: (&str, &str),
+) -> (Vec<Entry>, Result<Bound, LdapFailure>, Vec<u8>) {
+    ldap::converse(config, said, filter, who)
+}
+
+/// What becomes of a login to an IMAP server that says `said` whatever it hears, and what it heard.
+pub fn imap_answers(
+    server: &ImapServer,
+    said: &[u8],
+    who: (&str, &[u8]),
+) -> (Result<ImapVerdict, String>, Vec<u8>) {
+    server.converse(said, who)
 }
