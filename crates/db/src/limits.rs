@@ -6,11 +6,8 @@ use std::time::Duration;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an answer may take; 2.3's `MYSQL_DEFAULT_READ_TIMEOUT_SECS`, set by `read_timeout=`. Lists have
-/// that time for each thousand rows.
+/// that time for each thousand rows. Asking is part of it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The same for what we send it (`write_timeout=`).
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long SQLite waits for another process's lock.
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);

@@ -119,9 +119,21 @@ fn mariadb() {
     Database::new(&setup, Logger::new("test: "))
         .query(&Statement::plain("CREATE DATABASE mails"), 1)
         .unwrap();
-    let config = config(dir.path(), "mysql", &format!("{connect} dbname=mails"));
+    let config = self::config(dir.path(), "mysql", &format!("{connect} dbname=mails"));
     let mut database = Database::new(&config, Logger::new("test: "));
     check(&mut database, &config);
+    // Whoever the system says it is needs no password.
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    for via in ["unix_socket", "mysql_native_password USING 'invalid' OR unix_socket"] {
+        let alter = format!("CREATE OR REPLACE USER {user}@localhost IDENTIFIED VIA {via}");
+        database.query(&Statement::plain(alter), 1).unwrap();
+        let grant = format!("GRANT ALL ON *.* TO {user}@localhost WITH GRANT OPTION");
+        database.query(&Statement::plain(grant), 1).unwrap();
+        let connect = format!("host={} user={user} dbname=mails", socket.display());
+        let by_system = self::config(dir.path(), "mysql", &connect);
+        let mut by_system_database = Database::new(&by_system, Logger::new("test: "));
+        assert_eq!(lookup(&mut by_system_database, &by_system, "tim").rows.len(), 1, "{via}");
+    }
     // The server goes away and comes back: the next query finds out and connects again.
     drop(server);
     assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err());
