@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
 use crate::limits::HTTP_RESPONSE_BYTES_MAX;
-use crate::tls::{self, ReadWrite};
+use crate::stream::{self, Stream};
+use crate::tls;
 
 /// A parsed `http://` or `https://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn fetch(
 ) -> Result<HttpResponse, String> {
     let deadline = Instant::now() + limit;
     let text = head(url, request)?;
-    let mut stream = connect(url, tls, limit)
+    let mut stream = connect(url, tls, limit, deadline)
         .map_err(|error| format!("connect({}:{}) failed: {}", url.host, url.port, reason(&error)))?;
     let failed = |error: io::Error| format!("{}:{}: {}", url.host, url.port, reason(&error));
     stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).map_err(failed)?;
@@ -122,9 +122,6 @@ pub fn fetch(
     loop {
         if let Some(response) = parse(&bytes, false)? {
             return Ok(response);
-        }
-        if Instant::now() >= deadline {
-            return Err(format!("{}:{}: Request timed out", url.host, url.port));
         }
         match stream.read(&mut buffer) {
             Ok(0) => break,
@@ -153,7 +150,8 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-fn unescape(text: &str) -> String {
+/// Puts bytes for `%XX`.
+pub(crate) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -197,23 +195,17 @@ fn head(url: &Url, request: &HttpRequest) -> Result<String, String> {
     Ok(text)
 }
 
-fn connect(url: &Url, tls: &Arc<ClientConfig>, limit: Duration) -> io::Result<Box<dyn ReadWrite + Send>> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in (url.host.as_str(), url.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, limit) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(limit))?;
-                stream.set_write_timeout(Some(limit))?;
-                return match url.is_tls {
-                    true => tls::connect(stream, &url.host, tls.clone()),
-                    false => Ok(Box::new(stream)),
-                };
-            }
-            Err(error) => last = error,
-        }
+fn connect(
+    url: &Url,
+    tls: &Arc<ClientConfig>,
+    limit: Duration,
+    deadline: Instant,
+) -> io::Result<Box<dyn Stream>> {
+    let stream = stream::connect(&url.host, url.port, limit, deadline)?;
+    match url.is_tls {
+        true => tls::connect(stream, &url.host, tls.clone()),
+        false => Ok(Box::new(stream)),
     }
-    Err(last)
 }
 
 fn reason(error: &io::Error) -> String {

@@ -1,8 +1,7 @@
 //! Logging in to another IMAP server, to find out whether it takes a password. It blocks, for no
 //! longer than it is told.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,8 @@ use rustls::ClientConfig;
 
 use crate::http::base64;
 use crate::limits::IMAP_LINE_BYTES_MAX;
-use crate::tls::{self, ReadWrite, TlsOptions};
+use crate::stream::{self, Said, Stream};
+use crate::tls::{self, TlsOptions};
 
 /// When TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,45 +62,39 @@ impl ImapServer {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".to_owned(),
             _ => base::reason(&error),
         };
-        let mut talk = self.connect(host, port, limit).map_err(failed)?;
+        let talk = stream::connect(host, port, limit, Instant::now() + limit)
+            .and_then(|stream| self.begin(host, Box::new(stream)));
+        let mut talk = talk.map_err(failed)?;
         let verdict = talk.log_in(user, password).map_err(failed)?;
         // Whoever does not wait for an answer needs none.
         let _ = talk.say(b"9 LOGOUT\r\n");
         Ok(verdict)
     }
 
-    fn connect(&self, host: &str, port: u16, limit: Duration) -> io::Result<Talk> {
-        let deadline = Instant::now() + limit;
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, limit) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(limit))?;
-                    stream.set_write_timeout(Some(limit))?;
-                    return self.begin(host, stream, deadline);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    /// Logs in to a server that says `said` whatever it hears; gives what it heard, too.
+    pub(crate) fn converse(
+        &self,
+        said: &[u8],
+        (user, password): (&str, &[u8]),
+    ) -> (Result<ImapVerdict, String>, Vec<u8>) {
+        let said = Said::new(said);
+        let heard = said.heard.clone();
+        let verdict =
+            self.begin("localhost", Box::new(said)).and_then(|mut talk| talk.log_in(user, password));
+        let heard = heard.lock().map(|heard| heard.clone()).unwrap_or_default();
+        (verdict.map_err(|error| base::reason(&error)), heard)
     }
 
-    fn begin(&self, host: &str, stream: TcpStream, deadline: Instant) -> io::Result<Talk> {
-        let plain = |stream: TcpStream| Talk { stream: Box::new(stream), input: Vec::new(), deadline };
-        let secure = |stream: TcpStream| {
+    fn begin(&self, host: &str, stream: Box<dyn Stream>) -> io::Result<Talk> {
+        let secure = |stream: Box<dyn Stream>| {
             let config = self.tls.clone().ok_or_else(|| io::Error::other("TLS is not set up"))?;
-            Ok::<_, io::Error>(Talk {
-                stream: tls::connect(stream, host, config)?,
-                input: Vec::new(),
-                deadline,
-            })
+            tls::connect(stream, host, config).map(Talk::new)
         };
         match self.mode {
-            ImapTls::No => plain(stream).greeted(),
+            ImapTls::No => Talk::new(stream).greeted(),
             ImapTls::AtOnce => secure(stream)?.greeted(),
             ImapTls::StartTls => {
-                let mut talk = plain(stream.try_clone()?).greeted()?;
+                let mut talk = Talk::new(stream).greeted()?;
                 talk.say(b"1 STARTTLS\r\n")?;
                 let answer = talk.tagged("1")?;
                 if !is(&answer, "OK") {
@@ -108,7 +102,7 @@ impl ImapServer {
                 }
                 // What came before TLS is not from whom it seems to be.
                 match talk.input.is_empty() {
-                    true => secure(stream),
+                    true => secure(talk.stream),
                     false => Err(io::Error::other("The server sent something behind its answer to STARTTLS")),
                 }
             }
@@ -117,12 +111,15 @@ impl ImapServer {
 }
 
 struct Talk {
-    stream: Box<dyn ReadWrite + Send>,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
-    deadline: Instant,
 }
 
 impl Talk {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, input: Vec::new() }
+    }
+
     fn greeted(mut self) -> io::Result<Self> {
         let line = self.line()?;
         match line.strip_prefix("* ").is_some_and(|rest| is(rest, "OK")) {
@@ -178,7 +175,10 @@ impl Talk {
                 return Ok(None);
             }
             if let Some(answer) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
-                return Ok(Some(answer.to_owned()));
+                return match is(answer, "OK") {
+                    true => Err(io::Error::other("The server does not ask for the password")),
+                    false => Ok(Some(answer.to_owned())),
+                };
             }
         }
     }
@@ -219,9 +219,6 @@ impl Talk {
             if self.input.len() > IMAP_LINE_BYTES_MAX {
                 return Err(io::Error::other("The server sent a line that is too long"));
             }
-            if Instant::now() >= self.deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
             match self.stream.read(&mut buffer)? {
                 0 => return Err(io::Error::other("The server closed the connection")),
                 count => self.input.extend_from_slice(buffer.get(..count).unwrap_or_default()),
@@ -233,4 +230,42 @@ impl Talk {
 /// Whether an answer begins with that word.
 fn is(answer: &str, word: &str) -> bool {
     answer.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(mode: ImapTls, said: &str, expect: Result<ImapVerdict, &str>) {
+        let options = TlsOptions { verify: tls::Verify::Nothing, ..TlsOptions::default() };
+        let server = ImapServer::new(mode, &options).unwrap();
+        let (verdict, heard) = server.converse(said.as_bytes(), ("joe", b"s3cr3t"));
+        assert_eq!(verdict, expect.map_err(str::to_owned), "{said}");
+        if mode != ImapTls::No {
+            let heard = String::from_utf8_lossy(&heard);
+            assert!(!heard.contains("s3cr3t") && !heard.contains("AUTH"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn servers_that_do_not_behave() {
+        let no = ImapTls::No;
+        check(no, "", Err("The server closed the connection"));
+        check(no, "* PREAUTH hi\r\n", Err("The server does not greet: * PREAUTH hi"));
+        check(no, "* OK hi\r\n2 OK\r\n+\r\n+\r\n3 OK in\r\n", Ok(ImapVerdict::Accepted));
+        // Nobody is let in by a server that has not seen the password.
+        let hasty = "The server does not ask for the password";
+        check(no, "* OK hi\r\n2 OK\r\n3 OK in\r\n", Err(hasty));
+        check(no, "* OK hi\r\n2 OK\r\n+\r\n3 ok in\r\n", Err(hasty));
+        check(no, "* OK hi\r\n* CAPABILITY AUTH=PLAIN\r\n2 OK\r\n3 OK in\r\n", Err(hasty));
+        check(no, &format!("* OK {}", "x".repeat(100_000)), Err("The server sent a line that is too long"));
+    }
+
+    #[test]
+    fn tls_that_does_not_begin() {
+        let start = ImapTls::StartTls;
+        check(start, "* OK hi\r\n1 NO no\r\n2 OK\r\n3 OK\r\n", Err("STARTTLS failed: NO no"));
+        let early = "The server sent something behind its answer to STARTTLS";
+        check(start, "* OK hi\r\n1 OK go\r\n2 OK\r\n+\r\n+\r\n3 OK\r\n", Err(early));
+    }
 }

@@ -1,11 +1,15 @@
 //! LDAP directories as `dovecot-ldap.conf.ext` describes them.
 
 mod attrs;
+mod ber;
 mod config;
 mod connection;
+mod filter;
+mod wire;
 
 pub use attrs::{AttrField, AttrMap};
 pub use config::{LdapConfig, LdapConfigError};
+pub(crate) use connection::converse;
 pub use connection::{Bound, Directory, LdapFailure};
 
 /// An entry that a search found.

@@ -14,4 +14,5 @@ pub mod oauth2;
 pub mod policy;
 pub mod probe;
 pub mod sql;
+mod stream;
 pub mod tls;

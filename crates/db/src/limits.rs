@@ -5,12 +5,9 @@ use std::time::Duration;
 /// How long connecting may take; 2.3's `SQL_CONNECT_TIMEOUT_SECS`, set by `connect_timeout=`.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server may be silent; 2.3's `MYSQL_DEFAULT_READ_TIMEOUT_SECS`, set by
-/// `read_timeout=`.
+/// How long an answer may take; 2.3's `MYSQL_DEFAULT_READ_TIMEOUT_SECS`, set by `read_timeout=`. Lists have
+/// that time for each thousand rows. Asking is part of it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The same for what we send it (`write_timeout=`).
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long SQLite waits for another process's lock.
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +23,13 @@ pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 /// Rows that a lookup looks at: a second one is an error already.
 pub const LOOKUP_ROWS_MAX: usize = 2;
 
+/// Rows that nobody asked for and that are read nevertheless, so that the connection can be used again. A
+/// server that sends more loses it.
+pub const SQL_ROWS_PASSED_MAX: usize = 1000;
+
+/// What the rows of one answer may take in memory: a list of some million users.
+pub const SQL_ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// The longest message that a PostgreSQL server may send. A row of a lookup is some hundred bytes; a
 /// peer that announces more speaks another protocol.
 pub const PGSQL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -33,12 +37,29 @@ pub const PGSQL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest packet of a MySQL server before a login is through. A greeting has a hundred bytes.
 pub const MYSQL_LOGIN_PACKET_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest packet after that. The protocol joins packets of this length to longer ones, which no row
+/// of a lookup is.
+pub const MYSQL_PACKET_BYTES_MAX: usize = 0xff_ffff - 1;
+
+/// Columns of an answer; as many as a table can have.
+pub const MYSQL_COLUMNS_MAX: u64 = 4096;
+
+/// Statements of which the server is asked to remember the plan.
+pub const MYSQL_STATEMENTS_MAX: usize = 16;
+
 /// How long connecting to an LDAP server may take; 2.3's `DB_LDAP_CONNECT_TIMEOUT_SECS`.
 pub const LDAP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an LDAP server may be silent. 2.3 waits a minute (`DB_LDAP_REQUEST_LOST_TIMEOUT_SECS`),
-/// as long as a worker may take for all of a request.
+/// How long an LDAP server may take for an answer. 2.3 waits a minute
+/// (`DB_LDAP_REQUEST_LOST_TIMEOUT_SECS`), as long as a worker may take for all of a request. Lists have that
+/// time for each thousand entries.
 pub const LDAP_REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest message of an LDAP server: an entry with the attributes that were asked for.
+pub const LDAP_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How deep filters may stand within filters.
+pub const LDAP_FILTER_DEPTH_MAX: usize = 32;
 
 /// The longest answer of an HTTP server that is read: some facts about a token are a few kilobytes.
 pub const HTTP_RESPONSE_BYTES_MAX: usize = 1024 * 1024;

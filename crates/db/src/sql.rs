@@ -1,8 +1,8 @@
 //! SQL databases as `dovecot-sql.conf.ext` describes them.
 
+mod answer;
 mod config;
 mod mysql;
-mod mysql_tls;
 mod pgsql;
 mod pool;
 mod sqlite;
@@ -10,6 +10,7 @@ mod template;
 
 pub use config::{Query, SqlConfig, SqlConfigError};
 pub use pool::Database;
+pub(crate) use pool::converse;
 pub use template::{QueryTemplate, Statement, TemplateError};
 
 /// The servers and files that can be spoken to.
@@ -82,6 +83,11 @@ pub enum SqlError {
 
 /// One connection to one host.
 trait Connection {
+    /// Whether another query can be sent over it.
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// Runs a query to its end; at most `rows_max` rows are kept.
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError>;
 }

@@ -1,7 +1,6 @@
 //! TLS towards database servers, for drivers that block.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::stream::Stream;
 
 /// What is demanded of the server's certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,37 +108,20 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|error| format!("Can't read certificates from {}: {error}", path.display()))
 }
 
-/// A connection in both directions, encrypted or not.
-pub trait ReadWrite: Read + Write {}
-
-impl<S: Read + Write> ReadWrite for S {}
-
-/// Shakes hands over a connection whose timeouts are set.
+/// Shakes hands over a connection that has a deadline.
 ///
 /// # Errors
 /// The server speaks no TLS, or its certificate is not accepted.
-pub fn connect(
-    stream: TcpStream,
+pub(crate) fn connect<S: Stream + 'static>(
+    stream: S,
     host: &str,
     config: Arc<ClientConfig>,
-) -> io::Result<Box<dyn ReadWrite + Send>> {
-    Ok(Box::new(handshake(stream, host, config)?))
-}
-
-/// The same, for those who want to wait for both sides.
-///
-/// # Errors
-/// As [`connect`].
-pub(crate) fn handshake(
-    stream: TcpStream,
-    host: &str,
-    config: Arc<ClientConfig>,
-) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+) -> io::Result<Box<dyn Stream>> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
-    Ok(stream)
+    Ok(Box::new(stream))
 }

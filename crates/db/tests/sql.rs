@@ -119,9 +119,21 @@ fn mariadb() {
     Database::new(&setup, Logger::new("test: "))
         .query(&Statement::plain("CREATE DATABASE mails"), 1)
         .unwrap();
-    let config = config(dir.path(), "mysql", &format!("{connect} dbname=mails"));
+    let config = self::config(dir.path(), "mysql", &format!("{connect} dbname=mails"));
     let mut database = Database::new(&config, Logger::new("test: "));
     check(&mut database, &config);
+    // Whoever the system says it is needs no password.
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    for via in ["unix_socket", "mysql_native_password USING 'invalid' OR unix_socket"] {
+        let alter = format!("CREATE OR REPLACE USER {user}@localhost IDENTIFIED VIA {via}");
+        database.query(&Statement::plain(alter), 1).unwrap();
+        let grant = format!("GRANT ALL ON *.* TO {user}@localhost WITH GRANT OPTION");
+        database.query(&Statement::plain(grant), 1).unwrap();
+        let connect = format!("host={} user={user} dbname=mails", socket.display());
+        let by_system = self::config(dir.path(), "mysql", &connect);
+        let mut by_system_database = Database::new(&by_system, Logger::new("test: "));
+        assert_eq!(lookup(&mut by_system_database, &by_system, "tim").rows.len(), 1, "{via}");
+    }
     // The server goes away and comes back: the next query finds out and connects again.
     drop(server);
     assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err());
@@ -199,5 +211,139 @@ fn garbage_from_the_server() {
             let mut database = Database::new(&config, Logger::new("test: "));
             assert!(database.query(&Statement::plain("SELECT 1"), 1).is_err(), "{garbage:?}");
         }
+    }
+}
+
+/// A server on a unix socket in `dir` that does the same to everybody.
+fn serve(
+    dir: &Path,
+    act: impl Fn(&mut std::os::unix::net::UnixStream) -> std::io::Result<()> + Send + 'static,
+) {
+    let listener = std::os::unix::net::UnixListener::bind(dir.join("sock")).unwrap();
+    std::thread::spawn(move || {
+        // Whoever has heard enough goes.
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = act(&mut stream);
+        }
+    });
+}
+
+fn packet(number: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    [&length[..3], &[number], payload].concat()
+}
+
+/// Lets a client in as MariaDB does, and hears its first query.
+fn let_in(stream: &mut std::os::unix::net::UnixStream) -> std::io::Result<()> {
+    use std::io::{Read, Write};
+    let mut greeting = b"\x0a10.11.14-MariaDB\0\x01\0\0\x0012345678\0\xfe\xf7\x2d\x02\0\xff\x81\x15".to_vec();
+    greeting.extend(b"\0\0\0\0\0\0\x1d\0\0\0901234567890\0mysql_native_password\0");
+    stream.write_all(&packet(0, &greeting))?;
+    let _ = stream.read(&mut [0; 1000])?;
+    stream.write_all(&packet(2, b"\0\0\0\x02\0\0\0"))?;
+    stream.read(&mut [0; 1000]).map(drop)
+}
+
+const COLUMN: &[u8] = b"\x03def\0\0\0\x04name\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0";
+const END: &[u8] = b"\xfe\0\0\x02\0";
+
+/// What servers answer that have lost their mind. Nothing of it takes memory, or time, or the process.
+#[test]
+fn mysql_that_does_not_behave() {
+    use std::io::Write;
+    let row = packet(0, b"\x05value");
+    for (answer, expect) in [
+        (packet(1, b""), "The server sent something that is no MySQL"),
+        (b"\xff\xff\xff\x01abc".to_vec(), "The server sent a packet that is too long"),
+        (packet(1, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"), "The server sent something that is no MySQL"),
+        (packet(1, b"\xfd\xff\xff\xff"), "The server sent something that is no MySQL"),
+        (packet(1, b"\xfb/etc/passwd"), "The server asks for a file"),
+        (packet(1, b"\xff\x48\x04#HY000gone mad"), "gone mad"),
+        (
+            [packet(1, b"\x01"), packet(2, COLUMN), row.clone()].concat(),
+            "The server sent something that is no MySQL",
+        ),
+        ([packet(1, b"\x01"), packet(2, COLUMN)].concat(), "The server closed the connection"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = answer.escape_ascii().to_string();
+        serve(dir.path(), move |stream| {
+            let_in(stream)?;
+            stream.write_all(&answer)
+        });
+        let config = config(dir.path(), "mysql", &format!("host={}/sock", dir.path().display()));
+        let mut database = Database::new(&config, Logger::new("test: "));
+        let error = database.query(&Statement::plain("SELECT 1"), 2).unwrap_err();
+        assert_eq!(error.to_string(), expect, "{shown}");
+    }
+}
+
+/// More rows than one asked for: those that were asked for are the answer, and the next query has a new
+/// connection.
+#[test]
+fn mysql_that_never_comes_to_an_end() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    serve(dir.path(), |stream| {
+        let_in(stream)?;
+        stream.write_all(&[packet(1, b"\x01"), packet(2, COLUMN), packet(3, END)].concat())?;
+        let mut number = 4u8;
+        loop {
+            stream.write_all(&packet(number, b"\x05value"))?;
+            number = number.wrapping_add(1);
+        }
+    });
+    let config = config(dir.path(), "mysql", &format!("host={}/sock", dir.path().display()));
+    let mut database = Database::new(&config, Logger::new("test: "));
+    for _ in 0..3 {
+        let rows = database.query(&Statement::plain("SELECT 1"), 2).unwrap();
+        assert_eq!(rows.columns, ["name"]);
+        assert_eq!(rows.rows, [[Some("value".to_owned())], [Some("value".to_owned())]]);
+    }
+}
+
+/// A byte now and then does not hold anybody up for longer than `read_timeout`.
+#[test]
+fn mysql_that_dawdles() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    serve(dir.path(), |stream| {
+        let_in(stream)?;
+        stream.write_all(b"\xff\0\0\x01")?;
+        loop {
+            stream.write_all(b"x")?;
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    });
+    let connect = format!("host={}/sock read_timeout=1", dir.path().display());
+    let config = config(dir.path(), "mysql", &connect);
+    let mut database = Database::new(&config, Logger::new("test: "));
+    let began = std::time::Instant::now();
+    let error = database.query(&Statement::plain("SELECT 1"), 2).unwrap_err();
+    assert_eq!(error.to_string(), "Timed out");
+    // Twice, as the query is tried once more. Byte by byte it would have taken longer than a minute.
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
+fn postgresql_that_never_comes_to_an_end() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.read(&mut [0; 1000]);
+            let _ = stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+            let _ = stream.read(&mut [0; 1000]);
+            let _ = stream
+                .write_all(b"T\0\0\0\x1d\0\x01name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+            while stream.write_all(b"D\0\0\0\x0b\0\x01\0\0\0\x01x").is_ok() {}
+        }
+    });
+    let config = config(dir.path(), "pgsql", &format!("host={}", dir.path().display()));
+    let mut database = Database::new(&config, Logger::new("test: "));
+    for _ in 0..3 {
+        let rows = database.query(&Statement::plain("SELECT 1"), 2).unwrap();
+        assert_eq!((rows.columns, rows.rows.len()), (vec!["name".to_owned()], 2));
     }
 }

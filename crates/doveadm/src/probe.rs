@@ -7,6 +7,7 @@ use mail_user::MailUser;
 use storage::Error;
 
 use crate::args::Args;
+use crate::authclient::{AuthClient, AuthMaster, Info};
 use crate::commands;
 use crate::mail::through::Reply;
 use crate::sync::Report;
@@ -48,6 +49,25 @@ pub fn answer(said: &[u8]) -> Option<i32> {
         }
     }
     None
+}
+
+/// Asks whoever listens at `socket` all that doveadm asks the auth process, each time over a new connection.
+pub fn ask_auth(socket: &str) {
+    let info = Info::new(false);
+    // What is answered is the administrator's to read, and so is what is wrong with it.
+    let _ = AuthMaster::new(socket).user("joe", &info);
+    let _ = AuthMaster::new(socket).pass("joe", &info);
+    let _ = AuthMaster::new(socket).list("*", &info, |_| {});
+    let _ = AuthMaster::new(socket).flush_cache(&["joe".to_owned()]);
+    let _ = AuthMaster::new(socket).cache_status();
+    let password = sasl::Secret::new(b"secret".to_vec());
+    if let Ok(mut client) = AuthClient::connect(socket) {
+        let answer = client.plain("joe", None, &password, &info);
+        if let Ok(answer) = answer {
+            let mut master = AuthMaster::new(socket);
+            let _ = master.login(client.server_pid(), answer.id, client.cookie());
+        }
+    }
 }
 
 /// What `dsync-server` answers to a client of ours or of the original.

@@ -50,13 +50,16 @@ targets! {
     dbox_file
     dbox_storage
     dict_answers
+    doveadm_auth
     doveadm_server
     dsync_server
     imap_command
+    imap_passdb_answers
     imap_session
     index_cache
     index_files
     ipc_frames
+    ldap_answers
     list_index
     login_backend
     login_sasl
@@ -72,6 +75,8 @@ targets! {
     search_query
     settings_snapshot
     settings_text
+    smtp_answers
+    sql_answers
     stored_parts
     thread_sort
     web_answers

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use ldap3::{DerefAliases, Scope};
 use settings::Files;
 
 use super::AttrMap;
@@ -67,8 +66,9 @@ pub struct LdapConfig {
     /// `default_pass_scheme`
     pub default_pass_scheme: String,
     pub(super) tls: TlsOptions,
-    pub(super) deref: DerefAliases,
-    pub(super) scope: Scope,
+    /// Both by their numbers in RFC 4511 section 4.5.1.
+    pub(super) deref: i32,
+    pub(super) scope: i32,
 }
 
 const POSIX_USER: &str = "(&(objectClass=posixAccount)(uid=%u))";
@@ -224,21 +224,24 @@ fn verify(word: Option<&str>) -> Result<Verify, String> {
     })
 }
 
-fn deref(word: &str) -> Result<DerefAliases, String> {
+fn deref(word: &str) -> Result<i32, String> {
     Ok(match word {
-        "never" => DerefAliases::Never,
-        "searching" => DerefAliases::Searching,
-        "finding" => DerefAliases::Finding,
-        "always" => DerefAliases::Always,
+        "never" => 0,
+        "searching" => 1,
+        "finding" => 2,
+        "always" => 3,
         _ => return Err(format!("Unknown deref option '{word}'")),
     })
 }
 
-fn scope(word: &str) -> Result<Scope, String> {
+/// The number of `base`.
+pub(super) const SCOPE_BASE: i32 = 0;
+
+fn scope(word: &str) -> Result<i32, String> {
     Ok(match word {
-        "base" => Scope::Base,
-        "onelevel" => Scope::OneLevel,
-        "subtree" => Scope::Subtree,
+        "base" => SCOPE_BASE,
+        "onelevel" => 1,
+        "subtree" => 2,
         _ => return Err(format!("Unknown scope option '{word}'")),
     })
 }

@@ -1,22 +1,23 @@
 //! A directory behind one or several servers: connected when first needed, connected anew when the
 //! connection broke, and from another server when the first is gone. All of it blocks.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use base::Logger;
-use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchOptions};
 
-use super::{AttrMap, Entry, LdapConfig};
-use crate::limits::{LDAP_CONNECT_TIMEOUT, LDAP_REQUEST_TIMEOUT, RETRY_DELAY_MIN};
+use super::config::SCOPE_BASE;
+use super::wire::{Outcome, Search, Wire};
+use super::{AttrMap, Entry, LdapConfig, filter};
+use crate::limits::RETRY_DELAY_MIN;
+use crate::stream::Said;
 
 /// Result codes, RFC 4511 appendix A.
-const SUCCESS: u32 = 0;
-const NO_SUCH_OBJECT: u32 = 32;
-const INVALID_DN_SYNTAX: u32 = 34;
-const INVALID_CREDENTIALS: u32 = 49;
-const BUSY: u32 = 51;
-const UNAVAILABLE: u32 = 52;
+const SUCCESS: i32 = 0;
+const NO_SUCH_OBJECT: i32 = 32;
+const INVALID_DN_SYNTAX: i32 = 34;
+const INVALID_CREDENTIALS: i32 = 49;
+const BUSY: i32 = 51;
+const UNAVAILABLE: i32 = 52;
 
 /// What a bind as a user says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Directory {
 }
 
 struct Connected {
-    connection: LdapConn,
+    wire: Wire,
     /// Whether it is bound as `dn`, and not as one of the users.
     is_ours: bool,
 }
@@ -71,14 +72,14 @@ impl Directory {
         attrs: &AttrMap,
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), LdapFailure> {
-        let scope = self.config.scope;
+        let search = self.request(base, self.config.scope, filter, &attrs.attributes)?;
         let mut seen = false;
-        self.retried(true, |connection, deref| {
+        self.retried(true, |wire| {
             let mut each = |entry| {
                 seen = true;
                 each(entry)
             };
-            match search(connection, deref, base, scope, filter, &attrs.attributes, &mut each) {
+            match found(wire.search(&search, &mut each)?) {
                 // What was told already must not be told twice.
                 Err(LdapFailure::Connection(text)) if seen => Err(LdapFailure::Refused(text)),
                 done => done,
@@ -91,14 +92,27 @@ impl Directory {
     /// # Errors
     /// As [`Directory::search`].
     pub fn read(&mut self, dn: &str, attributes: &[String]) -> Result<Option<Entry>, LdapFailure> {
-        let mut found = None;
-        self.retried(true, |connection, deref| {
-            search(connection, deref, dn, Scope::Base, "(objectClass=*)", attributes, &mut |entry| {
-                found = Some(entry);
+        let search = self.request(dn, SCOPE_BASE, "(objectClass=*)", attributes)?;
+        let mut last = None;
+        self.retried(true, |wire| {
+            found(wire.search(&search, &mut |entry| {
+                last = Some(entry);
                 true
-            })
+            })?)
         })?;
-        Ok(found)
+        Ok(last)
+    }
+
+    fn request<'s>(
+        &self,
+        base: &'s str,
+        scope: i32,
+        filter: &str,
+        attributes: &'s [String],
+    ) -> Result<Search<'s>, LdapFailure> {
+        let filter =
+            filter::encode(filter).ok_or_else(|| LdapFailure::Refused("Bad search filter".into()))?;
+        Ok(Search { base, scope, deref: self.config.deref, filter, attributes })
     }
 
     /// Whether `password` is that of `dn`. The caller does not ask with an empty one, which every
@@ -107,10 +121,7 @@ impl Directory {
     /// # Errors
     /// The server cannot be reached or refuses to say.
     pub fn bind(&mut self, dn: &str, password: &str) -> Result<Bound, LdapFailure> {
-        self.retried(false, |connection, _| {
-            let result = guarded(|| connection.with_timeout(LDAP_REQUEST_TIMEOUT).simple_bind(dn, password));
-            result.and_then(|result| verdict(&result))
-        })
+        self.retried(false, |wire| verdict(&wire.bind(dn, password)?))
     }
 
     /// Does something on a connection, on a new one if the old one broke. `as_ours` says that it is to be
@@ -118,13 +129,12 @@ impl Directory {
     fn retried<T>(
         &mut self,
         as_ours: bool,
-        mut act: impl FnMut(&mut LdapConn, SearchOptions) -> Result<T, LdapFailure>,
+        mut act: impl FnMut(&mut Wire) -> Result<T, LdapFailure>,
     ) -> Result<T, LdapFailure> {
         for is_last in [false, true] {
-            let deref = SearchOptions::new().deref(self.config.deref);
             let connected = self.connection(as_ours)?;
             connected.is_ours &= as_ours;
-            match act(&mut connected.connection, deref) {
+            match act(&mut connected.wire) {
                 Err(LdapFailure::Connection(text)) => {
                     self.connected = None;
                     if is_last {
@@ -140,7 +150,7 @@ impl Directory {
     fn connection(&mut self, as_ours: bool) -> Result<&mut Connected, LdapFailure> {
         let rebound = match &mut self.connected {
             Some(connected) => {
-                !connected.connection.is_closed()
+                connected.wire.is_open()
                     && (!as_ours || connected.is_ours || bind_as_ours(&self.config, connected).is_ok())
             }
             None => false,
@@ -181,29 +191,25 @@ impl std::fmt::Debug for Directory {
 }
 
 fn open(config: &LdapConfig, uri: &str) -> Result<Connected, LdapFailure> {
-    let mut settings = LdapConnSettings::new().set_conn_timeout(LDAP_CONNECT_TIMEOUT);
-    if config.start_tls || uri.starts_with("ldaps:") {
-        let tls = config.tls.client_config().map_err(LdapFailure::Refused)?;
-        settings = settings.set_config(tls).set_starttls(config.start_tls);
-    }
-    let connection = guarded(|| LdapConn::with_settings(settings, uri))
+    let is_tls = config.start_tls || uri.starts_with("ldaps:");
+    let tls = is_tls.then(|| config.tls.client_config()).transpose().map_err(LdapFailure::Refused)?;
+    let wire = Wire::connect(uri, tls)
         .map_err(|error| LdapFailure::Connection(format!("Can't connect to server: {uri}: {error}")))?;
-    let mut connected = Connected { connection, is_ours: false };
+    let mut connected = Connected { wire, is_ours: false };
     bind_as_ours(config, &mut connected)?;
     Ok(connected)
 }
 
 fn bind_as_ours(config: &LdapConfig, connected: &mut Connected) -> Result<(), LdapFailure> {
-    let connection = connected.connection.with_timeout(LDAP_REQUEST_TIMEOUT);
-    let result = guarded(|| match config.sasl_external {
-        true => connection.sasl_external_bind(),
-        false => connection.simple_bind(&config.dn, &config.dnpass),
-    });
+    let result = match config.sasl_external {
+        true => connected.wire.bind_external(),
+        false => connected.wire.bind(&config.dn, &config.dnpass),
+    };
     let dn = if config.dn.is_empty() { "(none)" } else { config.dn.as_str() };
     let failed =
         |error: &dyn std::fmt::Display| LdapFailure::Refused(format!("binding failed (dn {dn}): {error}"));
     match result {
-        Ok(result) if result.rc == SUCCESS => {
+        Ok(result) if result.code == SUCCESS => {
             connected.is_ours = true;
             Ok(())
         }
@@ -212,9 +218,43 @@ fn bind_as_ours(config: &LdapConfig, connected: &mut Connected) -> Result<(), Ld
     }
 }
 
+/// What becomes of a bind as `dn`, a search, and a bind as somebody else, at a server that says `said`
+/// whatever it hears: what was found, up to the first failure, and what the server heard.
+pub(crate) fn converse(
+    config: &LdapConfig,
+    said: &[u8],
+    filter: &str,
+    (dn, password): (&str, &str),
+) -> (Vec<Entry>, Result<Bound, LdapFailure>, Vec<u8>) {
+    let said = Said::new(said);
+    let heard = said.heard.clone();
+    let mut entries = Vec::new();
+    let talk = |entries: &mut Vec<Entry>| {
+        let mut wire = Wire::over(Box::new(said));
+        if config.start_tls {
+            wire = wire.start_tls("localhost", config.tls.client_config().map_err(LdapFailure::Refused)?)?;
+        }
+        let mut connected = Connected { wire, is_ours: false };
+        bind_as_ours(config, &mut connected)?;
+        let filter =
+            filter::encode(filter).ok_or_else(|| LdapFailure::Refused("Bad search filter".into()))?;
+        let (deref, attributes) = (config.deref, &config.pass_attrs.attributes);
+        let search = Search { base: &config.base, scope: config.scope, deref, filter, attributes };
+        let mut each = |entry| {
+            entries.push(entry);
+            entries.len() < 2
+        };
+        found(connected.wire.search(&search, &mut each)?)?;
+        verdict(&connected.wire.bind(dn, password)?)
+    };
+    let bound = talk(&mut entries);
+    let heard = heard.lock().map(|heard| heard.clone()).unwrap_or_default();
+    (entries, bound, heard)
+}
+
 /// What a bind's result means.
-fn verdict(result: &LdapResult) -> Result<Bound, LdapFailure> {
-    match result.rc {
+fn verdict(result: &Outcome) -> Result<Bound, LdapFailure> {
+    match result.code {
         SUCCESS => Ok(Bound::Yes),
         INVALID_CREDENTIALS => Ok(Bound::No),
         NO_SUCH_OBJECT | INVALID_DN_SYNTAX => Ok(Bound::NoSuchObject),
@@ -223,30 +263,9 @@ fn verdict(result: &LdapResult) -> Result<Bound, LdapFailure> {
     }
 }
 
-fn search(
-    connection: &mut LdapConn,
-    options: SearchOptions,
-    base: &str,
-    scope: Scope,
-    filter: &str,
-    attributes: &[String],
-    each: &mut dyn FnMut(Entry) -> bool,
-) -> Result<(), LdapFailure> {
-    let connection = connection.with_timeout(LDAP_REQUEST_TIMEOUT).with_search_options(options);
-    let mut stream = guarded(|| connection.streaming_search(base, scope, filter, attributes.to_vec()))?;
-    while let Some(found) = guarded(|| stream.next())? {
-        // Referrals are not followed, like 2.3's.
-        if found.is_ref() || found.is_intermediate() {
-            continue;
-        }
-        let entry = entry(found)
-            .ok_or_else(|| LdapFailure::Connection("The server sent an entry that cannot be read".into()))?;
-        if !each(entry) {
-            break;
-        }
-    }
-    let result = guarded(|| Ok(stream.result()))?;
-    match result.rc {
+/// What a search's result means.
+fn found(result: Outcome) -> Result<(), LdapFailure> {
+    match result.code {
         SUCCESS => Ok(()),
         // A base made of a user's name that is not there: nobody is found.
         NO_SUCH_OBJECT | INVALID_DN_SYNTAX => Ok(()),
@@ -255,37 +274,9 @@ fn search(
     }
 }
 
-/// Reads what the server sent without believing that it is well-formed.
-fn entry(found: ResultEntry) -> Option<Entry> {
-    let mut parts = found.0.match_id(4)?.expect_constructed()?.into_iter();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let dn = text(parts.next()?.expect_primitive()?);
-    let mut attributes = Vec::new();
-    for attribute in parts.next()?.expect_constructed()? {
-        let mut parts = attribute.expect_constructed()?.into_iter();
-        let name = text(parts.next()?.expect_primitive()?);
-        let values = parts.next()?.expect_constructed()?.into_iter();
-        let values = values.map(|value| value.expect_primitive().map(text)).collect::<Option<_>>()?;
-        attributes.push((name, values));
-    }
-    Some(Entry { dn, attributes })
-}
-
-/// The library panics at some answers that are no LDAP; that is the server's fault, not ours.
-fn guarded<T>(act: impl FnOnce() -> Result<T, LdapError>) -> Result<T, LdapFailure> {
-    match catch_unwind(AssertUnwindSafe(act)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error @ LdapError::FilterParsing)) => Err(LdapFailure::Refused(error.to_string())),
-        Ok(Err(LdapError::Timeout { .. })) => Err(LdapFailure::Connection("Timed out".into())),
-        Ok(Err(LdapError::Io { source })) => Err(LdapFailure::Connection(base::reason(&source))),
-        Ok(Err(error)) => Err(LdapFailure::Connection(error.to_string())),
-        Err(_) => Err(LdapFailure::Connection("The server sent an answer that cannot be read".into())),
-    }
-}
-
 /// `Invalid credentials` and the like, with what the server adds.
-fn describe(result: &LdapResult) -> String {
-    let name = match result.rc {
+fn describe(result: &Outcome) -> String {
+    let name = match result.code {
         1 => "Operations error",
         3 => "Time limit exceeded",
         4 => "Size limit exceeded",
@@ -301,7 +292,7 @@ fn describe(result: &LdapResult) -> String {
         51 => "Server is busy",
         52 => "Server is unavailable",
         53 => "Server is unwilling to perform",
-        _ => return format!("error {}: {}", result.rc, result.text),
+        _ => return format!("error {}: {}", result.code, result.text),
     };
     match result.text.as_str() {
         "" => name.to_owned(),

@@ -1,15 +1,23 @@
 //! MySQL and MariaDB over TCP or a unix socket.
 
-use std::time::Duration;
+mod login;
+mod result;
+mod wire;
 
-use mysql::consts::ColumnType;
-use mysql::prelude::Queryable;
-use mysql::{OptsBuilder, Params, Value};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::mysql_tls::{Server, Tunnel};
+use self::login::Login;
+use self::result::{Format, Prepared};
+use self::wire::{Failure, Wire, command};
+use super::answer::Answer;
 use super::{Connection, Rows, SqlError, Statement};
-use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{CONNECT_TIMEOUT, MYSQL_STATEMENTS_MAX, READ_TIMEOUT};
+use crate::stream::{self, Stream};
 use crate::tls::{TlsOptions, Verify};
+
+/// How long saying goodbye may take.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the connect string says, apart from the hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +28,6 @@ pub(super) struct Target {
     port: u16,
     connect_timeout: Duration,
     read_timeout: Duration,
-    write_timeout: Duration,
     tls: Option<TlsOptions>,
 }
 
@@ -35,7 +42,6 @@ impl Target {
             port: 3306,
             connect_timeout: CONNECT_TIMEOUT,
             read_timeout: READ_TIMEOUT,
-            write_timeout: WRITE_TIMEOUT,
             tls: None,
         };
         let mut tls = TlsOptions::default();
@@ -60,27 +66,32 @@ impl Target {
         Ok((target, hosts))
     }
 
-    fn server<'s>(&self, host: &'s str) -> Server<'s> {
-        Server {
-            host,
-            port: self.port,
-            connect_timeout: self.connect_timeout,
-            read_timeout: self.read_timeout,
-            write_timeout: self.write_timeout,
+    fn reach(&self, host: &str) -> Result<Mysql, Failure> {
+        let deadline = Instant::now() + self.read_timeout;
+        if host.starts_with('/') {
+            let stream = stream::connect_unix(Path::new(host), deadline)?;
+            return Mysql::log_in_over(self, host, stream, true);
         }
+        let stream = stream::connect(host, self.port, self.connect_timeout, deadline)?;
+        Mysql::log_in_over(self, host, stream, false)
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let seconds =
-            || value.parse().map(Duration::from_secs).map_err(|_| format!("Invalid {key}: {value}"));
+        let seconds = |default| match value.parse() {
+            // For the C library 0 is no limit, which no login can wait for.
+            Ok(0) => Ok(default),
+            Ok(seconds) => Ok(Duration::from_secs(seconds)),
+            Err(_) => Err(format!("Invalid {key}: {value}")),
+        };
         match key {
             "user" => self.user = Some(value.to_owned()),
             "password" => self.password = Some(value.to_owned()),
             "dbname" => self.dbname = Some(value.to_owned()),
             "port" => self.port = value.parse().map_err(|_| format!("Invalid port number: {value}"))?,
-            "connect_timeout" => self.connect_timeout = seconds()?,
-            "read_timeout" => self.read_timeout = seconds()?,
-            "write_timeout" => self.write_timeout = seconds()?,
+            "connect_timeout" => self.connect_timeout = seconds(CONNECT_TIMEOUT)?,
+            "read_timeout" => self.read_timeout = seconds(READ_TIMEOUT)?,
+            // Sending is part of what an answer may take.
+            "write_timeout" => drop(seconds(READ_TIMEOUT)?),
             // One connection per process is all there is, so any maximum holds.
             "maxconns" => {
                 value.parse::<u32>().map_err(|_| format!("Invalid value for maxconns: {value}"))?;
@@ -110,103 +121,108 @@ fn set_tls(tls: &mut TlsOptions, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) struct Mysql(mysql::Conn);
+/// A connection.
+pub(super) struct Mysql {
+    wire: Wire,
+    /// Statements that the server has a plan for, the oldest first.
+    statements: Vec<(String, Prepared)>,
+    read_timeout: Duration,
+    is_open: bool,
+}
 
 impl Mysql {
     pub(super) fn connect(target: &Target, host: &str) -> Result<Self, SqlError> {
-        let mut options = OptsBuilder::new()
-            .user(target.user.as_deref())
-            .pass(target.password.as_deref())
-            .db_name(target.dbname.as_deref())
-            .prefer_socket(false)
-            .tcp_connect_timeout(Some(target.connect_timeout))
-            .read_timeout(Some(target.read_timeout))
-            .write_timeout(Some(target.write_timeout));
-        let database = target.dbname.as_deref().unwrap_or_default();
-        let failed = |reason: String| {
-            SqlError::Connection(format!("Connect failed to database ({database}): {reason}"))
-        };
-        let mut tunnel = None;
-        options = match &target.tls {
-            _ if host.starts_with('/') => options.socket(Some(host)),
-            None => options.ip_or_hostname(Some(host)).tcp_port(target.port),
-            Some(tls) => {
-                let opened = Tunnel::open(&target.server(host), tls);
-                let opened = tunnel.insert(opened.map_err(|error| failed(base::reason(&error)))?);
-                options.socket(Some(opened.socket().display().to_string()))
-            }
-        };
-        mysql::Conn::new(options).map(Self).map_err(|error| {
-            let reason = match &error {
-                mysql::Error::MySqlError(_) => None,
-                _ => tunnel.as_ref().and_then(Tunnel::failure),
-            };
-            failed(reason.unwrap_or_else(|| describe(&error)))
+        target.reach(host).map_err(|error| {
+            let database = target.dbname.as_deref().unwrap_or_default();
+            SqlError::Connection(format!("Connect failed to database ({database}): {error}"))
         })
+    }
+
+    /// Logs in over a connection that is there already. `is_private` says that nobody can listen.
+    pub(super) fn log_in_over(
+        target: &Target,
+        host: &str,
+        stream: impl Stream + 'static,
+        is_private: bool,
+    ) -> Result<Self, Failure> {
+        let login = Login {
+            user: target.user.as_deref().unwrap_or_default(),
+            password: target.password.as_deref().unwrap_or_default(),
+            database: target.dbname.as_deref().unwrap_or_default(),
+            tls: target.tls.as_ref().filter(|_| !is_private).map(|tls| (host, tls)),
+            is_private,
+        };
+        let wire = login.run(Wire::new(Box::new(stream)))?;
+        Ok(Self { wire, statements: Vec::new(), read_timeout: target.read_timeout, is_open: true })
+    }
+
+    fn run(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, Failure> {
+        let mut answer = Answer::new(rows_max, self.read_timeout, self.wire.stream());
+        if statement.parameters.is_empty() {
+            self.wire.command(command::QUERY, statement.sql.as_bytes())?;
+            self.is_open = result::read(&mut self.wire, &mut answer, Format::Text)?;
+            return Ok(answer.rows);
+        }
+        let prepared = self.prepare(&statement.sql)?;
+        if usize::from(prepared.parameters) != statement.parameters.len() {
+            let (has, expected) = (statement.parameters.len(), prepared.parameters);
+            return Err(Failure::Server(format!("The query has {expected} parameters, but {has} values")));
+        }
+        self.wire.command(command::EXECUTE, &prepared.execution(&statement.parameters))?;
+        match result::read(&mut self.wire, &mut answer, Format::Binary) {
+            Ok(is_open) => self.is_open = is_open,
+            Err(failure) => {
+                // The plan may be what is wrong with it.
+                self.forget(&statement.sql)?;
+                return Err(failure);
+            }
+        }
+        Ok(answer.rows)
+    }
+
+    fn prepare(&mut self, sql: &str) -> Result<Prepared, Failure> {
+        if let Some((_, prepared)) = self.statements.iter().find(|(known, _)| known == sql) {
+            return Ok(*prepared);
+        }
+        if self.statements.len() >= MYSQL_STATEMENTS_MAX {
+            let oldest = self.statements.first().map(|(sql, _)| sql.clone()).unwrap_or_default();
+            self.forget(&oldest)?;
+        }
+        self.wire.command(command::PREPARE, sql.as_bytes())?;
+        let prepared = Prepared::read(&mut self.wire)?;
+        self.statements.push((sql.to_owned(), prepared));
+        Ok(prepared)
+    }
+
+    fn forget(&mut self, sql: &str) -> Result<(), Failure> {
+        if let Some(at) = self.statements.iter().position(|(known, _)| known == sql) {
+            let (_, prepared) = self.statements.remove(at);
+            // This has no answer.
+            self.wire.command(command::CLOSE, &prepared.id.to_le_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mysql {
+    fn drop(&mut self) {
+        // Otherwise the server counts and logs an aborted connection; nothing is lost if it does.
+        self.wire.stream().set_deadline(Instant::now() + QUIT_TIMEOUT);
+        let _ = self.wire.command(command::QUIT, b"");
     }
 }
 
 impl Connection for Mysql {
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
-        let parameters = match statement.parameters.as_slice() {
-            [] => Params::Empty,
-            list => Params::Positional(list.iter().map(Value::from).collect()),
-        };
-        let mut result = self.0.exec_iter(&statement.sql, parameters).map_err(failure)?;
-        let described = result.columns();
-        let kinds: Vec<ColumnType> = described.as_ref().iter().map(|column| column.column_type()).collect();
-        let columns = described.as_ref().iter().map(|column| column.name_str().into_owned()).collect();
-        let mut rows = Vec::new();
-        // The result must be read to its end; what is beyond the limit is dropped.
-        for row in result.by_ref() {
-            let row = row.map_err(failure)?;
-            if rows.len() < rows_max {
-                rows.push(
-                    row.unwrap().into_iter().zip(&kinds).map(|(value, kind)| text(value, *kind)).collect(),
-                );
-            }
-        }
-        Ok(Rows { columns, rows })
+        self.run(statement, rows_max).map_err(|failure| match failure {
+            Failure::Server(text) => SqlError::Query(text),
+            Failure::Io(text) => SqlError::Connection(text),
+        })
     }
-}
-
-fn failure(error: mysql::Error) -> SqlError {
-    match &error {
-        mysql::Error::MySqlError(_) => SqlError::Query(describe(&error)),
-        _ => SqlError::Connection(describe(&error)),
-    }
-}
-
-/// The server's own words where there are any.
-fn describe(error: &mysql::Error) -> String {
-    match error {
-        mysql::Error::MySqlError(error) => error.message.clone(),
-        mysql::Error::IoError(error) => error.to_string(),
-        mysql::Error::DriverError(error) => error.to_string(),
-        mysql::Error::CodecError(error) => error.to_string(),
-        other => other.to_string(),
-    }
-}
-
-fn text(value: Value, kind: ColumnType) -> Option<String> {
-    Some(match value {
-        Value::NULL => return None,
-        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Value::Int(number) => number.to_string(),
-        Value::UInt(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Double(number) => number.to_string(),
-        Value::Date(year, month, day, ..) if kind == ColumnType::MYSQL_TYPE_DATE => {
-            format!("{year:04}-{month:02}-{day:02}")
-        }
-        Value::Date(year, month, day, hour, minute, second, _) => {
-            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-        }
-        Value::Time(negative, days, hours, minutes, seconds, _) => {
-            let hours = days * 24 + u32::from(hours);
-            format!("{}{hours:02}:{minutes:02}:{seconds:02}", if negative { "-" } else { "" })
-        }
-    })
 }
 
 #[cfg(test)]

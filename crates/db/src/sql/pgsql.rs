@@ -1,10 +1,9 @@
 //! PostgreSQL over TCP or a unix socket, in the extended protocol with all values as text, so that
 //! the server gives types to parameters and shows values as `psql` does.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
@@ -16,9 +15,11 @@ use postgres_protocol::message::backend::{
 };
 use postgres_protocol::message::frontend;
 
+use super::answer::Answer;
 use super::{Connection, Rows, SqlError, Statement};
-use crate::limits::{CONNECT_TIMEOUT, PGSQL_MESSAGE_BYTES_MAX, READ_TIMEOUT, WRITE_TIMEOUT};
-use crate::tls::{self, ReadWrite, TlsOptions, Verify};
+use crate::limits::{CONNECT_TIMEOUT, PGSQL_MESSAGE_BYTES_MAX, READ_TIMEOUT};
+use crate::stream::{self, Stream};
+use crate::tls::{self, TlsOptions, Verify};
 
 /// The type `text`, for parameters to which the server can give no type.
 const OID_TEXT: u32 = 25;
@@ -208,11 +209,27 @@ fn words(text: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 pub(super) struct Pgsql {
-    stream: Box<dyn ReadWrite + Send>,
+    stream: Box<dyn Stream>,
     input: BytesMut,
+    is_open: bool,
 }
 
 impl Pgsql {
+    fn over(stream: Box<dyn Stream>) -> Self {
+        Self { stream, input: BytesMut::new(), is_open: true }
+    }
+
+    /// Logs in over a connection that is there already.
+    pub(super) fn log_in_over(
+        target: &Target,
+        host: &str,
+        stream: impl Stream + 'static,
+    ) -> Result<Self, SqlError> {
+        let mut pgsql = secure(target, host, stream).map(Self::over).map_err(failed_query)?;
+        pgsql.log_in(target).map_err(failed_query)?;
+        Ok(pgsql)
+    }
+
     pub(super) fn connect(target: &Target, host: &str) -> Result<Self, SqlError> {
         open(target, host).map_err(|failure| {
             SqlError::Connection(format!("Connect failed to database {}: {failure}", target.database()))
@@ -265,6 +282,7 @@ impl Pgsql {
         frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out)?;
         self.send(&out)?;
         match self.receive()? {
+            // It refuses more than 100000 iterations.
             Message::AuthenticationSaslContinue(body) => scram.update(body.data())?,
             Message::ErrorResponse(body) => return Err(failure(&body)),
             _ => return Err(unexpected()),
@@ -281,6 +299,7 @@ impl Pgsql {
 
     /// Runs a statement; all parameters are of type `text`, or of what the server takes them for.
     fn run(&mut self, statement: &Statement, rows_max: usize, as_text: bool) -> Result<Rows, Failure> {
+        let mut answer = Answer::new(rows_max, READ_TIMEOUT, &mut *self.stream);
         let types = statement.parameters.iter().map(|_| if as_text { OID_TEXT } else { 0 });
         let mut out = BytesMut::new();
         frontend::parse("", &statement.sql, types, &mut out)?;
@@ -294,15 +313,25 @@ impl Pgsql {
         frontend::execute("", 0, &mut out)?;
         frontend::sync(&mut out);
         self.send(&out)?;
-        let mut rows = Rows::default();
         let mut refused = None;
         // Everything up to the end must be read; what is beyond the limit is dropped.
         loop {
             match self.receive()? {
                 Message::RowDescription(body) => {
-                    rows.columns = body.fields().map(|field| Ok(field.name().to_owned())).collect()?;
+                    answer.rows.columns = body.fields().map(|field| Ok(field.name().to_owned())).collect()?;
                 }
-                Message::DataRow(body) if rows.rows.len() < rows_max => rows.rows.push(values(&body)?),
+                Message::DataRow(body) => {
+                    if !answer.is_full() {
+                        let row = values(&body)?;
+                        if row.len() != answer.rows.columns.len() {
+                            return Err(unexpected());
+                        }
+                        answer.keep(row, &mut *self.stream).map_err(Failure::Io)?;
+                    } else if !answer.pass() {
+                        self.is_open = false;
+                        break;
+                    }
+                }
                 Message::ErrorResponse(body) => refused = Some(failure(&body)),
                 Message::ReadyForQuery(_) => break,
                 Message::CopyInResponse(_) | Message::CopyOutResponse(_) => {
@@ -311,7 +340,7 @@ impl Pgsql {
                 _ => {}
             }
         }
-        refused.map_or(Ok(rows), Err)
+        refused.map_or(Ok(answer.rows), Err)
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -339,33 +368,33 @@ impl Pgsql {
 }
 
 fn open(target: &Target, host: &str) -> Result<Pgsql, Failure> {
-    let mut pgsql = Pgsql { stream: connect(target, host)?, input: BytesMut::new() };
+    let mut pgsql = Pgsql::over(connect(target, host)?);
     pgsql.log_in(target)?;
     Ok(pgsql)
 }
 
-fn connect(target: &Target, host: &str) -> Result<Box<dyn ReadWrite + Send>, Failure> {
+fn connect(target: &Target, host: &str) -> Result<Box<dyn Stream>, Failure> {
+    let deadline = Instant::now() + READ_TIMEOUT;
     if host.starts_with('/') {
-        let stream = UnixStream::connect(format!("{host}/.s.PGSQL.{}", target.port))?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        return Ok(Box::new(stream));
+        let path = format!("{host}/.s.PGSQL.{}", target.port);
+        return Ok(Box::new(stream::connect_unix(Path::new(&path), deadline)?));
     }
-    let mut last = Failure::Io(format!("could not translate host name \"{host}\" to address"));
-    for address in (host, target.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, target.connect_timeout) {
-            Ok(stream) => return secure(target, host, stream),
-            Err(error) => last = error.into(),
+    let stream = stream::connect(host, target.port, target.connect_timeout, deadline);
+    let stream = stream.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::Io(format!("could not translate host name \"{host}\" to address"))
         }
-    }
-    Err(last)
+        _ => error.into(),
+    })?;
+    secure(target, host, stream)
 }
 
 /// Asks for TLS as `sslmode` has it.
-fn secure(target: &Target, host: &str, mut stream: TcpStream) -> Result<Box<dyn ReadWrite + Send>, Failure> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(READ_TIMEOUT))?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+fn secure(
+    target: &Target,
+    host: &str,
+    mut stream: impl Stream + 'static,
+) -> Result<Box<dyn Stream>, Failure> {
     if matches!(target.ssl_mode, SslMode::Disable | SslMode::Allow) {
         return Ok(Box::new(stream));
     }
@@ -387,6 +416,10 @@ fn secure(target: &Target, host: &str, mut stream: TcpStream) -> Result<Box<dyn 
 }
 
 impl Connection for Pgsql {
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
         if statement.parameters.iter().any(|value| value.contains('\0')) {
             // The server has no such texts, so nothing is equal to one.
@@ -398,16 +431,20 @@ impl Connection for Pgsql {
             }
             done => done,
         };
-        done.map_err(|failure| match failure {
-            // It says so and hangs up: shutdown, crash, no resources, too many connections.
-            Failure::Server { ref code, .. }
-                if ["57P", "08", "53"].iter().any(|class| code.starts_with(class)) =>
-            {
-                SqlError::Connection(failure.to_string())
-            }
-            Failure::Server { .. } => SqlError::Query(failure.to_string()),
-            Failure::Io(text) => SqlError::Connection(text),
-        })
+        done.map_err(failed_query)
+    }
+}
+
+fn failed_query(failure: Failure) -> SqlError {
+    match failure {
+        // It says so and hangs up: shutdown, crash, no resources, too many connections.
+        Failure::Server { ref code, .. }
+            if ["57P", "08", "53"].iter().any(|class| code.starts_with(class)) =>
+        {
+            SqlError::Connection(failure.to_string())
+        }
+        Failure::Server { .. } => SqlError::Query(failure.to_string()),
+        Failure::Io(text) => SqlError::Connection(text),
     }
 }
 

@@ -10,6 +10,7 @@ use super::pgsql::{self, Pgsql};
 use super::sqlite::Sqlite;
 use super::{Connection, Driver, Rows, SqlConfig, SqlError, Statement};
 use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::stream::Said;
 
 /// A database as one process uses it.
 pub struct Database {
@@ -48,6 +49,45 @@ impl Target {
             Self::Sqlite => Box::new(Sqlite::open(host)?),
         })
     }
+}
+
+/// What a server that says `said` whatever it hears makes of a login and some queries: the answers, up to the
+/// first that breaks the connection, and what the server heard. `is_private` is a connection without TLS to
+/// which nobody can listen.
+pub(crate) fn converse(
+    config: &SqlConfig,
+    said: &[u8],
+    is_private: bool,
+    statements: &[(Statement, usize)],
+) -> (Vec<Result<Rows, SqlError>>, Vec<u8>) {
+    let said = Said::new(said);
+    let heard = said.heard.clone();
+    let connection: Result<Box<dyn Connection>, SqlError> =
+        match Target::parse(config.driver, &config.connect) {
+            Ok((Target::Mysql(target), _)) => Mysql::log_in_over(&target, "localhost", said, is_private)
+                .map(|connection| Box::new(connection) as _)
+                .map_err(|failure| SqlError::Connection(failure.to_string())),
+            Ok((Target::Pgsql(target), _)) => {
+                Pgsql::log_in_over(&target, "localhost", said).map(|connection| Box::new(connection) as _)
+            }
+            _ => Err(SqlError::NotConnected),
+        };
+    let mut answers = Vec::new();
+    match connection {
+        Err(error) => answers.push(Err(error)),
+        Ok(mut connection) => {
+            for (statement, rows_max) in statements {
+                let answer = connection.query(statement, *rows_max);
+                let is_over = matches!(answer, Err(SqlError::Connection(_))) || !connection.is_open();
+                answers.push(answer);
+                if is_over {
+                    break;
+                }
+            }
+        }
+    }
+    let heard = heard.lock().map(|heard| heard.clone()).unwrap_or_default();
+    (answers, heard)
 }
 
 struct Host {
@@ -103,6 +143,9 @@ impl Database {
     }
 
     fn connection(&mut self) -> Option<(usize, &mut Box<dyn Connection>)> {
+        if self.connected.as_ref().is_some_and(|(_, connection)| !connection.is_open()) {
+            self.connected = None;
+        }
         if self.connected.is_none() {
             self.connected = (0..self.hosts.len()).find_map(|at| Some((at, self.connect(at)?)));
         }

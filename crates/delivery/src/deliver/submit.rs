@@ -86,7 +86,29 @@ impl<'a> Submitter<'a> {
     }
 
     fn smtp(&self, host: &str, recipient: &Address, text: &[u8]) -> Result<(), SubmitError> {
-        let mut server = Server::connect(host, self.settings.submission_timeout)?;
+        self.speak(Server::connect(host, self.settings.submission_timeout)?, recipient, text)
+    }
+
+    /// Sends `text` over a connection that is there already.
+    ///
+    /// # Errors
+    /// The server did not take it.
+    pub fn send_over(
+        &self,
+        stream: impl Read + Write,
+        recipient: &Address,
+        text: &[u8],
+    ) -> Result<(), SubmitError> {
+        let host = self.settings.submission_host.clone();
+        self.speak(Server { host, stream: BufReader::new(stream) }, recipient, text)
+    }
+
+    fn speak<S: Read + Write>(
+        &self,
+        mut server: Server<S>,
+        recipient: &Address,
+        text: &[u8],
+    ) -> Result<(), SubmitError> {
         server.expect("connect", 220)?;
         server.command("EHLO", &format!("EHLO {}", self.settings.hostname), 250)?;
         server.command("MAIL FROM", "MAIL FROM:<>", 250)?;
@@ -100,12 +122,12 @@ impl<'a> Submitter<'a> {
     }
 }
 
-struct Server {
+struct Server<S> {
     host: String,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<S>,
 }
 
-impl Server {
+impl Server<TcpStream> {
     fn connect(setting: &str, timeout: Duration) -> Result<Self, SubmitError> {
         let host = if has_port(setting) { setting.to_owned() } else { format!("{setting}:25") };
         let network = |source| SubmitError::Network { host: host.clone(), step: "connect", source };
@@ -122,7 +144,9 @@ impl Server {
         }
         Err(network(last))
     }
+}
 
+impl<S: Read + Write> Server<S> {
     fn command(&mut self, step: &'static str, line: &str, code: u16) -> Result<(), SubmitError> {
         self.write(step, format!("{line}\r\n").as_bytes())?;
         self.expect(step, code)
