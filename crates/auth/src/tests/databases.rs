@@ -15,7 +15,7 @@ use crate::client::Kind;
 use crate::workers::Timeouts;
 
 /// Names and passwords that are hard on quoting, escaping and patterns.
-const ACCOUNTS: [(&str, &str); 9] = [
+pub(super) const ACCOUNTS: [(&str, &str); 9] = [
     ("joe", "secret"),
     ("o'brien", "it's"),
     ("j\u{fc}rgen", "p\u{e4}ss"),
@@ -28,10 +28,10 @@ const ACCOUNTS: [(&str, &str); 9] = [
     ("locked", LOCKED),
 ];
 
-const LOCKED: &str = "{CRYPT}!";
+pub(super) const LOCKED: &str = "{CRYPT}!";
 
 /// Whoever says these is nobody.
-const HOSTILE: [&str; 17] = [
+pub(super) const HOSTILE: [&str; 17] = [
     "' OR '1'='1",
     "'; DROP TABLE users; -- ",
     "joe' -- ",
@@ -52,7 +52,7 @@ const HOSTILE: [&str; 17] = [
 ];
 
 /// A database with all accounts.
-struct Database {
+pub(super) struct Database {
     /// Sections of the configuration.
     config: String,
     /// A file beside it.
@@ -62,13 +62,13 @@ struct Database {
 }
 
 impl Database {
-    fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
+    pub(super) fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
         let config = format!("passdb {{\n driver = {driver}\n args = {args}\n}}\n");
         Self { config, file, server: Box::new(server) }
     }
 }
 
-const REST: &str = "auth_username_chars =\nauth_username_format =\n";
+pub(super) const REST: &str = "auth_username_chars =\nauth_username_format =\n";
 
 async fn client(bench: &Bench) -> Dialogue {
     let mut client = bench.client(Kind::Client).await;
@@ -76,42 +76,55 @@ async fn client(bench: &Bench) -> Dialogue {
     client
 }
 
-fn check(database: Option<Database>) -> impl Future<Output = ()> {
+pub(super) fn check(database: Option<Database>) -> impl Future<Output = ()> {
     local(async {
         let Some(database) = database else { return };
         let (name, text) = &database.file;
         let bench = Bench::new(&format!("{REST}{}", database.config), &[(*name, text)]);
         let mut client = client(&bench).await;
-        let mut id = 0;
-        let mut login = async |user: &str, password: &str| {
-            id += 1;
-            let answer = client.ask(&plain(id, user, password, "")).await;
-            assert!(!answer.contains("temp_fail"), "{user}: {answer}");
-            match answer.starts_with(&format!("OK\t{id}\t")) {
-                true => true,
-                false if answer.starts_with(&format!("FAIL\t{id}")) => false,
-                false => panic!("{user}: {answer}"),
-            }
-        };
         let long = "x".repeat(1000);
         for (user, password) in ACCOUNTS {
-            assert_eq!(login(user, password).await, password != LOCKED, "{user}");
+            assert_eq!(client.login(user, password).await, password != LOCKED, "{user}");
             for wrong in ["", "wrong", "%w", "!", "*", &format!("{password}x"), &long] {
-                assert!(!login(user, wrong).await, "{user} with {wrong}");
+                assert!(!client.login(user, wrong).await, "{user} with {wrong}");
             }
         }
-        for user in HOSTILE {
-            for password in ["", "secret", "' OR '1'='1"] {
-                assert!(!login(user, password).await, "{user}");
-            }
-        }
-        for user in ["", "nobody", "nobody@example.org", &long, &"y".repeat(3000)] {
-            assert!(!login(user, "secret").await, "{user}");
-        }
+        check_strangers(&mut client, &["", "secret", "' OR '1'='1"]).await;
         // None of that has done any harm.
-        assert!(login("joe", "secret").await);
+        assert!(client.login("joe", "secret").await);
         drop(database.server);
     })
+}
+
+impl Dialogue {
+    /// Whether these are good. Whoever is refused is refused for good, not for now.
+    pub(super) async fn login(&mut self, user: &str, password: &str) -> bool {
+        let answer = self.ask(&plain(1, user, password, "")).await;
+        assert!(!answer.contains("temp_fail"), "{user}: {answer}");
+        match answer.starts_with("OK\t1\t") {
+            true => true,
+            false if answer.starts_with("FAIL\t1") => false,
+            false => panic!("{user}: {answer}"),
+        }
+    }
+}
+
+/// Nobody of these names gets in with one of these passwords, nor by NULs in a message.
+pub(super) async fn check_strangers(client: &mut Dialogue, passwords: &[&str]) {
+    for user in HOSTILE {
+        for password in passwords {
+            assert!(!client.login(user, password).await, "{user}");
+        }
+    }
+    for user in ["", "nobody", "nobody@example.org", &"x".repeat(1000), &"y".repeat(3000)] {
+        assert!(!client.login(user, "secret").await, "{user}");
+    }
+    for message in ["\0joe\0secret\0", "\0joe\0\0secret", "\0\0joe\0secret", "\0jo\0e\0secret", "joe\0secret"]
+    {
+        let resp = sasl::encoding::base64(message.as_bytes());
+        let answer = client.ask(&format!("AUTH\t1\tPLAIN\tservice=imap\tresp={resp}")).await;
+        assert!(answer.starts_with("FAIL\t1"), "{message:?}: {answer}");
+    }
 }
 
 /// A fresh directory, as long as the test runs.
@@ -251,7 +264,7 @@ async fn lua() {
 }
 
 /// `uri` and one object for each user.
-fn dict_file(uri: &str) -> (&'static str, String) {
+pub(super) fn dict_file(uri: &str) -> (&'static str, String) {
     let text = format!(
         "uri = {uri}\ndefault_pass_scheme = PLAIN\niterate_prefix = userdb/\n\
          key passdb {{\n key = passdb/%u\n format = json\n}}\npassdb_objects = passdb\n\
@@ -262,7 +275,7 @@ fn dict_file(uri: &str) -> (&'static str, String) {
     ("dict", text)
 }
 
-fn object(password: &str) -> String {
+pub(super) fn object(password: &str) -> String {
     format!("{{\"password\": {password:?}, \"note\": null}}")
 }
 
@@ -354,62 +367,82 @@ const TROUBLES: [(&str, Option<&[u8]>); 4] = [
     ("is silent", Some(b"")),
 ];
 
-/// Logins while the server is in trouble fail for now, and those of another database go through.
-async fn check_trouble(driver: &str, file: &'static str, text: impl Fn(u16) -> String) {
-    let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
-    let config = format!(
-        "{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n\
-         passdb {{\n driver = {driver}\n args = DIR/{file}\n}}\n"
-    );
-    for (what, said) in TROUBLES {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            let mut kept = Vec::new();
-            // Until the test ends.
-            while let Ok((mut stream, _)) = listener.accept() {
-                let Some(said) = said else { continue };
-                // The other side may leave whenever it wants.
-                let _ = stream.write_all(said);
-                if !said.is_empty() {
-                    let _ = stream.read(&mut [0; 1000]);
-                }
-                kept.push(stream);
+/// A server of trouble, until the test ends.
+pub(super) fn trouble<S: Read + Write + Send + 'static>(
+    said: Option<&'static [u8]>,
+    mut accept: impl FnMut() -> std::io::Result<S> + Send + 'static,
+) {
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        while let Ok(mut stream) = accept() {
+            let Some(said) = said else { continue };
+            // The other side may leave whenever it wants.
+            let _ = stream.write_all(said);
+            if !said.is_empty() {
+                let _ = stream.read(&mut [0; 1000]);
             }
-        });
-        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text(port))], limit);
+            kept.push(stream);
+        }
+    });
+}
+
+/// The same on a port of loopback.
+pub(super) fn trouble_on_port(said: Option<&'static [u8]>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    trouble(said, move || listener.accept().map(|(stream, _)| stream));
+    port
+}
+
+/// Logins while the server is in trouble fail for now, and those of another database go through.
+pub(super) async fn check_trouble(name: &str, database: impl Fn(Option<&'static [u8]>) -> Database) {
+    let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
+    for (what, said) in TROUBLES {
+        let Database { config, file: (file, text), server } = database(said);
+        let config =
+            format!("{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n{config}");
+        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text)], limit);
         let mut client = client(&bench).await;
         let answer = client.ask(&plain(1, "joe", "secret", "")).await;
-        assert_eq!(answer, "FAIL\t1\tuser=joe\tcode=temp_fail", "{driver} that {what}");
+        assert_eq!(answer, "FAIL\t1\tuser=joe\tcode=temp_fail", "{name} that {what}");
         assert_eq!(client.ask(&plain(2, "local", "pw", "")).await, "OK\t2\tuser=local");
         assert_eq!(
             client.ask(&plain(3, "local", "x", "")).await,
             answer.replace("\t1\tuser=joe", "\t3\tuser=local")
         );
+        drop(server);
     }
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn servers_in_trouble() {
     local(async {
-        let sql = |driver: &'static str| {
-            move |port| {
+        for driver in ["mysql", "pgsql"] {
+            check_trouble(driver, |said| {
+                let port = trouble_on_port(said);
                 let more = if driver == "mysql" { "read_timeout=2" } else { "sslmode=disable" };
-                format!(
+                let text = format!(
                     "driver = {driver}\nconnect = host=127.0.0.1 port={port} user=u password=p dbname=d \
                      connect_timeout=2 {more}\n{QUERY}"
-                )
-            }
-        };
-        check_trouble("sql", "sql", sql("mysql")).await;
-        check_trouble("sql", "sql", sql("pgsql")).await;
-        check_trouble("ldap", "ldap", |port| {
-            format!("uris = ldap://127.0.0.1:{port}\nbase = dc=x\npass_attrs = userPassword=password\n")
+                );
+                Database::new("sql", "DIR/sql", ("sql", text), ())
+            })
+            .await;
+        }
+        check_trouble("ldap", |said| {
+            let port = trouble_on_port(said);
+            let text =
+                format!("uris = ldap://127.0.0.1:{port}\nbase = dc=x\npass_attrs = userPassword=password\n");
+            Database::new("ldap", "DIR/ldap", ("ldap", text), ())
         })
         .await;
         for dictionary in ["redis", "memcached", "memcached_ascii"] {
-            let text = |port| dict_file(&format!("{dictionary}:port={port}:timeout_msecs=2000")).1;
-            check_trouble("dict", "dict", text).await;
+            check_trouble(dictionary, |said| {
+                let port = trouble_on_port(said);
+                let file = dict_file(&format!("{dictionary}:port={port}:timeout_msecs=2000"));
+                Database::new("dict", "DIR/dict", file, ())
+            })
+            .await;
         }
     })
     .await;
