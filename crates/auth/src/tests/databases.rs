@@ -57,6 +57,8 @@ pub(super) struct Database {
     config: String,
     /// A file beside it.
     file: (&'static str, String),
+    /// Whether all accounts are users as well.
+    has_users: bool,
     /// Runs while this lives.
     server: Box<dyn Any>,
 }
@@ -64,7 +66,15 @@ pub(super) struct Database {
 impl Database {
     pub(super) fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
         let config = format!("passdb {{\n driver = {driver}\n args = {args}\n}}\n");
-        Self { config, file, server: Box::new(server) }
+        Self { config, file, has_users: false, server: Box::new(server) }
+    }
+
+    /// The same is the userdb.
+    pub(super) fn with_users(mut self) -> Self {
+        let userdb = self.config.replacen("passdb", "userdb", 1);
+        self.config.push_str(&userdb);
+        self.has_users = true;
+        self
     }
 }
 
@@ -92,6 +102,9 @@ pub(super) fn check(database: Option<Database>) -> impl Future<Output = ()> {
         check_strangers(&mut client, &["", "secret", "' OR '1'='1"]).await;
         // None of that has done any harm.
         assert!(client.login("joe", "secret").await);
+        if database.has_users {
+            check_users(&bench).await;
+        }
         drop(database.server);
     })
 }
@@ -107,6 +120,22 @@ impl Dialogue {
             false => panic!("{user}: {answer}"),
         }
     }
+}
+
+/// Each account is a user, and nobody else is.
+async fn check_users(bench: &Bench) {
+    let mut master = bench.master(None).await;
+    let mut ask = async |user: &str| {
+        let answer = master.ask(&format!("USER\t1\t{}\tservice=lda", base::tab::escape(user))).await;
+        answer.split('\t').next().unwrap_or_default().to_owned()
+    };
+    for (user, _) in ACCOUNTS {
+        assert_eq!(ask(user).await, "USER", "{user}");
+    }
+    for user in HOSTILE.into_iter().chain(["nobody", "nobody@example.org", &"y".repeat(3000)]) {
+        assert_eq!(ask(user).await, "NOTFOUND", "{user}");
+    }
+    assert_eq!(ask("joe").await, "USER");
 }
 
 /// Nobody of these names gets in with one of these passwords, nor by NULs in a message.
@@ -132,8 +161,8 @@ fn dir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-const QUERY: &str =
-    "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users WHERE name = '%u'\n";
+const QUERY: &str = "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users WHERE name = '%u'\n\
+     user_query = SELECT '/h' AS home, 1 AS uid, 1 AS gid FROM users WHERE name = '%u'\n";
 
 /// The accounts as statements; `escape` is for what stands in quotes.
 fn rows(escape: impl Fn(&str) -> String) -> String {
@@ -157,7 +186,7 @@ async fn sqlite() {
     let path = dir.path().join("db");
     assert!(Command::new("sqlite3").arg(&path).arg(rows(doubled)).status().unwrap().success());
     let text = format!("driver = sqlite\nconnect = {}\n{QUERY}", path.display());
-    check(Some(Database::new("sql", "DIR/sql", ("sql", text), dir))).await;
+    check(Some(Database::new("sql", "DIR/sql", ("sql", text), dir).with_users())).await;
 }
 
 fn mariadb_file(dir: &Path) -> (&'static str, String) {
@@ -179,7 +208,10 @@ fn mariadb(dir: &Path) -> Option<MariaDb> {
 async fn mysql() {
     let dir = dir();
     let server = mariadb(dir.path());
-    check(server.map(|server| Database::new("sql", "DIR/sql", mariadb_file(dir.path()), server))).await;
+    check(
+        server.map(|server| Database::new("sql", "DIR/sql", mariadb_file(dir.path()), server).with_users()),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -189,7 +221,7 @@ async fn postgresql() {
         server.run(&format!("{} CREATE USER dove PASSWORD 'pw'; GRANT ALL ON users TO dove;", rows(doubled)));
         let connect = format!("host=127.0.0.1 port={} user=dove password=pw dbname=postgres", server.port());
         let text = format!("driver = pgsql\nconnect = {connect}\n{QUERY}");
-        Database::new("sql", "DIR/sql", ("sql", text), server)
+        Database::new("sql", "DIR/sql", ("sql", text), server).with_users()
     });
     check(database).await;
 }
@@ -212,7 +244,8 @@ fn directory(dir: &Path) -> Option<Slapd> {
 fn ldap_file(server: &Slapd, more: &str) -> (&'static str, String) {
     let text = format!(
         "uris = ldap://127.0.0.1:{}\nbase = dc=example,dc=org\ndn = cn=admin,dc=example,dc=org\n\
-         dnpass = adminpw\ndefault_pass_scheme = PLAIN\npass_filter = (uid=%u)\n{more}",
+         dnpass = adminpw\ndefault_pass_scheme = PLAIN\npass_filter = (uid=%u)\n\
+         user_filter = (uid=%u)\nuser_attrs = =home=/h,=uid=1,=gid=1\n{more}",
         server.port()
     );
     ("ldap", text)
@@ -223,6 +256,7 @@ async fn ldap() {
     let dir = dir();
     let database = directory(dir.path()).map(|server| {
         Database::new("ldap", "DIR/ldap", ldap_file(&server, "pass_attrs = userPassword=password\n"), server)
+            .with_users()
     });
     check(database).await;
 }
@@ -232,7 +266,7 @@ async fn ldap_that_verifies() {
     let dir = dir();
     let database = directory(dir.path()).map(|server| {
         let file = ldap_file(&server, "auth_bind = yes\npass_attrs = mail=mail\n");
-        Database::new("ldap", "DIR/ldap", file, server)
+        Database::new("ldap", "DIR/ldap", file, server).with_users()
     });
     check(database).await;
 }
@@ -240,15 +274,13 @@ async fn ldap_that_verifies() {
 #[tokio::test(flavor = "current_thread")]
 async fn passwd_file() {
     // `username_format` puts backslashes before quotes, as 2.3's does.
-    let line = |(name, password)| format!("{}:{password}\n", crate::vars::quoted(name));
+    let line = |(name, password): (&str, &str)| {
+        let scheme = if password == LOCKED { "" } else { "{PLAIN}" };
+        format!("{}:{scheme}{password}:1:1::/h::\n", crate::vars::quoted(name))
+    };
     let text = ACCOUNTS.map(line).concat();
-    check(Some(Database::new(
-        "passwd-file",
-        "scheme=PLAIN username_format=%u DIR/users",
-        ("users", text),
-        (),
-    )))
-    .await;
+    let args = "username_format=%u DIR/users";
+    check(Some(Database::new("passwd-file", args, ("users", text), ()).with_users())).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -258,9 +290,12 @@ async fn lua() {
         "local users = {{\n{accounts}}}\nfunction auth_passdb_lookup(request)\n local password = users[request.user]\n \
          if password == nil then return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, 'no such user' end\n \
          if string.sub(password, 1, 1) ~= '{{' then password = '{{PLAIN}}' .. password end\n \
-         return dovecot.auth.PASSDB_RESULT_OK, {{ password = password }}\nend\n"
+         return dovecot.auth.PASSDB_RESULT_OK, {{ password = password }}\nend\n\
+         function auth_userdb_lookup(request)\n if users[request.user] == nil then\n \
+         return dovecot.auth.USERDB_RESULT_USER_UNKNOWN, 'no such user' end\n \
+         return dovecot.auth.USERDB_RESULT_OK, {{ home = '/h', uid = 1, gid = 1 }}\nend\n"
     );
-    check(Some(Database::new("lua", "file=DIR/script", ("script", text), ()))).await;
+    check(Some(Database::new("lua", "file=DIR/script", ("script", text), ()).with_users())).await;
 }
 
 /// `uri` and one object for each user.
@@ -275,6 +310,9 @@ pub(super) fn dict_file(uri: &str) -> (&'static str, String) {
     ("dict", text)
 }
 
+/// What `dict_file` wants to know of a user.
+pub(super) const USER: &str = "{\"home\": \"/h\", \"uid\": 1, \"gid\": 1}";
+
 pub(super) fn object(password: &str) -> String {
     format!("{{\"password\": {password:?}, \"note\": null}}")
 }
@@ -283,10 +321,12 @@ pub(super) fn object(password: &str) -> String {
 async fn dict_in_a_file() {
     let dir = dir();
     let path = dir.path().join("values");
-    let pair = |(name, password)| format!("shared/passdb/{name}\n{}\n", object(password));
+    let pair = |(name, password)| {
+        format!("shared/passdb/{name}\n{}\nshared/userdb/{name}\n{USER}\n", object(password))
+    };
     std::fs::write(&path, ACCOUNTS.map(pair).concat()).unwrap();
     let file = dict_file(&format!("file:{}", path.display()));
-    check(Some(Database::new("dict", "DIR/dict", file, dir))).await;
+    check(Some(Database::new("dict", "DIR/dict", file, dir).with_users())).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -294,15 +334,16 @@ async fn dict_in_redis() {
     let dir = dir();
     for password in ["", "hard word"] {
         let database = Redis::start(dir.path(), password).map(|server| {
-            ACCOUNTS
-                .iter()
-                .for_each(|(name, word)| server.set(3, &format!("mail/passdb/{name}"), &object(word)));
+            for (name, word) in ACCOUNTS {
+                server.set(3, &format!("mail/passdb/{name}"), &object(word));
+                server.set(3, &format!("mail/userdb/{name}"), USER);
+            }
             let place = match password {
                 "" => format!("path={}", server.socket().display()),
                 _ => format!("port={}:password={password}", server.port()),
             };
             let file = dict_file(&format!("redis:{place}:db=3:prefix=mail/"));
-            Database::new("dict", "DIR/dict", file, server)
+            Database::new("dict", "DIR/dict", file, server).with_users()
         });
         check(database).await;
     }
@@ -312,9 +353,12 @@ async fn dict_in_redis() {
 async fn dict_in_memcached() {
     for protocol in ["memcached", "memcached_ascii"] {
         let database = Memcached::start().map(|server| {
-            ACCOUNTS.iter().for_each(|(name, word)| server.set(&format!("passdb/{name}"), &object(word)));
+            for (name, word) in ACCOUNTS {
+                server.set(&format!("passdb/{name}"), &object(word));
+                server.set(&format!("userdb/{name}"), USER);
+            }
             let file = dict_file(&format!("{protocol}:port={}", server.port()));
-            Database::new("dict", "DIR/dict", file, server)
+            Database::new("dict", "DIR/dict", file, server).with_users()
         });
         check(database).await;
     }
@@ -398,7 +442,7 @@ pub(super) fn trouble_on_port(said: Option<&'static [u8]>) -> u16 {
 pub(super) async fn check_trouble(name: &str, database: impl Fn(Option<&'static [u8]>) -> Database) {
     let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
     for (what, said) in TROUBLES {
-        let Database { config, file: (file, text), server } = database(said);
+        let Database { config, file: (file, text), server, .. } = database(said);
         let config =
             format!("{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n{config}");
         let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text)], limit);

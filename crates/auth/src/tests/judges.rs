@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::bench::{Bench, local, plain};
 use super::databases::{
-    ACCOUNTS, Database, HOSTILE, LOCKED, REST, check, check_strangers, check_trouble, dict_file, object,
-    trouble, trouble_on_port,
+    ACCOUNTS, Database, HOSTILE, LOCKED, REST, USER, check, check_strangers, check_trouble, dict_file,
+    object, trouble, trouble_on_port,
 };
 use super::imap::serve;
 use crate::client::Kind;
@@ -190,11 +190,16 @@ fn serve_dict(stream: UnixStream) -> std::io::Result<()> {
         }
         let Some(lookup) = line.strip_prefix('L') else { continue };
         let key = base::tab::unescape(lookup.split('\t').next().unwrap_or_default());
-        let known = ACCOUNTS.into_iter().find(|(name, _)| key == format!("shared/passdb/{name}"));
-        let answer = match known {
-            Some((_, password)) => format!("O{}\n", base::tab::escape(&object(password))),
-            None => "N\n".to_owned(),
+        let known = |kind: &str| {
+            let name = key.strip_prefix(kind)?;
+            ACCOUNTS.into_iter().find(|(known, _)| *known == name)
         };
+        let value = match (known("shared/passdb/"), known("shared/userdb/")) {
+            (Some((_, password)), _) => Some(object(password)),
+            (None, Some(_)) => Some(USER.to_owned()),
+            (None, None) => None,
+        };
+        let answer = value.map_or("N\n".to_owned(), |value| format!("O{}\n", base::tab::escape(&value)));
         reader.get_mut().write_all(answer.as_bytes())?;
     }
 }
@@ -213,7 +218,7 @@ async fn dict_behind_a_process() {
             std::thread::spawn(move || serve_dict(stream).is_ok());
         }
     });
-    check(Some(behind_a_process(dir))).await;
+    check(Some(behind_a_process(dir).with_users())).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
