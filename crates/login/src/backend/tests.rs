@@ -297,4 +297,9 @@ fn destinations() {
         "proxy(joe,1.1.1.1:143): Plain Some(1.5s)",
         "Auth service returned invalid port number: x",
     );
+    check(
+        "pass=x host=1.1.1.1 proxy_refresh=1s",
+        "proxy(joe,1.1.1.1:143): Plain None",
+        "BUG: Auth service returned invalid proxy_refresh value: 1s",
+    );
 }
