@@ -8,6 +8,7 @@ mod cve;
 mod databases;
 mod dialogues;
 mod imap;
+mod judges;
 mod ldap;
 mod lua;
 mod mechanisms;

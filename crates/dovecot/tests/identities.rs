@@ -25,6 +25,10 @@ fn host() -> Host {
         chown(&home, Some(id), Some(id)).expect("a home's owner");
         homes += &format!("own{number}::{id}:{id}::{}::\n", home.display());
     }
+    // Of root's, so that whoever lives there cannot write.
+    let (id, home) = (5100 + USERS, host.dir().join("mail/shut"));
+    fs::create_dir(&home).expect("a home");
+    homes += &format!("shut::{id}:{id}::{}::\n", home.display());
     fs::write(host.dir().join("homes"), homes).expect("the userdb");
     host.start();
     host
@@ -68,4 +72,35 @@ fn first_logins_of_many_identities_at_once() {
     }
     drop(sessions);
     assert!(!host.log().contains("Error:"), "{}", host.log());
+}
+
+/// What rights on disk forbid is the administrator's to mend: the client may come again, the log says what.
+#[test]
+fn a_home_that_cannot_be_written() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("left out: only root can give users identities of their own");
+        return;
+    }
+    let host = host();
+    let mut client = host.connect("pop3");
+    client.send("USER shut\r\nPASS pass\r\n");
+    let lines: Vec<_> = std::iter::from_fn(|| client.read_line()).collect();
+    let last = lines.last().expect("an answer");
+    assert!(last.starts_with("-ERR [SYS/TEMP] Internal error occurred. Refer to server log"), "{lines:?}");
+
+    let mut client = host.connect("imap");
+    let lines = client.imap("in", "LOGIN shut pass");
+    assert!(lines.last().is_some_and(|line| line.starts_with("in OK")), "{lines:?}");
+    for command in ["SELECT INBOX", "STATUS INBOX (MESSAGES)", "CREATE box"] {
+        let lines = client.imap("a", command);
+        let last = lines.last().expect("an answer");
+        assert!(last.starts_with("a NO [SERVERBUG] Internal error occurred. Refer to server log"), "{last}");
+    }
+    for service in ["pop3", "imap"] {
+        let log = host.log();
+        let told = |line: &str| {
+            line.contains(&format!("{service}(shut)")) && line.contains("failed: Permission denied")
+        };
+        assert!(log.lines().any(told), "{log}");
+    }
 }

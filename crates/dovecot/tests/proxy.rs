@@ -2,8 +2,9 @@
 //! says, and what clients see when it does not work. Both sides are ours or the original.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 use std::thread;
 
 use harness::needs::needs;
@@ -505,6 +506,37 @@ fn puppet(said: &'static [&'static str]) -> (u16, thread::JoinHandle<Vec<String>
         heard
     });
     (port, heard)
+}
+
+/// `proxy_refresh` has a pipe hear of users for as long as they are there.
+#[test]
+fn a_pipe_hears_of_users() {
+    let back = behind(Under::Ours);
+    for under in [Under::Ours, Under::Dovecot] {
+        if under == Under::Dovecot && !needs(&["dovecot"]) {
+            continue;
+        }
+        let passdb = "passdb {\n  driver = passwd-file\n  args = username_format=%u @DIR@/proxied\n}\n";
+        let config = format!("login_proxy_notify_path = told\n{passdb}");
+        let mut front = builder(under).config(&config).prepare();
+        let lines = [("one", "destuser=user1 proxy_refresh=1"), ("two", "destuser=user2")]
+            .map(|(name, more)| format!("{name}:{{PLAIN}}pass:::::: {}\n", to(&back, "imap", more)));
+        fs::write(front.dir().join("proxied"), lines.concat()).expect("the users");
+        let (dir, pipe) = (front.dir().join("run/login"), front.dir().join("run/login/told"));
+        fs::create_dir_all(&dir).expect("a directory");
+        let made = Command::new("mkfifo").args(["-m", "666"]).arg(&pipe).status();
+        assert!(made.expect("mkfifo runs").success());
+        // For writing as well, so that opening waits for nobody.
+        let reader = fs::File::options().read(true).write(true).open(&pipe).expect("a pipe");
+        front.start();
+        let _two = log_in(&front, "two");
+        let one = log_in(&front, "one");
+        let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a line"));
+        for _ in 0..2 {
+            assert_eq!(lines.next().as_deref(), Some("user1"));
+        }
+        log_out(one.0);
+    }
 }
 
 #[test]

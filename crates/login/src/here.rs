@@ -1,5 +1,6 @@
 //! What a login process must learn of its host before the sandbox closes: name, time zone, system, the
-//! authorities that it believes, and the addresses that it may connect from.
+//! authorities that it believes, the addresses that it may connect from, and the pipe of
+//! `login_proxy_notify_path`.
 
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base::Logger;
 use jiff::tz::TimeZone;
 use settings::{Snapshot, key};
+
+use crate::notify::Notify;
 
 /// Facts about this host, gathered with all rights and never looked up again.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Here {
     pub(crate) client_ca: String,
     /// `login_source_ips`, and whose turn it is.
     source_ips: (Vec<IpAddr>, AtomicUsize),
+    /// `login_proxy_notify_path`
+    pub(crate) notify: Notify,
     zone: TimeZone,
     system: String,
     release: String,
@@ -35,6 +40,7 @@ impl Here {
             random,
             client_ca: net::tls::client_authorities(&settings, &mut |error| log.error(error)),
             source_ips: (source_ips(settings.get(key::LOGIN_SOURCE_IPS), log), AtomicUsize::new(0)),
+            notify: Notify::open(settings.get(key::LOGIN_PROXY_NOTIFY_PATH), settings.get(key::BASE_DIR)),
             zone: TimeZone::system(),
             system: text(uname.sysname()),
             release: text(uname.release()),
@@ -99,6 +105,7 @@ impl Here {
             random: || [7; 16],
             client_ca: String::new(),
             source_ips: Default::default(),
+            notify: Notify::open("", ""),
             zone: TimeZone::UTC,
             system: "Linux".into(),
             release: "6.1".into(),

@@ -24,6 +24,7 @@ mod here;
 mod input;
 mod limits;
 mod log_line;
+mod notify;
 pub mod probe;
 mod proxy;
 mod relay;

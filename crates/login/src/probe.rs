@@ -229,7 +229,7 @@ mod tests {
         let heard = log_in_elsewhere(Protocol::Imap, words, said).unwrap();
         assert!(heard.is_in && heard.has_tls, "{heard:?}");
         assert_eq!(heard.plain, b"S STARTTLS\r\n");
-        assert_eq!(heard.secured, b"L LOGIN \"joe\" \"secret\"\r\n");
+        assert_eq!(heard.secured, b"C CAPABILITY\r\nL LOGIN \"joe\" \"secret\"\r\n");
         assert!(log_in_elsewhere(Protocol::Imap, "host=10.0.0.1", said).is_none());
     }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn proxy(shared: Arc<Shared>, client: Box<TlsStream<Stream>>, m
 
 /// Relays a client that is logged in to another server until either side is through.
 pub(crate) async fn relay(shared: Arc<Shared>, relayed: Relayed, seat: Seat) {
-    let Relayed { mut relay, connection, anvil, prefix, log_elements, config } = relayed;
+    let Relayed { mut relay, connection, anvil, prefix, log_elements, config, refresh } = relayed;
     let say = |text: &str| {
         shared.log.info(log_line::line(&config.log, &log_elements, &format!("{prefix}{text}")));
     };
@@ -78,6 +78,7 @@ pub(crate) async fn relay(shared: Arc<Shared>, relayed: Relayed, seat: Seat) {
             let reason = if ended.error.is_empty() { String::new() } else { format!(": {}", ended.error) };
             (format!("Disconnected by {side}{reason} {}", relay.counts()), ended.by == Side::Server)
         }
+        never = config.here.notify.go_on(refresh, &shared.log) => match never {},
         () = kicked(anvil.as_ref()) => (KICKED.to_owned(), true),
         () = shared.shutdown.stopping() => {
             until_idle(&mut relay).await;

@@ -111,6 +111,14 @@ pub struct SessionGuard {
     _guard: ClientGuard,
 }
 
+/// Whether there can be mail sessions of `user`, as far as is known.
+///
+/// # Errors
+/// Why not, in 2.3's words: an identity that is out of bounds or unknown, a chroot that is not permitted.
+pub fn check_user(user: User, settings: &Settings) -> Result<(), String> {
+    target::Target::check(user, settings)
+}
+
 /// Becomes `user` for good, in a program that the master did not start, and returns the chroot (empty
 /// for none). Where that comes from the home (`/chroot/./home`), the home in the user's fields becomes
 /// the one seen from inside.

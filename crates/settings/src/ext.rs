@@ -31,12 +31,15 @@ pub enum Item {
     },
 }
 
-/// Reads a file without sections.
+/// What a key and its value have to be; what is wrong with them otherwise.
+pub type Check<'a> = &'a dyn Fn(&str, &str) -> Result<(), String>;
+
+/// Reads a file without sections, of which each line passes `check`.
 ///
 /// # Errors
 /// In 2.3's words: the file cannot be opened, or a line is no setting.
-pub fn parse(files: &dyn Files, path: &Path) -> Result<Vec<(String, String)>, Diagnostic> {
-    let items = parse_sections(files, path)?;
+pub fn parse(files: &dyn Files, path: &Path, check: Check<'_>) -> Result<Vec<(String, String)>, Diagnostic> {
+    let items = read(files, path, check)?;
     let values = items.into_iter().filter_map(|item| match item {
         Item::Value { key, value, .. } => Some((key, value)),
         // Like 2.3's readers that know no sections: skipped.
@@ -50,7 +53,12 @@ pub fn parse(files: &dyn Files, path: &Path) -> Result<Vec<(String, String)>, Di
 /// # Errors
 /// As [`parse`].
 pub fn parse_sections(files: &dyn Files, path: &Path) -> Result<Vec<Item>, Diagnostic> {
-    let mut reader = Reader { files, open: vec![(String::new(), String::new(), Vec::new())], included: 0 };
+    read(files, path, &|_, _| Ok(()))
+}
+
+fn read(files: &dyn Files, path: &Path, check: Check<'_>) -> Result<Vec<Item>, Diagnostic> {
+    let mut reader =
+        Reader { files, check, open: vec![(String::new(), String::new(), Vec::new())], included: 0 };
     let name = path.to_string_lossy();
     let bytes = files.read(path).map_err(|error| {
         Diagnostic::unreadable(format!(
@@ -67,6 +75,8 @@ pub fn parse_sections(files: &dyn Files, path: &Path) -> Result<Vec<Item>, Diagn
 
 struct Reader<'f> {
     files: &'f dyn Files,
+    /// For what stands outside of sections.
+    check: Check<'f>,
     /// The open sections: kind, name, items. The first is the file itself.
     open: Vec<(String, String, Vec<Item>)>,
     included: usize,
@@ -93,15 +103,15 @@ impl Reader<'_> {
     fn line(&mut self, line: Line, number: u32, raw: &str) -> Result<(), String> {
         match line {
             Line::Skip | Line::Continue | Line::Include(..) => {}
-            Line::Value(key, value) => self.push(key, value, number),
+            Line::Value(key, value) => self.push(key, value, number)?,
             // Here `<` means nothing special, and only the environment is a variable.
             Line::File(key, _) => {
                 let value = raw.split_once('=').map_or("", |(_, value)| value.trim());
-                self.push(key, value.to_owned(), number);
+                self.push(key, value.to_owned(), number)?;
             }
             Line::Variables(key, text) => {
                 let value = self.environment(&text);
-                self.push(key, value, number);
+                self.push(key, value, number)?;
             }
             Line::Begin(kind, name) => {
                 if self.open.len() > limits::SECTION_DEPTH_MAX {
@@ -117,10 +127,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn push(&mut self, key: String, value: String, line: u32) {
+    fn push(&mut self, key: String, value: String, line: u32) -> Result<(), String> {
+        if self.open.len() == 1 {
+            (self.check)(&key, &value)?;
+        }
         if let Some((_, _, items)) = self.open.last_mut() {
             items.push(Item::Value { key, value, line });
         }
+        Ok(())
     }
 
     fn close(&mut self) {
@@ -192,7 +206,7 @@ mod tests {
                     password_query = SELECT a, b \\\n  FROM users \\\n  WHERE u = '%u'\nempty =\n!include more.ext\n";
         let mut files = MemoryFiles::one("/etc/sql.ext", text).with("/etc/more.ext", "secret = $ENV:PW x\n");
         files.env.insert("PW".into(), "s".into());
-        let pairs = parse(&files, Path::new("/etc/sql.ext")).unwrap();
+        let pairs = parse(&files, Path::new("/etc/sql.ext"), &|_, _| Ok(())).unwrap();
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(
             pairs,
@@ -213,15 +227,21 @@ mod tests {
         assert!(
             matches!(&items[..], [Item::Section { kind, items, .. }] if kind == "map" && items.len() == 2)
         );
+        let check: Check<'_> = &|key, _| match key {
+            "colour" => Err("Unknown setting: colour".into()),
+            _ => Ok(()),
+        };
         for (text, message) in [
             ("what", "Error in configuration file /d line 1: Expecting '='"),
             ("}", "Error in configuration file /d line 1: Unexpected '}'"),
             ("!include /none", "Error in configuration file /d line 1: No matches"),
+            ("a = b\n\ncolour=red", "Error in configuration file /d line 3: Unknown setting: colour"),
+            ("!include /more", "Error in configuration file /more line 2: Unknown setting: colour"),
         ] {
-            let files = MemoryFiles::one("/d", text);
-            assert_eq!(parse(&files, Path::new("/d")).unwrap_err().to_string(), message);
+            let files = MemoryFiles::one("/d", text).with("/more", "a = b\ncolour = red\n");
+            assert_eq!(parse(&files, Path::new("/d"), check).unwrap_err().to_string(), message);
         }
-        let error = parse(&MemoryFiles::default(), Path::new("/none")).unwrap_err();
+        let error = parse(&MemoryFiles::default(), Path::new("/none"), check).unwrap_err();
         assert_eq!(error.to_string(), "Can't open configuration file /none: No such file or directory");
     }
 }

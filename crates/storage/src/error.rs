@@ -21,9 +21,12 @@ pub enum Error {
     /// A mailbox of this name is there already.
     #[error("Mailbox already exists: {0}")]
     Exists(String),
-    /// Rights on disk or a read-only mailbox forbid it. Holds what was attempted, for the log.
+    /// A read-only mailbox forbids it. Holds what was attempted.
     #[error("Permission denied: {0}")]
     NoPermission(String),
+    /// Rights on disk forbid it, which only the administrator can change. Holds the failed call and its reason.
+    #[error("{0}")]
+    Denied(String),
     /// The user's quota is full. Holds what the client sees.
     #[error("{0}")]
     QuotaExceeded(String),
@@ -127,7 +130,7 @@ impl Error {
         let path = path.into();
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NoPermission(format!("{op}({}) failed: {}", path.display(), base::reason(&source)))
+                Self::Denied(format!("{op}({}) failed: {}", path.display(), base::reason(&source)))
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { op, path, source },
             _ => Self::Temporary { op, path, source },
@@ -147,7 +150,9 @@ impl Error {
             Self::BadRequest(_) => ErrorKind::Params,
             Self::InUse(_) => ErrorKind::InUse,
             Self::Expunged(_) => ErrorKind::Expunged,
-            Self::MailboxGone(_) | Self::Temporary { .. } | Self::Corrupt { .. } => ErrorKind::Temporary,
+            Self::MailboxGone(_) | Self::Denied(_) | Self::Temporary { .. } | Self::Corrupt { .. } => {
+                ErrorKind::Temporary
+            }
         }
     }
 
@@ -172,10 +177,23 @@ impl Error {
             Self::TooSlow(_) | Self::Expunged(_) => {
                 "Some of the requested messages no longer exist.".to_owned()
             }
-            Self::MailboxGone(_) | Self::Temporary { .. } | Self::Corrupt { .. } => {
+            Self::MailboxGone(_) | Self::Denied(_) | Self::Temporary { .. } | Self::Corrupt { .. } => {
                 let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
                 format!("Internal error occurred. Refer to server log for more information. [{now}]")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_on_disk_are_the_administrators_to_mend() {
+        let error = Error::io("open", "/x", io::ErrorKind::PermissionDenied.into());
+        assert_eq!((error.kind(), error.is_internal()), (ErrorKind::Temporary, true));
+        assert!(error.to_string().starts_with("open(/x) failed: "), "{error}");
+        assert!(error.client_text().starts_with("Internal error occurred."), "{}", error.client_text());
     }
 }

@@ -96,7 +96,7 @@ impl LockFile {
         match Self::take(place, permissions, SIZE_WAIT, fs, settings, logger) {
             Ok(lock) => lock,
             // Who may not write there adds up for himself alone.
-            Err(Error::NoPermission(_)) => None,
+            Err(Error::Denied(_)) => None,
             Err(error) => {
                 logger.error(base::chain(&error));
                 None

@@ -15,7 +15,7 @@ use crate::client::Kind;
 use crate::workers::Timeouts;
 
 /// Names and passwords that are hard on quoting, escaping and patterns.
-const ACCOUNTS: [(&str, &str); 9] = [
+pub(super) const ACCOUNTS: [(&str, &str); 9] = [
     ("joe", "secret"),
     ("o'brien", "it's"),
     ("j\u{fc}rgen", "p\u{e4}ss"),
@@ -28,10 +28,10 @@ const ACCOUNTS: [(&str, &str); 9] = [
     ("locked", LOCKED),
 ];
 
-const LOCKED: &str = "{CRYPT}!";
+pub(super) const LOCKED: &str = "{CRYPT}!";
 
 /// Whoever says these is nobody.
-const HOSTILE: [&str; 17] = [
+pub(super) const HOSTILE: [&str; 17] = [
     "' OR '1'='1",
     "'; DROP TABLE users; -- ",
     "joe' -- ",
@@ -52,23 +52,33 @@ const HOSTILE: [&str; 17] = [
 ];
 
 /// A database with all accounts.
-struct Database {
+pub(super) struct Database {
     /// Sections of the configuration.
     config: String,
     /// A file beside it.
     file: (&'static str, String),
+    /// Whether all accounts are users as well.
+    has_users: bool,
     /// Runs while this lives.
     server: Box<dyn Any>,
 }
 
 impl Database {
-    fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
+    pub(super) fn new(driver: &str, args: &str, file: (&'static str, String), server: impl Any) -> Self {
         let config = format!("passdb {{\n driver = {driver}\n args = {args}\n}}\n");
-        Self { config, file, server: Box::new(server) }
+        Self { config, file, has_users: false, server: Box::new(server) }
+    }
+
+    /// The same is the userdb.
+    pub(super) fn with_users(mut self) -> Self {
+        let userdb = self.config.replacen("passdb", "userdb", 1);
+        self.config.push_str(&userdb);
+        self.has_users = true;
+        self
     }
 }
 
-const REST: &str = "auth_username_chars =\nauth_username_format =\n";
+pub(super) const REST: &str = "auth_username_chars =\nauth_username_format =\n";
 
 async fn client(bench: &Bench) -> Dialogue {
     let mut client = bench.client(Kind::Client).await;
@@ -76,42 +86,74 @@ async fn client(bench: &Bench) -> Dialogue {
     client
 }
 
-fn check(database: Option<Database>) -> impl Future<Output = ()> {
+pub(super) fn check(database: Option<Database>) -> impl Future<Output = ()> {
     local(async {
         let Some(database) = database else { return };
         let (name, text) = &database.file;
         let bench = Bench::new(&format!("{REST}{}", database.config), &[(*name, text)]);
         let mut client = client(&bench).await;
-        let mut id = 0;
-        let mut login = async |user: &str, password: &str| {
-            id += 1;
-            let answer = client.ask(&plain(id, user, password, "")).await;
-            assert!(!answer.contains("temp_fail"), "{user}: {answer}");
-            match answer.starts_with(&format!("OK\t{id}\t")) {
-                true => true,
-                false if answer.starts_with(&format!("FAIL\t{id}")) => false,
-                false => panic!("{user}: {answer}"),
-            }
-        };
         let long = "x".repeat(1000);
         for (user, password) in ACCOUNTS {
-            assert_eq!(login(user, password).await, password != LOCKED, "{user}");
+            assert_eq!(client.login(user, password).await, password != LOCKED, "{user}");
             for wrong in ["", "wrong", "%w", "!", "*", &format!("{password}x"), &long] {
-                assert!(!login(user, wrong).await, "{user} with {wrong}");
+                assert!(!client.login(user, wrong).await, "{user} with {wrong}");
             }
         }
-        for user in HOSTILE {
-            for password in ["", "secret", "' OR '1'='1"] {
-                assert!(!login(user, password).await, "{user}");
-            }
-        }
-        for user in ["", "nobody", "nobody@example.org", &long, &"y".repeat(3000)] {
-            assert!(!login(user, "secret").await, "{user}");
-        }
+        check_strangers(&mut client, &["", "secret", "' OR '1'='1"]).await;
         // None of that has done any harm.
-        assert!(login("joe", "secret").await);
+        assert!(client.login("joe", "secret").await);
+        if database.has_users {
+            check_users(&bench).await;
+        }
         drop(database.server);
     })
+}
+
+impl Dialogue {
+    /// Whether these are good. Whoever is refused is refused for good, not for now.
+    pub(super) async fn login(&mut self, user: &str, password: &str) -> bool {
+        let answer = self.ask(&plain(1, user, password, "")).await;
+        assert!(!answer.contains("temp_fail"), "{user}: {answer}");
+        match answer.starts_with("OK\t1\t") {
+            true => true,
+            false if answer.starts_with("FAIL\t1") => false,
+            false => panic!("{user}: {answer}"),
+        }
+    }
+}
+
+/// Each account is a user, and nobody else is.
+async fn check_users(bench: &Bench) {
+    let mut master = bench.master(None).await;
+    let mut ask = async |user: &str| {
+        let answer = master.ask(&format!("USER\t1\t{}\tservice=lda", base::tab::escape(user))).await;
+        answer.split('\t').next().unwrap_or_default().to_owned()
+    };
+    for (user, _) in ACCOUNTS {
+        assert_eq!(ask(user).await, "USER", "{user}");
+    }
+    for user in HOSTILE.into_iter().chain(["nobody", "nobody@example.org", &"y".repeat(3000)]) {
+        assert_eq!(ask(user).await, "NOTFOUND", "{user}");
+    }
+    assert_eq!(ask("joe").await, "USER");
+}
+
+/// Nobody of these names gets in with one of these passwords, nor by NULs in a message.
+pub(super) async fn check_strangers(client: &mut Dialogue, passwords: &[&str]) {
+    for user in HOSTILE {
+        for password in passwords {
+            assert!(!client.login(user, password).await, "{user}");
+        }
+    }
+    for user in ["", "nobody", "nobody@example.org", &"x".repeat(1000), &"y".repeat(3000)] {
+        assert!(!client.login(user, "secret").await, "{user}");
+    }
+    for message in ["\0joe\0secret\0", "\0joe\0\0secret", "\0\0joe\0secret", "\0jo\0e\0secret", "joe\0secret"]
+    {
+        let resp = sasl::encoding::base64(message.as_bytes());
+        let answer = client.ask(&format!("AUTH\t1\tPLAIN\tservice=imap\tresp={resp}")).await;
+        assert!(answer.starts_with("FAIL\t1"), "{message:?}: {answer}");
+    }
 }
 
 /// A fresh directory, as long as the test runs.
@@ -119,8 +161,8 @@ fn dir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-const QUERY: &str =
-    "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users WHERE name = '%u'\n";
+const QUERY: &str = "default_pass_scheme = PLAIN\npassword_query = SELECT password FROM users WHERE name = '%u'\n\
+     user_query = SELECT '/h' AS home, 1 AS uid, 1 AS gid FROM users WHERE name = '%u'\n";
 
 /// The accounts as statements; `escape` is for what stands in quotes.
 fn rows(escape: impl Fn(&str) -> String) -> String {
@@ -144,7 +186,7 @@ async fn sqlite() {
     let path = dir.path().join("db");
     assert!(Command::new("sqlite3").arg(&path).arg(rows(doubled)).status().unwrap().success());
     let text = format!("driver = sqlite\nconnect = {}\n{QUERY}", path.display());
-    check(Some(Database::new("sql", "DIR/sql", ("sql", text), dir))).await;
+    check(Some(Database::new("sql", "DIR/sql", ("sql", text), dir).with_users())).await;
 }
 
 fn mariadb_file(dir: &Path) -> (&'static str, String) {
@@ -166,7 +208,10 @@ fn mariadb(dir: &Path) -> Option<MariaDb> {
 async fn mysql() {
     let dir = dir();
     let server = mariadb(dir.path());
-    check(server.map(|server| Database::new("sql", "DIR/sql", mariadb_file(dir.path()), server))).await;
+    check(
+        server.map(|server| Database::new("sql", "DIR/sql", mariadb_file(dir.path()), server).with_users()),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -176,7 +221,7 @@ async fn postgresql() {
         server.run(&format!("{} CREATE USER dove PASSWORD 'pw'; GRANT ALL ON users TO dove;", rows(doubled)));
         let connect = format!("host=127.0.0.1 port={} user=dove password=pw dbname=postgres", server.port());
         let text = format!("driver = pgsql\nconnect = {connect}\n{QUERY}");
-        Database::new("sql", "DIR/sql", ("sql", text), server)
+        Database::new("sql", "DIR/sql", ("sql", text), server).with_users()
     });
     check(database).await;
 }
@@ -199,7 +244,8 @@ fn directory(dir: &Path) -> Option<Slapd> {
 fn ldap_file(server: &Slapd, more: &str) -> (&'static str, String) {
     let text = format!(
         "uris = ldap://127.0.0.1:{}\nbase = dc=example,dc=org\ndn = cn=admin,dc=example,dc=org\n\
-         dnpass = adminpw\ndefault_pass_scheme = PLAIN\npass_filter = (uid=%u)\n{more}",
+         dnpass = adminpw\ndefault_pass_scheme = PLAIN\npass_filter = (uid=%u)\n\
+         user_filter = (uid=%u)\nuser_attrs = =home=/h,=uid=1,=gid=1\n{more}",
         server.port()
     );
     ("ldap", text)
@@ -210,6 +256,7 @@ async fn ldap() {
     let dir = dir();
     let database = directory(dir.path()).map(|server| {
         Database::new("ldap", "DIR/ldap", ldap_file(&server, "pass_attrs = userPassword=password\n"), server)
+            .with_users()
     });
     check(database).await;
 }
@@ -219,7 +266,7 @@ async fn ldap_that_verifies() {
     let dir = dir();
     let database = directory(dir.path()).map(|server| {
         let file = ldap_file(&server, "auth_bind = yes\npass_attrs = mail=mail\n");
-        Database::new("ldap", "DIR/ldap", file, server)
+        Database::new("ldap", "DIR/ldap", file, server).with_users()
     });
     check(database).await;
 }
@@ -227,15 +274,13 @@ async fn ldap_that_verifies() {
 #[tokio::test(flavor = "current_thread")]
 async fn passwd_file() {
     // `username_format` puts backslashes before quotes, as 2.3's does.
-    let line = |(name, password)| format!("{}:{password}\n", crate::vars::quoted(name));
+    let line = |(name, password): (&str, &str)| {
+        let scheme = if password == LOCKED { "" } else { "{PLAIN}" };
+        format!("{}:{scheme}{password}:1:1::/h::\n", crate::vars::quoted(name))
+    };
     let text = ACCOUNTS.map(line).concat();
-    check(Some(Database::new(
-        "passwd-file",
-        "scheme=PLAIN username_format=%u DIR/users",
-        ("users", text),
-        (),
-    )))
-    .await;
+    let args = "username_format=%u DIR/users";
+    check(Some(Database::new("passwd-file", args, ("users", text), ()).with_users())).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -245,13 +290,16 @@ async fn lua() {
         "local users = {{\n{accounts}}}\nfunction auth_passdb_lookup(request)\n local password = users[request.user]\n \
          if password == nil then return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, 'no such user' end\n \
          if string.sub(password, 1, 1) ~= '{{' then password = '{{PLAIN}}' .. password end\n \
-         return dovecot.auth.PASSDB_RESULT_OK, {{ password = password }}\nend\n"
+         return dovecot.auth.PASSDB_RESULT_OK, {{ password = password }}\nend\n\
+         function auth_userdb_lookup(request)\n if users[request.user] == nil then\n \
+         return dovecot.auth.USERDB_RESULT_USER_UNKNOWN, 'no such user' end\n \
+         return dovecot.auth.USERDB_RESULT_OK, {{ home = '/h', uid = 1, gid = 1 }}\nend\n"
     );
-    check(Some(Database::new("lua", "file=DIR/script", ("script", text), ()))).await;
+    check(Some(Database::new("lua", "file=DIR/script", ("script", text), ()).with_users())).await;
 }
 
 /// `uri` and one object for each user.
-fn dict_file(uri: &str) -> (&'static str, String) {
+pub(super) fn dict_file(uri: &str) -> (&'static str, String) {
     let text = format!(
         "uri = {uri}\ndefault_pass_scheme = PLAIN\niterate_prefix = userdb/\n\
          key passdb {{\n key = passdb/%u\n format = json\n}}\npassdb_objects = passdb\n\
@@ -262,7 +310,10 @@ fn dict_file(uri: &str) -> (&'static str, String) {
     ("dict", text)
 }
 
-fn object(password: &str) -> String {
+/// What `dict_file` wants to know of a user.
+pub(super) const USER: &str = "{\"home\": \"/h\", \"uid\": 1, \"gid\": 1}";
+
+pub(super) fn object(password: &str) -> String {
     format!("{{\"password\": {password:?}, \"note\": null}}")
 }
 
@@ -270,10 +321,12 @@ fn object(password: &str) -> String {
 async fn dict_in_a_file() {
     let dir = dir();
     let path = dir.path().join("values");
-    let pair = |(name, password)| format!("shared/passdb/{name}\n{}\n", object(password));
+    let pair = |(name, password)| {
+        format!("shared/passdb/{name}\n{}\nshared/userdb/{name}\n{USER}\n", object(password))
+    };
     std::fs::write(&path, ACCOUNTS.map(pair).concat()).unwrap();
     let file = dict_file(&format!("file:{}", path.display()));
-    check(Some(Database::new("dict", "DIR/dict", file, dir))).await;
+    check(Some(Database::new("dict", "DIR/dict", file, dir).with_users())).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -281,15 +334,16 @@ async fn dict_in_redis() {
     let dir = dir();
     for password in ["", "hard word"] {
         let database = Redis::start(dir.path(), password).map(|server| {
-            ACCOUNTS
-                .iter()
-                .for_each(|(name, word)| server.set(3, &format!("mail/passdb/{name}"), &object(word)));
+            for (name, word) in ACCOUNTS {
+                server.set(3, &format!("mail/passdb/{name}"), &object(word));
+                server.set(3, &format!("mail/userdb/{name}"), USER);
+            }
             let place = match password {
                 "" => format!("path={}", server.socket().display()),
                 _ => format!("port={}:password={password}", server.port()),
             };
             let file = dict_file(&format!("redis:{place}:db=3:prefix=mail/"));
-            Database::new("dict", "DIR/dict", file, server)
+            Database::new("dict", "DIR/dict", file, server).with_users()
         });
         check(database).await;
     }
@@ -299,9 +353,12 @@ async fn dict_in_redis() {
 async fn dict_in_memcached() {
     for protocol in ["memcached", "memcached_ascii"] {
         let database = Memcached::start().map(|server| {
-            ACCOUNTS.iter().for_each(|(name, word)| server.set(&format!("passdb/{name}"), &object(word)));
+            for (name, word) in ACCOUNTS {
+                server.set(&format!("passdb/{name}"), &object(word));
+                server.set(&format!("userdb/{name}"), USER);
+            }
             let file = dict_file(&format!("{protocol}:port={}", server.port()));
-            Database::new("dict", "DIR/dict", file, server)
+            Database::new("dict", "DIR/dict", file, server).with_users()
         });
         check(database).await;
     }
@@ -354,62 +411,82 @@ const TROUBLES: [(&str, Option<&[u8]>); 4] = [
     ("is silent", Some(b"")),
 ];
 
-/// Logins while the server is in trouble fail for now, and those of another database go through.
-async fn check_trouble(driver: &str, file: &'static str, text: impl Fn(u16) -> String) {
-    let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
-    let config = format!(
-        "{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n\
-         passdb {{\n driver = {driver}\n args = DIR/{file}\n}}\n"
-    );
-    for (what, said) in TROUBLES {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            let mut kept = Vec::new();
-            // Until the test ends.
-            while let Ok((mut stream, _)) = listener.accept() {
-                let Some(said) = said else { continue };
-                // The other side may leave whenever it wants.
-                let _ = stream.write_all(said);
-                if !said.is_empty() {
-                    let _ = stream.read(&mut [0; 1000]);
-                }
-                kept.push(stream);
+/// A server of trouble, until the test ends.
+pub(super) fn trouble<S: Read + Write + Send + 'static>(
+    said: Option<&'static [u8]>,
+    mut accept: impl FnMut() -> std::io::Result<S> + Send + 'static,
+) {
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        while let Ok(mut stream) = accept() {
+            let Some(said) = said else { continue };
+            // The other side may leave whenever it wants.
+            let _ = stream.write_all(said);
+            if !said.is_empty() {
+                let _ = stream.read(&mut [0; 1000]);
             }
-        });
-        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text(port))], limit);
+            kept.push(stream);
+        }
+    });
+}
+
+/// The same on a port of loopback.
+pub(super) fn trouble_on_port(said: Option<&'static [u8]>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    trouble(said, move || listener.accept().map(|(stream, _)| stream));
+    port
+}
+
+/// Logins while the server is in trouble fail for now, and those of another database go through.
+pub(super) async fn check_trouble(name: &str, database: impl Fn(Option<&'static [u8]>) -> Database) {
+    let limit = Timeouts { request: Duration::from_secs(3), queue: Duration::from_secs(20) };
+    for (what, said) in TROUBLES {
+        let Database { config, file: (file, text), server, .. } = database(said);
+        let config =
+            format!("{REST}passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n{config}");
+        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n"), (file, &text)], limit);
         let mut client = client(&bench).await;
         let answer = client.ask(&plain(1, "joe", "secret", "")).await;
-        assert_eq!(answer, "FAIL\t1\tuser=joe\tcode=temp_fail", "{driver} that {what}");
+        assert_eq!(answer, "FAIL\t1\tuser=joe\tcode=temp_fail", "{name} that {what}");
         assert_eq!(client.ask(&plain(2, "local", "pw", "")).await, "OK\t2\tuser=local");
         assert_eq!(
             client.ask(&plain(3, "local", "x", "")).await,
             answer.replace("\t1\tuser=joe", "\t3\tuser=local")
         );
+        drop(server);
     }
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn servers_in_trouble() {
     local(async {
-        let sql = |driver: &'static str| {
-            move |port| {
+        for driver in ["mysql", "pgsql"] {
+            check_trouble(driver, |said| {
+                let port = trouble_on_port(said);
                 let more = if driver == "mysql" { "read_timeout=2" } else { "sslmode=disable" };
-                format!(
+                let text = format!(
                     "driver = {driver}\nconnect = host=127.0.0.1 port={port} user=u password=p dbname=d \
                      connect_timeout=2 {more}\n{QUERY}"
-                )
-            }
-        };
-        check_trouble("sql", "sql", sql("mysql")).await;
-        check_trouble("sql", "sql", sql("pgsql")).await;
-        check_trouble("ldap", "ldap", |port| {
-            format!("uris = ldap://127.0.0.1:{port}\nbase = dc=x\npass_attrs = userPassword=password\n")
+                );
+                Database::new("sql", "DIR/sql", ("sql", text), ())
+            })
+            .await;
+        }
+        check_trouble("ldap", |said| {
+            let port = trouble_on_port(said);
+            let text =
+                format!("uris = ldap://127.0.0.1:{port}\nbase = dc=x\npass_attrs = userPassword=password\n");
+            Database::new("ldap", "DIR/ldap", ("ldap", text), ())
         })
         .await;
         for dictionary in ["redis", "memcached", "memcached_ascii"] {
-            let text = |port| dict_file(&format!("{dictionary}:port={port}:timeout_msecs=2000")).1;
-            check_trouble("dict", "dict", text).await;
+            check_trouble(dictionary, |said| {
+                let port = trouble_on_port(said);
+                let file = dict_file(&format!("{dictionary}:port={port}:timeout_msecs=2000"));
+                Database::new("dict", "DIR/dict", file, ())
+            })
+            .await;
         }
     })
     .await;

@@ -6,8 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use super::bench::{Bench, local, plain};
 use crate::client::Kind;
 
-/// Serves `joe` with the password `s"e\\c`, by LOGIN with literals or AUTHENTICATE PLAIN.
-fn serve(mut stream: TcpStream, capability: &str) -> std::io::Result<()> {
+/// Serves by LOGIN with literals or AUTHENTICATE PLAIN; `judge` is asked what PLAIN would say.
+pub(super) fn serve(
+    mut stream: TcpStream,
+    capability: &str,
+    judge: fn(&str) -> &'static str,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     stream.write_all(b"* OK ready\r\n")?;
     loop {
@@ -47,14 +51,18 @@ fn serve(mut stream: TcpStream, capability: &str) -> std::io::Result<()> {
             }
             _ => return Ok(()),
         };
-        let answer = match String::from_utf8_lossy(&given).as_ref() {
-            "\0joe\0s\"e\\c" | "\0j\u{fc}rgen\0p\u{e4}ss" => "OK in",
-            "\0old\0x" => "NO [EXPIRED] Too old",
-            "\0busy\0x" => "NO [UNAVAILABLE] Later",
-            "\0bad\0x" => "BAD What?",
-            _ => "NO [AUTHENTICATIONFAILED] No",
-        };
+        let answer = judge(&String::from_utf8_lossy(&given));
         write!(stream, "{tag} {answer}\r\n")?;
+    }
+}
+
+fn judge(given: &str) -> &'static str {
+    match given {
+        "\0joe\0s\"e\\c" | "\0j\u{fc}rgen\0p\u{e4}ss" => "OK in",
+        "\0old\0x" => "NO [EXPIRED] Too old",
+        "\0busy\0x" => "NO [UNAVAILABLE] Later",
+        "\0bad\0x" => "BAD What?",
+        _ => "NO [AUTHENTICATIONFAILED] No",
     }
 }
 
@@ -71,7 +79,7 @@ async fn another_server_judges() {
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     // Whoever has his answer may go.
-                    std::thread::spawn(move || serve(stream, capability).is_ok());
+                    std::thread::spawn(move || serve(stream, capability, judge).is_ok());
                 }
             });
             let config = format!(

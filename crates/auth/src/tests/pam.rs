@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use super::bench::{Bench, local, plain};
+use super::databases::check_strangers;
 use crate::client::Kind;
 
 const WRAPPER: &str = "libpam_wrapper.so";
@@ -90,6 +91,10 @@ async fn with_the_wrapper() {
             for (id, (user, password, more, expect)) in (1..).zip(cases) {
                 let answer = client.ask(&plain(id, user, password, more)).await;
                 assert_eq!(answer.replacen(&format!("\t{id}"), "", 1), *expect, "{args}: {user}");
+            }
+            if args.ends_with(" dovecot") {
+                check_strangers(&mut client, &["", "secret", "' OR '1'='1"]).await;
+                assert!(client.login("joe", "secret").await);
             }
             // Who only asks for the user gets no answer from PAM.
             let mut master = bench.master(None).await;

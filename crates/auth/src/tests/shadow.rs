@@ -1,9 +1,10 @@
-//! The shadow database of the system, which is another one where the test runs itself again: in a
+//! The shadow and user databases of the system, which are others where the test runs itself again: in a
 //! namespace of its own.
 
 use std::process::Command;
 
 use super::bench::{Bench, local, plain};
+use super::databases::{REST, check_strangers};
 use crate::client::Kind;
 
 const INNER: &str = "CULVER_TEST_SHADOW";
@@ -21,9 +22,16 @@ fn shadow_behind_workers() {
     let users =
         format!("joe:{hash}:1:0:99999:7:::\nlocked:!{hash}:1::::::\nnever:*:1::::::\nnone::1::::::\n");
     std::fs::write(&file, users).unwrap();
+    // The same users where passwords stand in the user database itself.
+    let accounts = dir.path().join("passwd");
+    let line = |(name, password)| format!("{name}:{password}:1000:1000::/home/{name}:/bin/sh\n");
+    let lines = [("root", "x"), ("joe", hash), ("locked", &format!("!{hash}")), ("never", "*"), ("none", "")]
+        .map(line);
+    std::fs::write(&accounts, lines.concat()).unwrap();
     let script = format!(
-        "mount --bind {} /etc/shadow && exec {} --exact tests::shadow::in_its_namespace --nocapture",
+        "mount --bind {} /etc/shadow && mount --bind {} /etc/passwd && exec {} --exact tests::shadow::in_its_namespace --nocapture",
         file.display(),
+        accounts.display(),
         std::env::current_exe().unwrap().display()
     );
     let is_root = nix::unistd::geteuid().is_root();
@@ -46,11 +54,11 @@ async fn in_its_namespace() {
         return;
     }
     local(async {
-        for blocking in ["", " args = blocking=no\n"] {
-            let bench = Bench::new(
-                &format!("auth_username_chars =\npassdb {{\n driver = shadow\n{blocking}}}\n"),
-                &[],
-            );
+        for (driver, args) in
+            [("shadow", ""), ("shadow", "blocking=no"), ("passwd", ""), ("passwd", "blocking=no")]
+        {
+            let passdb = format!("passdb {{\n driver = {driver}\n args = {args}\n}}\n");
+            let bench = Bench::new(&format!("{REST}{passdb}"), &[]);
             let mut client = bench.client(Kind::Client).await;
             client.greeting().await;
             for (id, (user, password, expect)) in (1..).zip([
@@ -64,8 +72,10 @@ async fn in_its_namespace() {
                 ("joe:x", "secret", "FAIL\tuser=joe:x"),
             ]) {
                 let answer = client.ask(&plain(id, user, password, "")).await;
-                assert_eq!(answer.replacen(&format!("\t{id}"), "", 1), expect, "{user}");
+                assert_eq!(answer.replacen(&format!("\t{id}"), "", 1), expect, "{driver}: {user}");
             }
+            check_strangers(&mut client, &["", "secret", "' OR '1'='1"]).await;
+            assert!(client.login("joe", "secret").await);
         }
     })
     .await;

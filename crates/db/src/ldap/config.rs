@@ -5,13 +5,13 @@ use std::path::Path;
 use settings::Files;
 
 use super::AttrMap;
-use crate::items::Items;
+use crate::items::{Items, Keys};
 use crate::tls::{TlsOptions, Verify};
 
 /// Why a file describes no directory, in 2.3's words.
 #[derive(Debug, thiserror::Error)]
 pub enum LdapConfigError {
-    /// The file cannot be read, or a line is no setting.
+    /// The file cannot be read, or a line is no setting that there is.
     #[error("ldap {0}")]
     File(String, #[source] Box<settings::Diagnostic>),
     /// Something in it makes no sense.
@@ -73,42 +73,40 @@ pub struct LdapConfig {
 
 const POSIX_USER: &str = "(&(objectClass=posixAccount)(uid=%u))";
 
-/// Keys that make no difference here: logging inside of OpenLDAP's library, a warning that is not
-/// given, and whether workers are used, which they always are.
-const WITHOUT_MEANING: [&str; 3] = ["debug_level", "userdb_warning_disable", "blocking"];
-
-/// All keys that are read.
-const KEYS: [&str; 29] = [
-    "hosts",
-    "uris",
-    "dn",
-    "dnpass",
-    "auth_bind",
-    "auth_bind_userdn",
-    "tls",
-    "sasl_bind",
-    "sasl_mech",
-    "sasl_realm",
-    "sasl_authz_id",
-    "tls_ca_cert_file",
-    "tls_ca_cert_dir",
-    "tls_cert_file",
-    "tls_key_file",
-    "tls_cipher_suite",
-    "tls_require_cert",
-    "deref",
-    "scope",
-    "base",
-    "ldap_version",
-    "ldaprc_path",
-    "user_attrs",
-    "user_filter",
-    "pass_attrs",
-    "pass_filter",
-    "iterate_attrs",
-    "iterate_filter",
-    "default_pass_scheme",
-];
+/// All keys that there are. `debug_level` (logging inside of OpenLDAP's library), `userdb_warning_disable` (a
+/// warning that is not given) and `blocking` (workers, which are always used) make no difference here.
+const KEYS: Keys = Keys {
+    texts: &[
+        "hosts",
+        "uris",
+        "dn",
+        "dnpass",
+        "auth_bind_userdn",
+        "sasl_mech",
+        "sasl_realm",
+        "sasl_authz_id",
+        "tls_ca_cert_file",
+        "tls_ca_cert_dir",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_cipher_suite",
+        "tls_require_cert",
+        "deref",
+        "scope",
+        "base",
+        "ldaprc_path",
+        "debug_level",
+        "user_attrs",
+        "user_filter",
+        "pass_attrs",
+        "pass_filter",
+        "iterate_attrs",
+        "iterate_filter",
+        "default_pass_scheme",
+    ],
+    switches: &["auth_bind", "tls", "sasl_bind", "userdb_warning_disable", "blocking"],
+    numbers: &["ldap_version"],
+};
 
 impl LdapConfig {
     /// Reads the file.
@@ -116,7 +114,7 @@ impl LdapConfig {
     /// # Errors
     /// The file is unreadable, or does not say how to connect.
     pub fn read(files: &dyn Files, path: &str) -> Result<Self, LdapConfigError> {
-        let items = settings::ext::parse(files, Path::new(path))
+        let items = settings::ext::parse(files, Path::new(path), &|key, value| KEYS.check(key, value))
             .map_err(|source| LdapConfigError::File(path.to_owned(), Box::new(source)))?;
         Self::from_items(path, &items)
             .map_err(|reason| LdapConfigError::Invalid { path: path.to_owned(), reason })
@@ -124,9 +122,6 @@ impl LdapConfig {
 
     fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
         let items = Items::new(items);
-        if let Some(key) = items.unknown(&[&KEYS, &WITHOUT_MEANING]) {
-            return Err(format!("Unknown setting: {key}"));
-        }
         refuse_unsupported(items)?;
         let base = items.value("base").ok_or("No base given")?.to_owned();
         let uris = uris(items.value("uris"), items.value("hosts"))?;
@@ -287,7 +282,6 @@ mod tests {
         check(&[base, ("uris", "http://a")], Err("Invalid URI: http://a"));
         check(&[base, ("hosts", "a"), ("scope", "all")], Err("Unknown scope option 'all'"));
         check(&[base, ("hosts", "a"), ("deref", "yes")], Err("Unknown deref option 'yes'"));
-        check(&[base, ("hosts", "a"), ("colour", "red")], Err("Unknown setting: colour"));
         check(&[base, ("hosts", "a"), ("sasl_bind", "yes")], Err("sasl_mech: only EXTERNAL is supported"));
         check(&[base, ("uris", "ldaps://a"), ("tls", "yes")], Err("Don't use both tls=yes and ldaps URI"));
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use settings::Files;
 
 use crate::http::Url;
-use crate::items::Items;
+use crate::items::{Items, Keys};
 use crate::tls::{TlsOptions, Verify};
 
 /// Why a file describes no server, in 2.3's words.
 #[derive(Debug, thiserror::Error)]
 pub enum Oauth2ConfigError {
-    /// The file cannot be read, or a line is no setting.
+    /// The file cannot be read, or a line is no setting that there is.
     #[error("oauth2 {0}")]
     File(String, #[source] Box<settings::Diagnostic>),
     /// Something in it makes no sense.
@@ -64,39 +64,41 @@ pub struct Oauth2Config {
     pub(super) tls: TlsOptions,
 }
 
-const KEYS: [&str; 26] = [
-    "tokeninfo_url",
-    "grant_url",
-    "introspection_url",
-    "scope",
-    "force_introspection",
-    "introspection_mode",
-    "username_format",
-    "username_attribute",
-    "pass_attrs",
-    "local_validation_key_dict",
-    "active_attribute",
-    "active_value",
-    "client_id",
-    "client_secret",
-    "issuers",
-    "openid_configuration_url",
-    "timeout_msecs",
-    "send_auth_headers",
-    "use_grant_password",
-    "tls_ca_cert_file",
-    "tls_ca_cert_dir",
-    "tls_cert_file",
-    "tls_key_file",
-    "tls_allow_invalid_cert",
-    "tls_cipher_suite",
-    "rawlog_dir",
-];
-
-/// About connections that are kept, of which there are none: a worker makes one for each request. What
-/// `debug` asks for comes with `auth_debug`.
-const WITHOUT_MEANING: [&str; 4] =
-    ["max_idle_time_msecs", "max_parallel_connections", "max_pipelined_requests", "debug"];
+/// All keys that there are. Without meaning here are `max_*`, about connections that are kept, of which there
+/// are none: a worker makes one for each request; and `debug`: what it asks for comes with `auth_debug`.
+const KEYS: Keys = Keys {
+    texts: &[
+        "tokeninfo_url",
+        "grant_url",
+        "introspection_url",
+        "scope",
+        "introspection_mode",
+        "username_format",
+        "username_attribute",
+        "pass_attrs",
+        "local_validation_key_dict",
+        "active_attribute",
+        "active_value",
+        "client_id",
+        "client_secret",
+        "issuers",
+        "openid_configuration_url",
+        "tls_ca_cert_file",
+        "tls_ca_cert_dir",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_cipher_suite",
+        "rawlog_dir",
+    ],
+    switches: &[
+        "force_introspection",
+        "send_auth_headers",
+        "use_grant_password",
+        "tls_allow_invalid_cert",
+        "debug",
+    ],
+    numbers: &["timeout_msecs", "max_idle_time_msecs", "max_parallel_connections", "max_pipelined_requests"],
+};
 
 impl Oauth2Config {
     /// Reads the file.
@@ -104,7 +106,7 @@ impl Oauth2Config {
     /// # Errors
     /// The file is unreadable, or does not say whom to ask.
     pub fn read(files: &dyn Files, path: &str) -> Result<Self, Oauth2ConfigError> {
-        let items = settings::ext::parse(files, Path::new(path))
+        let items = settings::ext::parse(files, Path::new(path), &|key, value| KEYS.check(key, value))
             .map_err(|source| Oauth2ConfigError::File(path.to_owned(), Box::new(source)))?;
         Self::from_items(path, &items)
             .map_err(|reason| Oauth2ConfigError::Invalid { path: path.to_owned(), reason })
@@ -112,9 +114,6 @@ impl Oauth2Config {
 
     pub(super) fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
         let items = Items::new(items);
-        if let Some(key) = items.unknown(&[&KEYS, &WITHOUT_MEANING]) {
-            return Err(format!("Unknown setting: {key}"));
-        }
         let file = |key: &str| items.filled(key).map(str::to_owned);
         for key in ["tls_cipher_suite", "rawlog_dir"] {
             if items.filled(key).is_some() {

@@ -4,24 +4,16 @@ use std::path::Path;
 
 use settings::Files;
 
-use crate::items::Items;
+use crate::items::{Items, Keys};
 
 use super::{Driver, QueryTemplate, TemplateError};
 
 /// Why a file describes no database, in 2.3's words.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlConfigError {
-    /// The file cannot be read, or a line is no setting.
+    /// The file cannot be read, or a line is no setting that there is.
     #[error("sql {0}")]
     File(String, #[source] Box<settings::Diagnostic>),
-    /// A key that means nothing.
-    #[error("sql {path}: Unknown setting: {key}")]
-    UnknownKey {
-        /// The file.
-        path: String,
-        /// The key.
-        key: String,
-    },
     /// No `driver`.
     #[error("sql: driver not set in configuration file {0}")]
     NoDriver(String),
@@ -85,32 +77,33 @@ const USER_QUERY: &str = "SELECT home, uid, gid FROM users WHERE username = '%n'
 const UPDATE_QUERY: &str = "UPDATE users SET password = '%w' WHERE username = '%n' AND domain = '%d'";
 const ITERATE_QUERY: &str = "SELECT username, domain FROM users";
 
+const KEYS: Keys = Keys {
+    texts: &[
+        "driver",
+        "connect",
+        "password_query",
+        "user_query",
+        "update_query",
+        "iterate_query",
+        "default_pass_scheme",
+    ],
+    switches: &["userdb_warning_disable"],
+    numbers: &[],
+};
+
 impl SqlConfig {
     /// Reads the file.
     ///
     /// # Errors
     /// The file is unreadable, or does not say how to connect.
     pub fn read(files: &dyn Files, path: &str) -> Result<Self, SqlConfigError> {
-        let items = settings::ext::parse(files, Path::new(path))
+        let items = settings::ext::parse(files, Path::new(path), &|key, value| KEYS.check(key, value))
             .map_err(|source| SqlConfigError::File(path.to_owned(), Box::new(source)))?;
         Self::from_items(path, &items)
     }
 
     fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, SqlConfigError> {
-        const KEYS: [&str; 8] = [
-            "driver",
-            "connect",
-            "password_query",
-            "user_query",
-            "update_query",
-            "iterate_query",
-            "default_pass_scheme",
-            "userdb_warning_disable",
-        ];
         let items = Items::new(items);
-        if let Some(key) = items.unknown(&[&KEYS]) {
-            return Err(SqlConfigError::UnknownKey { path: path.to_owned(), key: key.to_owned() });
-        }
         let driver = items.value("driver").ok_or_else(|| SqlConfigError::NoDriver(path.to_owned()))?;
         let driver = Driver::find(driver).ok_or_else(|| SqlConfigError::UnknownDriver(driver.to_owned()))?;
         let query = |key: &'static str, default: &str| {
@@ -131,7 +124,7 @@ impl SqlConfig {
             user_query: query("user_query", USER_QUERY)?,
             iterate_query: query("iterate_query", ITERATE_QUERY)?,
             update_query: query("update_query", UPDATE_QUERY)?,
-            userdb_warning_disable: items.value("userdb_warning_disable") == Some("yes"),
+            userdb_warning_disable: items.is("userdb_warning_disable"),
         })
     }
 }
@@ -154,7 +147,6 @@ mod tests {
         check(&[("connect", "/db")], Err("sql: driver not set in configuration file /x"));
         check(&[("driver", "oracle")], Err("sql: Unknown database driver 'oracle'"));
         check(&[("driver", "sqlite")], Err("sql: connect string not set in configuration file /x"));
-        check(&[("colour", "red")], Err("sql /x: Unknown setting: colour"));
         check(
             &[("driver", "mysql"), ("connect", "user=x")],
             Err("sql: mysql: No hosts given in connect string"),

@@ -255,8 +255,6 @@ fn for_log(error: &Error) -> String {
         Error::Temporary { source, .. } | Error::NoSpace { source, .. } => {
             format!("{error}: {}", base::reason(source))
         }
-        // Says "Permission denied" itself.
-        Error::NoPermission(text) if text.contains(" failed: ") => text.clone(),
         error => base::chain(error).to_string(),
     }
 }

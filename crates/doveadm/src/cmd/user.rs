@@ -1,6 +1,7 @@
 //! `doveadm user`: what the userdbs know of a user, and what the configuration makes of it.
 
 use base::filter::wildcard_match_icase;
+use service::authmaster::User;
 use settings::vars::{Expander, VarError};
 use settings::{Settings, key};
 
@@ -91,13 +92,9 @@ fn show_mail_users(
         match master.user(name, info) {
             Ok(Found::Yes { username, fields }) => {
                 let user = MailUser::new(cx.config()?.settings(), name, username, fields, info)?;
-                match user.lacks_home() {
-                    true => failed(
-                        cx,
-                        name,
-                        "userdb didn't return a home directory, but mail_location used it (%h)",
-                    ),
-                    false => user.show(cx, view, table.as_mut()),
+                match user.check() {
+                    Err(reason) => failed(cx, name, &reason),
+                    Ok(()) => user.show(cx, view, table.as_mut()),
                 }
             }
             Ok(Found::No) => {
@@ -161,11 +158,20 @@ impl MailUser {
         Ok(Self { asked: asked.to_owned(), username, settings, fields, addresses: info.addresses() })
     }
 
-    /// Without a home there is no such mail user.
-    fn lacks_home(&self) -> bool {
+    /// Whether there can be mail sessions of this user.
+    fn check(&self) -> Result<(), String> {
+        let pair = |field: &String| {
+            let (key, value) = field.split_once('=').unwrap_or((field, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        let user = User { name: self.username.clone(), fields: self.fields.iter().map(pair).collect() };
+        service::identity::check_user(user, &self.settings)?;
         let location = self.settings.get(key::MAIL_LOCATION);
-        self.settings.get(key::MAIL_HOME).is_empty()
-            && (location.contains("%h") || location.contains("%{home}"))
+        let has_home = !self.settings.get(key::MAIL_HOME).is_empty();
+        match has_home || !(location.contains("%h") || location.contains("%{home}")) {
+            true => Ok(()),
+            false => Err("userdb didn't return a home directory, but mail_location used it (%h)".into()),
+        }
     }
 
     fn show(&self, cx: &mut Context, view: View<'_>, table: Option<&mut Printer>) {
@@ -274,7 +280,7 @@ mod tests {
     use crate::context::tests::Doveadm;
 
     const HELLO: &str = "VERSION\t1\t1\nSPID\t77\n";
-    const USER: &str = "USER\t1\tu@d\tuid=5\thome=/home/u\tquota=5M\tmail=maildir:%h/Mail\n";
+    const USER: &str = "USER\t1\tu@d\tuid=5000\thome=/home/u\tquota=5M\tmail=maildir:%h/Mail\n";
 
     #[track_caller]
     fn check(line: &str, answer: &'static str, expected: &str, status: i32) {
@@ -286,7 +292,7 @@ mod tests {
 
     #[test]
     fn users_with_their_settings() {
-        let all = "field\tvalue\nuid\t5\ngid\t\nhome\t/home/u\nmail\tmaildir:/home/u/Mail\nquota\t5M\n";
+        let all = "field\tvalue\nuid\t5000\ngid\t\nhome\t/home/u\nmail\tmaildir:/home/u/Mail\nquota\t5M\n";
         check("user u@d", USER, all, 0);
         check("user -f home u@d", USER, "/home/u\n", 0);
         check("user -e %n-%d-%h-%{userdb:quota}-%{userdb:x:y} u@d", USER, "u-d-/home/u-5M-y\n", 0);
@@ -297,15 +303,26 @@ mod tests {
             67,
         );
         check("user -x service=imap -e %s u@d", USER, "doveadm\n", 0);
-        check("user nohome", "USER\t1\tnohome\tuid=5\tmail=maildir:%h/Mail\n", "field\tvalue\n", 75);
+        check("user nohome", "USER\t1\tnohome\tuid=5000\tmail=maildir:%h/Mail\n", "field\tvalue\n", 75);
+        for (view, expected) in [("", "field\tvalue\n"), ("-f home ", ""), ("-e %u ", "")] {
+            let line = format!("user {view}u@d");
+            check(&line, "USER\t1\tu@d\tuid=5000\thome=relative\n", expected, 75);
+            check(&line, "USER\t1\tu@d\tuid=5000\tchroot=/x\n", expected, 75);
+            if sys::privilege::effective_uid() == 0 {
+                check(&line, "USER\t1\tu@d\tuid=50\thome=/x\n", expected, 75);
+                check(&line, "USER\t1\tu@d\tuid=5000\tfirst_valid_uid=5001\n", expected, 75);
+            }
+        }
         check("user broken", "FAIL\t1\n", "field\tvalue\n", 75);
     }
 
     #[test]
     fn what_the_userdbs_say() {
-        let all = "userdb: u@d\n  user      : u@d\n  uid       : 5\n  home      : /home/u\n  quota     : 5M\n  \
+        let all = "userdb: u@d\n  user      : u@d\n  uid       : 5000\n  home      : /home/u\n  quota     : 5M\n  \
                    mail      : maildir:%h/Mail\n";
         check("user -u u@d", USER, all, 0);
+        let low = "userdb: u@d\n  user      : u@d\n  uid       : 50\n";
+        check("user -u u@d", "USER\t1\tu@d\tuid=50\n", low, 0);
         check("user -u nosuch", "NOTFOUND\t1\n", "userdb lookup: user nosuch doesn't exist\n", 67);
     }
 

@@ -13,7 +13,7 @@ impl std::fmt::Display for Told<'_> {
             error @ (Error::Temporary { .. } | Error::NoSpace { .. } | Error::Corrupt { .. }) => {
                 write!(f, "{}", base::chain(error))
             }
-            Error::NoPermission(text) => f.write_str(text),
+            Error::NoPermission(text) | Error::Denied(text) => f.write_str(text),
             error => f.write_str(&error.client_text()),
         }
     }
@@ -30,6 +30,7 @@ pub(super) fn status_of(error: &Error) -> i32 {
         Error::TooSlow(_)
         | Error::Expunged(_)
         | Error::MailboxGone(_)
+        | Error::Denied(_)
         | Error::Temporary { .. }
         | Error::Corrupt { .. } => status::TEMPFAIL,
     }

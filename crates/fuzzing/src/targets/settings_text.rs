@@ -19,7 +19,7 @@ pub(crate) fn run(data: &[u8]) {
         Err(diagnostic) => drop(diagnostic.explain()),
     }
     let files = MemoryFiles::one("/etc/file", data);
-    let _ = ext::parse(&files, Path::new("/etc/file"));
+    let _ = ext::parse(&files, Path::new("/etc/file"), &|_, _| Ok(()));
     let _ = ext::parse_sections(&files, Path::new("/etc/file"));
     let _: (String, Option<VarError>) = Expander::of(&[]).expand_all(text);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::sasl_client::Mechanism;
+use crate::notify::Refresh;
 use crate::session::{Fields, Protocol};
 
 /// How the connection to the other server is protected.
@@ -57,6 +58,8 @@ pub(crate) struct Destination {
     pub(crate) not_trusted: bool,
     /// `user_*`, for `doveadm proxy`.
     pub(crate) alt_usernames: Vec<(String, String)>,
+    /// `proxy_refresh`: how often `login_proxy_notify_path` hears of the user; zero for never.
+    refresh: Duration,
     /// `forward_*`, without the prefix.
     pub(crate) forward: Vec<(String, String)>,
 }
@@ -113,8 +116,15 @@ impl Destination {
                 .with_prefix("user_")
                 .map(|(name, value)| (format!("user_{name}"), value))
                 .collect(),
+            refresh: refresh(fields, errors),
             forward: fields.with_prefix("forward_").collect(),
         })
+    }
+
+    /// Whether `login_proxy_notify_path` is to hear of the user.
+    pub(crate) fn refresh(&self) -> Option<Refresh> {
+        let refresh = Refresh { user: self.destuser.clone(), every: self.refresh };
+        Some(refresh).filter(|refresh| !refresh.every.is_zero())
     }
 
     /// The first part of its log lines.
@@ -182,6 +192,14 @@ fn down_after(fields: &Fields, errors: &mut Vec<String>) -> Duration {
         ));
         DOWN_AFTER
     })
+}
+
+fn refresh(fields: &Fields, errors: &mut Vec<String>) -> Duration {
+    let seconds = fields.value("proxy_refresh").unwrap_or("0");
+    Duration::from_secs(u64::from(seconds.parse::<u32>().unwrap_or_else(|_| {
+        errors.push(format!("BUG: Auth service returned invalid proxy_refresh value: {seconds}"));
+        0
+    })))
 }
 
 fn security(fields: &Fields) -> Security {

@@ -34,11 +34,14 @@ pub(super) struct Imap {
     asked_capability: bool,
     capability: Option<String>,
     sasl: Option<SaslClient>,
+    /// Until then whoever is in between may speak for the server.
+    awaits_tls: bool,
 }
 
 impl Imap {
     pub(super) fn new(destination: Arc<Destination>, about: About) -> Self {
         Self {
+            awaits_tls: matches!(destination.security, Security::StartTls { .. }),
             destination,
             about,
             sent: 0,
@@ -271,7 +274,7 @@ impl Backend for Imap {
             }
             // A failure comes by its tag as well, and the client is not sent away for it.
             "*" if starts("* ID ") || line.starts_with("* BYE ") => Next::Line,
-            "*" => {
+            "*" if !self.awaits_tls => {
                 output.client(&[line, "\r\n"]);
                 Next::Line
             }
@@ -283,6 +286,9 @@ impl Backend for Imap {
     }
 
     fn tls_started(&mut self, output: &mut Output) -> Next {
+        self.awaits_tls = false;
+        // What was said before TLS is not to be believed (RFC 3501 §6.2.1).
+        self.capability = None;
         self.write_login(output)
     }
 

@@ -114,9 +114,14 @@ fn imap_starttls_and_master() {
         S: S OK begin
         ! starttls
         TLS
-        > L AUTHENTICATE PLAIN am9lAGJvc3MAcCB3
+        > C CAPABILITY
+        > L AUTHENTICATE PLAIN
+        S: * CAPABILITY IMAP4rev1 SASL-IR
+        S: C OK done
+        S: +
+        > am9lAGJvc3MAcCB3
         S: L OK in
-        C: a1 OK [CAPABILITY IMAP4rev1 SASL-IR STARTTLS] in
+        C: a1 OK [CAPABILITY IMAP4rev1 SASL-IR] in
         ! logged in",
     );
     check(
@@ -140,7 +145,7 @@ fn imap_starttls_and_master() {
 /// Whoever is in between before TLS could otherwise have the password, or the client.
 #[test]
 fn imap_answers_to_what_was_not_said() {
-    let odd = ["C OK x", "L OK in", "L NO no", "I OK x"]
+    let odd = ["C OK x", "L OK in", "L NO no", "I OK x", "* OK [ALERT] call 555-1234", "* 1 EXISTS"]
         .map(|line| format!("S: {line}\n! error Unexpected input, ignoring: {line}\n"))
         .concat();
     check(
@@ -150,14 +155,20 @@ fn imap_answers_to_what_was_not_said() {
         &format!(
             "S: * OK [CAPABILITY IMAP4rev1 STARTTLS] hi
             > S STARTTLS
+            S: * CAPABILITY IMAP4rev1 STARTTLS SASL-IR X-EVIL
             {odd}S: S OK begin
             ! starttls
             TLS
+            > C CAPABILITY
             > L LOGIN \"joe\" \"p w\"
             S: S OK again
             ! error Unexpected input, ignoring: S OK again
+            S: * OK [ALERT] hello
+            C: * OK [ALERT] hello
+            S: * CAPABILITY IMAP4rev1
+            S: C OK done
             S: L OK in
-            C: a1 OK [CAPABILITY IMAP4rev1 STARTTLS] in
+            C: a1 OK [CAPABILITY IMAP4rev1] in
             ! logged in"
         ),
     );
@@ -285,5 +296,10 @@ fn destinations() {
         "pass=x host=1.1.1.1 port=x proxy_timeout=1500ms",
         "proxy(joe,1.1.1.1:143): Plain Some(1.5s)",
         "Auth service returned invalid port number: x",
+    );
+    check(
+        "pass=x host=1.1.1.1 proxy_refresh=1s",
+        "proxy(joe,1.1.1.1:143): Plain None",
+        "BUG: Auth service returned invalid proxy_refresh value: 1s",
     );
 }

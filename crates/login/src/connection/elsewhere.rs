@@ -19,6 +19,7 @@ use crate::backend::record;
 use crate::backend::{self, Backend, Destination, Failure, FailureKind, Next, Output, Security};
 use crate::connect::{Outcome, connect};
 use crate::limits::{BACKEND_LINE_BYTES_MAX, BACKEND_RETRY, BACKEND_RETRY_LEFT, LOGIN_TIMEOUT};
+use crate::notify::Refresh;
 use crate::relay::{Duplex, Relay};
 use crate::session::{Action, AuthReply};
 
@@ -33,6 +34,7 @@ pub(super) struct Elsewhere {
     connection: record::Connection,
     prefix: String,
     anvil: Option<AnvilSession>,
+    refresh: Option<Refresh>,
 }
 
 /// What is left of a connection then.
@@ -47,6 +49,8 @@ pub(crate) struct Relayed {
     /// The last part.
     pub(crate) log_elements: String,
     pub(crate) config: Arc<crate::config::Config>,
+    /// Whether somebody wants to hear of it.
+    pub(crate) refresh: Option<Refresh>,
 }
 
 /// The other server, once it is connected to.
@@ -361,7 +365,7 @@ impl Connection {
         let text =
             format!("{prefix}Started proxying to <{ip}>{named}{details} ({seconds}.{millis:03} secs{again})");
         let early = self.session.proxying(&text);
-        Elsewhere { server, early, connection, prefix, anvil: None }
+        Elsewhere { server, early, connection, prefix, anvil: None, refresh: destination.refresh() }
     }
 
     /// Leaves only what relaying needs; everything else of the time before login is given back.
@@ -369,7 +373,7 @@ impl Connection {
         self.write_lines();
         let (config, log_elements) = (self.session.config().clone(), self.session.log_elements());
         let Self { shared, transport, seat, written, .. } = *self;
-        let Elsewhere { server, early, connection, prefix, anvil } = elsewhere;
+        let Elsewhere { server, early, connection, prefix, anvil, refresh } = elsewhere;
         let client: Box<dyn Duplex> = match transport {
             Transport::Plain(stream) => Box::new(stream),
             Transport::Tls(stream) => stream,
@@ -383,7 +387,7 @@ impl Connection {
         };
         seat.becomes_proxy();
         let relay = Relay::new(client, server, (sent, written), (early, input));
-        let relayed = Relayed { relay, connection, anvil, prefix, log_elements, config };
+        let relayed = Relayed { relay, connection, anvil, prefix, log_elements, config, refresh };
         tokio::spawn(crate::serve::relay(shared, relayed, seat));
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base::Level;
 use proto::imap::command::IdParams;
 use proto::imap::login::{self, LoginCommand};
-use proto::imap::{CommandReader, Event};
+use proto::imap::{CommandKind, CommandReader, Event};
 use zeroize::Zeroizing;
 
 use super::auth::{self, Answer, Outcome};
@@ -197,6 +197,15 @@ impl Dialect for Imap {
         let taken = before - rest.len();
         let step = match event {
             None => Step::More,
+            // A client that asks first need not be told too late that its password was heard by others.
+            Some(Event::SendContinuation)
+                if self.reader.unfinished() == Some(CommandKind::Login) && !common.allows_plaintext() =>
+            {
+                let tag = self.reader.refuse_literal();
+                self.set_tag(tag.as_ref().map_or("", |tag| tag.as_str()));
+                auth::check_plaintext(common, self, false);
+                Step::Again
+            }
             Some(Event::SendContinuation) => {
                 common.say(&["+ OK\r\n"]);
                 Step::Again

@@ -271,6 +271,12 @@ fn login_and_hand_over() {
         S: * BAD [ALERT] Plaintext authentication not allowed without SSL/TLS, but your client did it anyway. If anyone was listening, the password was exposed.
         S: b NO [PRIVACYREQUIRED] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.
         L: Login failed: Plaintext authentication disabled: user=<>
+        C: b1 LOGIN {1}
+        S: b1 NO [PRIVACYREQUIRED] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.
+        L: Login failed: Plaintext authentication disabled: user=<u>
+        C: b1 LOGIN u {4}
+        S: b1 NO [PRIVACYREQUIRED] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.
+        L: Login failed: Plaintext authentication disabled: user=<u>
         C: b2 AUTHENTICATE PLAIN
         S: b2 NO [PRIVACYREQUIRED] Plaintext authentication disabled.
         L: Authenticate PLAIN failed: Plaintext authentication disabled.: user=<u>, method=PLAIN

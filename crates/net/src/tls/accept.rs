@@ -7,7 +7,7 @@ use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use super::{Details, ServerContext, cipher};
+use super::{Details, ServerContext, cipher, words};
 
 /// A connection that speaks TLS; reading and writing it is plain text.
 pub type TlsStream<S> = tokio_rustls::server::TlsStream<S>;
@@ -19,7 +19,7 @@ pub enum AcceptError {
     #[error("Connection closed")]
     Closed(#[source] io::Error),
     /// The client and these settings do not get along, or what came is no TLS.
-    #[error("SSL_accept() failed: {0}")]
+    #[error("SSL_accept() failed: {}", words::why(.0))]
     Failed(rustls::Error),
     /// There is no usable context for the name the client asked for; the reason is in the log.
     #[error("SSL_accept() failed: no usable settings")]

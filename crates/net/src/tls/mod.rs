@@ -16,6 +16,7 @@ mod configured;
 mod context;
 mod der;
 mod judge;
+mod words;
 
 pub use accept::{AcceptError, TlsStream, accept, details};
 pub use binding::Bindings;

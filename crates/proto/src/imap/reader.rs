@@ -159,6 +159,18 @@ impl CommandReader {
         }
     }
 
+    /// Refuses the literal that [`Event::SendContinuation`] is about: the command ends here, and the client
+    /// sends nothing more of it. Gives the command's tag.
+    pub fn refuse_literal(&mut self) -> Option<Tag> {
+        match std::mem::replace(&mut self.state, START) {
+            State::Args { tag, .. } => Some(tag),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
     /// Has the message that was announced handed on. The caller sends the continuation if
     /// [`MessageHead::is_synchronizing`].
     pub fn accept_message(&mut self) {

@@ -29,9 +29,8 @@ impl Target {
         settings: &Settings,
         born: Option<&control::Identity>,
     ) -> Result<Self, String> {
-        let (uid, uid_from) = uid_of(user, settings)?;
-        let (gid, gid_from) = gid_of(user, settings, uid)?;
-        check_ids(settings, (uid, uid_from), (gid, gid_from))?;
+        let uid = uid_of(user, settings)?;
+        let gid = gid_of(user, settings, uid)?;
         let mut extra = born.map_or_else(Vec::new, |identity| identity.extra_gids.clone());
         if let Some(name) = user.field("system_groups_user") {
             let groups = sys::accounts::groups_of(name, gid);
@@ -48,7 +47,19 @@ impl Target {
             group => Some(group_id(group, "in mail_privileged_group setting")?),
         };
         let chroot = chroot_of(user, settings)?;
+        check_home(user, settings)?;
         Ok(Self { identity: Identity { uid, gid, extra_gids: extra, saved_gid }, chroot })
+    }
+
+    /// Whether [`of`](Self::of) would take what is known of `user`; an uid or gid that is nowhere may follow.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn check(mut user: User, settings: &Settings) -> Result<(), String> {
+        named_uid(&user, settings)?;
+        named_gid(&user, settings)?;
+        chroot_of(&mut user, settings)?;
+        check_home(&user, settings)
     }
 
     /// Becomes it, for good.
@@ -68,34 +79,51 @@ impl Target {
     }
 }
 
-fn uid_of(user: &User, settings: &Settings) -> Result<(u32, &'static str), String> {
-    if let Some(uid) = user.field("uid") {
-        let uid = uid.parse().map_err(|_| format!("Invalid UID value in userdb lookup: {uid}"))?;
-        return Ok((uid, "userdb lookup"));
-    }
-    match settings.get(key::MAIL_UID) {
-        "" if sys::privilege::effective_uid() != 0 => Ok((sys::privilege::effective_uid(), "process")),
-        "" => Err("Couldn't drop privileges: User is missing UID (see mail_uid setting)".to_owned()),
-        text => match text.parse() {
-            Ok(uid) => Ok((uid, "mail_uid setting")),
-            Err(_) => match sys::accounts::user(text) {
-                Ok(Some(account)) => Ok((account.uid, "mail_uid setting")),
-                _ => Err(format!("Unknown UNIX UID user: {text} (from mail_uid setting)")),
-            },
-        },
+fn uid_of(user: &User, settings: &Settings) -> Result<u32, String> {
+    match named_uid(user, settings)? {
+        Some(uid) => Ok(uid),
+        None if sys::privilege::effective_uid() != 0 => Ok(sys::privilege::effective_uid()),
+        None => Err("Couldn't drop privileges: User is missing UID (see mail_uid setting)".to_owned()),
     }
 }
 
-fn gid_of(user: &User, settings: &Settings, uid: u32) -> Result<(u32, &'static str), String> {
-    if let Some(gid) = user.field("gid") {
-        let gid = gid.parse().map_err(|_| format!("Invalid GID value in userdb lookup: {gid}"))?;
-        return Ok((gid, "userdb lookup"));
+fn gid_of(user: &User, settings: &Settings, uid: u32) -> Result<u32, String> {
+    match named_gid(user, settings)? {
+        Some(gid) => Ok(gid),
+        None if uid == sys::privilege::effective_uid() => Ok(sys::privilege::effective_gid()),
+        None => Err("Couldn't drop privileges: User is missing GID (see mail_gid setting)".to_owned()),
     }
-    match settings.get(key::MAIL_GID) {
-        "" if uid == sys::privilege::effective_uid() => Ok((sys::privilege::effective_gid(), "process")),
-        "" => Err("Couldn't drop privileges: User is missing GID (see mail_gid setting)".to_owned()),
-        text => Ok((group_id(text, "from mail_gid setting")?, "mail_gid setting")),
-    }
+}
+
+/// The uid that a userdb or the setting names, if mail may be accessed with it.
+fn named_uid(user: &User, settings: &Settings) -> Result<Option<u32>, String> {
+    let (uid, origin) = match (user.field("uid"), settings.get(key::MAIL_UID)) {
+        (Some(uid), _) => {
+            (uid.parse().map_err(|_| format!("Invalid UID value in userdb lookup: {uid}"))?, "userdb lookup")
+        }
+        (None, "") => return Ok(None),
+        (None, text) => match text.parse().ok().or_else(|| Some(sys::accounts::user(text).ok()??.uid)) {
+            Some(uid) => (uid, "mail_uid setting"),
+            None => return Err(format!("Unknown UNIX UID user: {text} (from mail_uid setting)")),
+        },
+    };
+    let range = (settings.get(key::FIRST_VALID_UID), settings.get(key::LAST_VALID_UID));
+    check_id("UID", uid, origin, range)?;
+    Ok(Some(uid))
+}
+
+/// The same for the gid.
+fn named_gid(user: &User, settings: &Settings) -> Result<Option<u32>, String> {
+    let (gid, origin) = match (user.field("gid"), settings.get(key::MAIL_GID)) {
+        (Some(gid), _) => {
+            (gid.parse().map_err(|_| format!("Invalid GID value in userdb lookup: {gid}"))?, "userdb lookup")
+        }
+        (None, "") => return Ok(None),
+        (None, text) => (group_id(text, "from mail_gid setting")?, "mail_gid setting"),
+    };
+    let range = (settings.get(key::FIRST_VALID_GID), settings.get(key::LAST_VALID_GID));
+    check_id("GID", gid, origin, range)?;
+    Ok(Some(gid))
 }
 
 /// `origin` says where the name stands.
@@ -111,25 +139,25 @@ fn group_id(group: &str, origin: &str) -> Result<u32, String> {
 
 /// `first_valid_uid` and its kin. They protect from root and system users; a process that is not
 /// root can only be itself, which is as valid as it gets.
-fn check_ids(settings: &Settings, uid: (u32, &str), gid: (u32, &str)) -> Result<(), String> {
-    if sys::privilege::effective_uid() != 0 {
+fn check_id(what: &str, id: u32, origin: &str, (first, last): (u64, u64)) -> Result<(), String> {
+    let is_valid = u64::from(id) >= first && (last == 0 || u64::from(id) <= last);
+    if is_valid || sys::privilege::effective_uid() != 0 {
         return Ok(());
     }
-    let outside =
-        |id: u32, first: u64, last: u64| u64::from(id) < first || (last != 0 && u64::from(id) > last);
-    if outside(uid.0, settings.get(key::FIRST_VALID_UID), settings.get(key::LAST_VALID_UID)) {
-        return Err(format!(
-            "Mail access for users with UID {} not permitted (see first_valid_uid in config file, uid from {}).",
-            uid.0, uid.1
-        ));
+    let setting = what.to_ascii_lowercase();
+    Err(format!(
+        "Mail access for users with {what} {id} not permitted (see first_valid_{setting} in config file, \
+         {setting} from {origin})."
+    ))
+}
+
+/// What is relative to a home that is relative would be relative to wherever the process is.
+fn check_home(user: &User, settings: &Settings) -> Result<(), String> {
+    let home = user.field("home").unwrap_or_else(|| settings.get(key::MAIL_HOME));
+    match home.is_empty() || home.starts_with(['/', '%']) {
+        true => Ok(()),
+        false => Err(format!("Relative home directory paths not supported: {home}")),
     }
-    if outside(gid.0, settings.get(key::FIRST_VALID_GID), settings.get(key::LAST_VALID_GID)) {
-        return Err(format!(
-            "Mail access for users with GID {} not permitted (see first_valid_gid in config file, gid from {}).",
-            gid.0, gid.1
-        ));
-    }
-    Ok(())
 }
 
 fn chroot_of(user: &mut User, settings: &Settings) -> Result<String, String> {
@@ -220,6 +248,30 @@ mod tests {
             &[("uid", "5000"), ("gid", "5000"), ("home", "/srv/joe/./mail")],
             Ok((5000, 5000, "/srv/joe")),
         );
+    }
+
+    #[test]
+    fn who_may_be_served() {
+        let ids = |uid| [("uid", uid), ("gid", "5000")];
+        // Processes that are not root are not held to these.
+        if sys::privilege::effective_uid() == 0 {
+            let config = "last_valid_uid = 6000\nfirst_valid_gid = 5000\n";
+            let refused = |what, id, setting| {
+                format!(
+                    "Mail access for users with {what} {id} not permitted (see first_valid_{setting} in config \
+                     file, {setting} from userdb lookup)."
+                )
+            };
+            check(config, &ids("499"), Err(&refused("UID", 499, "uid")));
+            check(config, &ids("6000"), Ok((6000, 5000, "")));
+            check(config, &ids("6001"), Err(&refused("UID", 6001, "uid")));
+            check(config, &[("uid", "5000"), ("gid", "4999")], Err(&refused("GID", 4999, "gid")));
+        }
+        let at = |home| [("uid", "5000"), ("gid", "5000"), ("home", home)];
+        check("", &at("mail/joe"), Err("Relative home directory paths not supported: mail/joe"));
+        check("", &at("~/mail"), Err("Relative home directory paths not supported: ~/mail"));
+        check("mail_home = joe\n", &ids("5000"), Err("Relative home directory paths not supported: joe"));
+        check("mail_home = joe\n", &at("/home/joe"), Ok((5000, 5000, "")));
     }
 
     #[test]

@@ -18,7 +18,7 @@ settings! { Root from super::ssl::END;
     /// Sockets that are asked whether a client may connect.
     LOGIN_ACCESS_SOCKETS: Str = "", LOGIN, NO_EFFECT_YET;
     /// Pipe that hears of proxied logins.
-    LOGIN_PROXY_NOTIFY_PATH: Str = "proxy-notify", LOGIN, NO_EFFECT_YET | VARIABLES;
+    LOGIN_PROXY_NOTIFY_PATH: Str = "proxy-notify", LOGIN, VARIABLES;
     /// Directory of login plugins.
     LOGIN_PLUGIN_DIR: Str = "/usr/lib/dovecot/modules/login", LOGIN, NO_EFFECT_YET;
     /// Login plugins to load.

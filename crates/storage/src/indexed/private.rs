@@ -288,7 +288,7 @@ impl<D: Driver> Mailbox for Private<D> {
             if !changed.is_empty() {
                 shared = match self.shared.touch(&changed) {
                     // Without the right to write the index only other sessions miss something.
-                    Err(Error::NoPermission(_)) => shared,
+                    Err(Error::Denied(_)) => shared,
                     touched => touched?,
                 };
             }

@@ -198,7 +198,7 @@ impl<D: Driver> Shared<D> {
         match self.driver.guard() {
             Ok(guard) => Ok(Some(guard)),
             // Without the lock nothing new gets a UID, but what is known can be read and expunged.
-            Err(error @ (Error::NoPermission(_) | Error::NoSpace { .. })) => {
+            Err(error @ (Error::NoPermission(_) | Error::Denied(_) | Error::NoSpace { .. })) => {
                 let path = self.driver.path().display();
                 self.driver.context().logger.error(format_args!("Mailbox {path}: {}", base::chain(&error)));
                 Ok(None)

@@ -201,7 +201,7 @@ impl Driver for Mbox {
     fn guard(&self) -> Result<LockedMbox> {
         match self.lock(LockKind::Exclusive) {
             // What cannot be written can be read.
-            Err(Error::NoPermission(_)) => self.lock(LockKind::Shared),
+            Err(Error::Denied(_)) => self.lock(LockKind::Shared),
             locked => locked,
         }
     }

@@ -245,10 +245,10 @@ fn take_dotlock(
         {
             let taken = match Privileged::open(path)? {
                 Some(place) => place.lock(fs, path, &permissions, &dotlock, logger).map(Some),
-                None => Err(Error::NoPermission(refused(path))),
+                None => Err(Error::Denied(refused(path))),
             };
             match taken {
-                Err(Error::NoPermission(_)) if method == Method::DotlockTry => Ok(None),
+                Err(Error::Denied(_)) if method == Method::DotlockTry => Ok(None),
                 Err(error) => {
                     // What cannot be locked is read all the same, so that nobody else tells.
                     logger.error(base::chain(&error));
