@@ -185,7 +185,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
-    /// A message's GUID, if it can be told without opening anything.
+    /// A message's GUID, if it can be told without waiting for a lock: the mailbox is locked.
     fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
         let _ = (view, uid);
         None
