@@ -191,6 +191,9 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
+    /// The mailbox's GUID, if it has been read already. It may be another than before, where it was lost.
+    fn guid_known(&self, index: &Index) -> Option<Guid>;
+
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
 

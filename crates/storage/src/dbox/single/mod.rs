@@ -351,6 +351,10 @@ impl Driver for Sdbox {
         metadata.guid().map(names::guid_bits)
     }
 
+    fn guid_known(&self, index: &Index) -> Option<Guid> {
+        mailbox::read_header(index, SDBOX_HEADER).map(|header| header.guid)
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         if index.is_new() || self.is_broken(index) {
             let none = UidSet::new();
