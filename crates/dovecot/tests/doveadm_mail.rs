@@ -248,6 +248,17 @@ fn messages_are_shown() {
     );
 }
 
+/// As 2.3.19 finds them.
+#[test]
+fn parts_of_messages_are_searched() {
+    let host = host();
+    with_mail(&host);
+    finds(&host, "mimepart child exists", &[2]);
+    finds(&host, "mimepart ( parent exists subtype x )", &[2]);
+    finds(&host, "mimepart filename is x", &[2]);
+    finds(&host, "not mimepart ( or type multipart depth min 1 )", &[1, 3]);
+}
+
 #[test]
 fn messages_are_changed() {
     let host = host();
