@@ -301,7 +301,7 @@ fn filter(args: &Args) -> Outcome<Filter> {
         None => None,
         Some(text) => Some(
             base::units::parse_size(text)
-                .map_err(|_| fatal(format_args!("Invalid -I parameter '{text}': Invalid size")))?,
+                .map_err(|_| fatal(format_args!("Invalid -I parameter '{text}': Invalid size: {text}")))?,
         ),
     };
     let flag = args.text("sync-flags").map(|text| match text.strip_prefix('-') {
@@ -335,7 +335,7 @@ fn parse_date(text: &str) -> Option<i64> {
 }
 
 fn fatal(text: impl std::fmt::Display) -> Failure {
-    Failure::Fatal(text.to_string(), status::FATAL)
+    Failure::Fatal(text.to_string(), status::TEMPFAIL)
 }
 
 /// What is done for each user.
