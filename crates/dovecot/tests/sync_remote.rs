@@ -302,6 +302,10 @@ fn what_changed_since_a_state_goes_one_way() {
             let pulls = command.contains(&"-R");
             let (from, to) = if pulls { (&other, &one) } else { (&one, &other) };
             with_mail(from);
+            if command.contains(&"-1") {
+                // Only messages settle which UIDVALIDITY counts.
+                run(from, &["mailbox", "delete", "-u", "user1", "-s", "Empty", "Gr\u{fc}n"]);
+            }
             let server = address(&other);
             let words = |options: &[&str]| {
                 let words = [command, &["-u", "user1"], options, &[&server]].concat();
@@ -319,6 +323,10 @@ fn what_changed_since_a_state_goes_one_way() {
                 assert!(status.success(), "{what}: {said}\n{}", other.log());
                 String::from_utf8(stdout).expect("text").trim_end().to_owned()
             };
+            if pulls {
+                // The original's state has no mailboxes that it has only just made.
+                state(&["-s", ""]);
+            }
             let first = state(&["-s", ""]);
             assert!(first.len() > 100, "{what}: {first}");
             same(from, to, false, &format!("{what}, at first"));
@@ -337,7 +345,7 @@ fn what_changed_since_a_state_goes_one_way() {
             let second = state(&["-s", &first, "-r", &raw.display().to_string()]);
             assert_ne!(first, second, "{what}");
             same(from, to, false, &format!("{what}, after changes"));
-            if !pulls || starts == Under::Dovecot {
+            if !pulls {
                 let text = fs::read_to_string(&raw).expect("what went over the line");
                 let lines = |start: &str| text.lines().filter(|line| line.contains(start)).count();
                 // The names of values come first, in a line of their own.
