@@ -36,6 +36,9 @@ pub(crate) const SNIPPET_TEXT_BYTES: usize = 1024 * 1024;
 /// A header of a part beyond this is cut where it is decoded.
 pub(crate) const HEADER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// The longest line that `dump` reads of a raw log of an IMAP session, in bytes.
+pub(crate) const RAW_LOG_LINE_MAX: u64 = 1 << 20;
+
 /// Largest file that `dump` reads, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
 

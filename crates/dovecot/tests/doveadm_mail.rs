@@ -116,6 +116,10 @@ fn mailboxes_come_and_go() {
         "Can't rename mailbox a to é: Target mailbox already exists",
         65,
     );
+    let nameless = "Can't create mailbox : Invalid mailbox name: Name is empty";
+    fails(&host, "mailbox create -u user1 ", nameless, 64);
+    let missing = "Can't rename mailbox none to é: Mailbox doesn't exist: none";
+    fails(&host, "mailbox rename -u user1 none é", missing, 68);
     check(&host, "mailbox rename -u user1 -s a/b c", "", "", 0);
     check_lines(&host, "mailbox list -u user1 -s", &["a", "c"]);
     check(&host, "mailbox path -u user1 c", "DIR/mail/user1/Maildir/.c\n", "", 0);
@@ -246,6 +250,31 @@ fn messages_are_shown() {
         "doveadm(user1): Fatal: table formatter doesn't support multi-line values\n",
         75,
     );
+}
+
+/// Whoever looks at the cache is no client, and what is new stays new.
+#[test]
+fn the_caches_decisions_leave_messages_recent() {
+    let host = host();
+    with_mail(&host);
+    // So that there is a cache.
+    finds(&host, "subject again", &[3]);
+    let words = "mailbox cache decision -u user1 --fields guid --decision yes INBOX";
+    let (out, err, status) = said(&host, words);
+    assert!(out.contains("guid  yes") && err.is_empty() && status == 0, "{out}{err}");
+    check(&host, "-f flow mailbox status -u user1 recent INBOX", "INBOX recent=3\n", "", 0);
+    finds(&host, "modseq 1", &[1, 2, 3]);
+}
+
+/// As 2.3.19 finds them.
+#[test]
+fn parts_of_messages_are_searched() {
+    let host = host();
+    with_mail(&host);
+    finds(&host, "mimepart child exists", &[2]);
+    finds(&host, "mimepart ( parent exists subtype x )", &[2]);
+    finds(&host, "mimepart filename is x", &[2]);
+    finds(&host, "not mimepart ( or type multipart depth min 1 )", &[1, 3]);
 }
 
 #[test]

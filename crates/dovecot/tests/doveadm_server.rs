@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use harness::{Builder, Host, Under, needs};
+use harness::{Builder, Client, Host, Under, needs};
 
 const CONFIG: &str = "\
 doveadm_password = secret
@@ -320,6 +320,40 @@ fn servers_speak_tls() {
             let text = run("fetch -u user2 text mailbox there all", "");
             assert_eq!(text.lines().filter(|line| line.starts_with("a line")).count(), 20_000);
         }
+    }
+}
+
+/// A load balancer in front says whom a connection comes from, first of all.
+#[test]
+fn load_balancers_say_who_the_client_is() {
+    let mut all = vec![Under::Ours];
+    if needs(&["dovecot", "doveadm"]) {
+        all.push(Under::Dovecot);
+    }
+    for under in all {
+        let listener = "port = @POP3S@\n    haproxy = yes";
+        let config = CONFIG.replace("port = @POP3S@", listener) + "haproxy_trusted_networks = 127.0.0.0/8\n";
+        let ours = env!("CARGO_BIN_EXE_dovecot");
+        let server = Builder::new(ours).under(under).without_users().config(&config).start();
+        let talk = |header: &str| {
+            let mut client = Client::connect(server.address("pop3s"));
+            client.send(format!("{header}VERSION\tdoveadm-server\t1\t0\n"));
+            client
+        };
+        let header = "PROXY TCP4 192.0.2.9 192.0.2.10 1111 4711\r\n";
+        let mut client = talk(header);
+        assert_eq!(client.read_line().as_deref(), Some("-"), "{under:?}");
+        client.send("PLAIN\tAGRvdmVhZG0Ad3Jvbmc=\n");
+        // The original tells the load balancer's address.
+        let who = if under == Under::Ours { "192.0.2.9" } else { "127.0.0.1" };
+        let line = format!("doveadm({who}): Error: doveadm client authenticated with wrong password");
+        server.wait_log(&line);
+        let mut client = talk(header);
+        client.send("PLAIN\tAGRvdmVhZG0Ac2VjcmV0\n\tuser1\tmailbox list\n");
+        let said: Vec<_> = std::iter::from_fn(|| client.read_line()).take(3).collect();
+        assert_eq!(said, ["-", "+", "INBOX\t"], "{under:?}");
+        assert_eq!(talk("").read_line(), None);
+        server.wait_log("haproxy: Client disconnected: Failed to read valid HAproxy data (rip=127.0.0.1)");
     }
 }
 

@@ -290,6 +290,84 @@ fn what_changed_since_a_state() {
     }
 }
 
+/// The same one way only, whoever gives and whoever takes.
+#[test]
+fn what_changed_since_a_state_goes_one_way() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    for (starts, serves) in [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours)] {
+        for command in [&["backup"][..], &["sync", "-1"], &["backup", "-R"]] {
+            let (one, other) = (host(starts, "mdbox"), host(serves, "maildir"));
+            let pulls = command.contains(&"-R");
+            let (from, to) = if pulls { (&other, &one) } else { (&one, &other) };
+            with_mail(from);
+            if command.contains(&"-1") {
+                // Only messages settle which UIDVALIDITY counts.
+                run(from, &["mailbox", "delete", "-u", "user1", "-s", "Empty", "Gr\u{fc}n"]);
+            }
+            let server = address(&other);
+            let words = |options: &[&str]| {
+                let words = [command, &["-u", "user1"], options, &[&server]].concat();
+                words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+            };
+            let go = |options: &[&str]| {
+                let words = words(options);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                output(&one, &words)
+            };
+            let what = format!("{command:?} of {starts:?}");
+            let state = |options: &[&str]| {
+                let Output { status, stdout, stderr } = go(options);
+                let said = String::from_utf8_lossy(&stderr).into_owned();
+                assert!(status.success(), "{what}: {said}\n{}", other.log());
+                String::from_utf8(stdout).expect("text").trim_end().to_owned()
+            };
+            if pulls {
+                // The original's state has no mailboxes that it has only just made.
+                state(&["-s", ""]);
+            }
+            let first = state(&["-s", ""]);
+            assert!(first.len() > 100, "{what}: {first}");
+            same(from, to, false, &format!("{what}, at first"));
+            // Whoever has the mail writes it.
+            let place = tempfile::tempdir().expect("a directory");
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+            let raw = place.path().join("raw");
+            save(from, "INBOX", "Subject: new\n\nx\n");
+            run(from, &["flags", "add", "-u", "user1", "\\Draft new", "mailbox", "INBOX", "uid", "1"]);
+            run(from, &["expunge", "-u", "user1", "mailbox", "INBOX", "uid", "2"]);
+            if pulls && starts == Under::Dovecot {
+                // The original asks for mailboxes only that have changed on its own side.
+                run(to, &["flags", "add", "-u", "user1", "\\Answered", "mailbox", "INBOX", "uid", "3"]);
+                run(from, &["flags", "add", "-u", "user1", "\\Answered", "mailbox", "INBOX", "uid", "3"]);
+            }
+            let second = state(&["-s", &first, "-r", &raw.display().to_string()]);
+            assert_ne!(first, second, "{what}");
+            same(from, to, false, &format!("{what}, after changes"));
+            if !pulls {
+                let text = fs::read_to_string(&raw).expect("what went over the line");
+                let lines = |start: &str| text.lines().filter(|line| line.contains(start)).count();
+                // The names of values come first, in a line of their own.
+                assert!(lines(" O: B") <= 4, "{what}: {text}");
+                assert!(lines(" O: C") + lines(" I: C") <= 6, "{what}: {text}");
+            }
+            let third = state(&["-s", &second]);
+            same(from, to, false, &format!("{what}, again"));
+            if command == ["backup"] && serves == Under::Ours {
+                // What is gone there only shows where all is compared.
+                run(to, &["expunge", "-u", "user1", "mailbox", "Work/Old", "uid", "1"]);
+                save(from, "Work/Old", "Subject: newer\n\nx\n");
+                let lost = go(&["-s", &third]);
+                assert_eq!(lost.status.code(), Some(2), "{what}: {lost:?}");
+                assert_eq!(lost.stdout, b"\n", "{what}: {lost:?}");
+                state(&["-s", ""]);
+                same(from, to, false, &format!("{what}, in the end"));
+            }
+        }
+    }
+}
+
 /// The original is run at its own end, or gets mail from ours: the way back.
 #[test]
 fn mail_goes_and_comes_whoever_runs_the_command() {

@@ -78,9 +78,6 @@ pub(crate) const PROXY_STEP_BYTES: usize = 16 * 1024;
 /// Distinct settings (by network and server name) whose TLS contexts and texts are kept ready.
 pub(crate) const CONFIGS_MAX: usize = 4096;
 
-/// Pause between looks at a PROXY protocol header that comes in pieces.
-pub(crate) const HEADER_PAUSE: Duration = Duration::from_millis(10);
-
 /// How long TLS proxies go on once the process stops: the mail processes say goodbye through them.
 pub(crate) const PROXY_GRACE: Duration = Duration::from_secs(5);
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc::control::ToMaster;
+use net::load_balancer::LoadBalancers;
 use net::tls::TlsStream;
 use service::anvil::AnvilSession;
 use service::{Fatal, Phase, Process, Stream};
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::accept::{Accepted, Acceptor};
 use crate::arguments::Arguments;
-use crate::arrival::{LoadBalancers, arrive};
+use crate::arrival::arrive;
 use crate::auth_client::AuthClient;
 use crate::backend::record::Records;
 use crate::clients::{Clients, Seat};

@@ -6,6 +6,7 @@
 
 pub mod connect;
 pub mod limits;
+pub mod load_balancer;
 pub mod networks;
 pub mod probe;
 pub mod proxy_protocol;

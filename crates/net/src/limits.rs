@@ -8,6 +8,9 @@ pub const PROXY_V1_BYTES_MAX: usize = 107;
 /// The longest PROXY protocol v2 header, addresses and TLVs included; as 2.3.
 pub const PROXY_V2_BYTES_MAX: usize = 1500;
 
+/// Pause between looks at a PROXY protocol header that comes in pieces.
+pub(crate) const HEADER_PAUSE: Duration = Duration::from_millis(10);
+
 /// How long an outgoing connection may take where no setting says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -340,6 +340,28 @@ fn sdbox_has_nothing_to_mend() {
     nothing_to_mend("sdbox");
 }
 
+/// Replicas find an expunged message by the GUID that the log keeps.
+#[test]
+fn sdbox_expunges_with_guids() {
+    let place = Place::new("sdbox", "");
+    let Some(real) = place.real() else { return };
+    for _ in 0..3 {
+        real.run(&["save"], b"Subject: one\n\nbody\n");
+    }
+    let known = real.fields("INBOX", "uid guid");
+    assert_eq!(known.len(), 3, "{known:?}");
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    inbox.expunge(&uids(&[1, 2, 3])).unwrap();
+    drop((inbox, storage));
+    let log = place.path("mail/mailboxes/INBOX/dbox-Mails/dovecot.index.log");
+    let dump = String::from_utf8(real.run(&["dump", log.to_str().unwrap()], b"")).unwrap();
+    for (uid, guid) in known.iter().filter_map(|line| line.split_once('\t')) {
+        assert!(dump.contains(&format!("- uid={uid} (guid {guid})")), "{uid} {guid}: {dump}");
+    }
+}
+
 #[test]
 fn mdbox_has_nothing_to_mend() {
     nothing_to_mend("mdbox");

@@ -339,6 +339,33 @@ fn a_damaged_list_is_made_anew() {
     }
 }
 
+/// A mailbox that lost what its GUID is in gets another one, and the list takes it over.
+#[test]
+fn a_new_guid_is_in_the_list_at_once() {
+    for (driver, lost) in [
+        ("maildir", &["mail/.Work/dovecot-uidlist"][..]),
+        ("mbox", &["mail/.imap/Work/dovecot.index", "mail/.imap/Work/dovecot.index.log"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = location(driver, dir.path());
+        let made = storage_at(&text);
+        made.create("Work", false).unwrap();
+        let mut work = made.open("Work", OpenMode::ReadWrite).unwrap();
+        save(&mut *work, "Subject: one\n\nx\n", Flags::NONE, &[]).unwrap();
+        drop(work);
+        let old = listed(&*made, "Work").guid;
+        drop(made);
+        let mut gone = lost.iter().filter(|path| std::fs::remove_file(dir.path().join(path)).is_ok());
+        assert!(gone.by_ref().count() > 0, "{driver}");
+        let after = storage_at(&text);
+        let mut work = after.open("Work", OpenMode::ReadWrite).unwrap();
+        work.sync(SyncMode::Full).unwrap();
+        drop(work);
+        let new = listed(&*after, "Work").guid;
+        assert_ne!(new, old, "{driver}");
+    }
+}
+
 #[test]
 fn there_is_none_where_none_is_wanted() {
     let dir = tempfile::tempdir().unwrap();

@@ -301,7 +301,7 @@ fn filter(args: &Args) -> Outcome<Filter> {
         None => None,
         Some(text) => Some(
             base::units::parse_size(text)
-                .map_err(|_| fatal(format_args!("Invalid -I parameter '{text}': Invalid size")))?,
+                .map_err(|_| fatal(format_args!("Invalid -I parameter '{text}': Invalid size: {text}")))?,
         ),
     };
     let flag = args.text("sync-flags").map(|text| match text.strip_prefix('-') {
@@ -335,7 +335,7 @@ fn parse_date(text: &str) -> Option<i64> {
 }
 
 fn fatal(text: impl std::fmt::Display) -> Failure {
-    Failure::Fatal(text.to_string(), status::FATAL)
+    Failure::Fatal(text.to_string(), status::TEMPFAIL)
 }
 
 /// What is done for each user.
@@ -391,7 +391,7 @@ impl Work<'_> {
             let _ = if prefixed { writeln!(output, "{}", user.username()) } else { Ok(()) };
             self.connected(job, user, input, BufWriter::new(output))?;
         }
-        ended(job, &mut child);
+        ended(job, &mut child, words);
         Ok(())
     }
 
@@ -472,12 +472,21 @@ impl Work<'_> {
             return Ok(());
         }
         let mut report = Reporter { job: &mut *job, desync: None };
-        let done = push(line, &terms, &mut own, self.way, self.choice, &mut report);
+        // A state of nothing is none.
+        let states = self.states.filter(|states| !states.is_empty());
+        let done = push(line, &terms, &mut own, (self.way, states), self.choice, &mut report);
         report.end();
-        if let Err(error) = done {
-            job.fail(format_args!("{} failed", self.command), &error);
-        }
+        self.ended(job, done);
         Ok(())
+    }
+
+    /// Prints the state, if that was asked for.
+    fn ended(&self, job: &mut Job<'_>, done: storage::Result<States>) {
+        match done {
+            Ok(states) if self.states.is_some() => job.print(states.print()),
+            Ok(_) => {}
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+        }
     }
 
     fn both<R: std::io::Read, W: Write>(
@@ -494,11 +503,7 @@ impl Work<'_> {
         let both = Both { terms, choice, is_first: true, only_changed, states };
         let done = both.begin(line, own, &mut report);
         report.end();
-        match done {
-            Ok(states) if self.states.is_some() => job.print(states.print()),
-            Ok(_) => {}
-            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
-        }
+        self.ended(job, done);
         Ok(())
     }
 
@@ -563,16 +568,17 @@ impl Report for Reporter<'_, '_> {
 }
 
 /// Waits for the remote command, whose input has ended.
-fn ended(job: &mut Job<'_>, child: &mut Child) {
+fn ended(job: &mut Job<'_>, child: &mut Child, words: &[String]) {
     use std::os::unix::process::ExitStatusExt;
     let Ok(ended) = child.wait() else { return };
     if ended.success() {
         return;
     }
-    match (ended.signal(), ended.code()) {
-        (Some(signal), _) => job.log().error(format_args!("Remote command died with signal {signal}")),
-        (_, code) => job.log().error(format_args!("Remote command returned error {}", code.unwrap_or(0))),
-    }
+    let what = match (ended.signal(), ended.code()) {
+        (Some(signal), _) => format!("died with signal {signal}"),
+        (_, code) => format!("returned error {}", code.unwrap_or(0)),
+    };
+    job.log().error(format_args!("Remote command {what}: {}", words.join(" ")));
     job.fail_as(status::TEMPFAIL);
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::{IpAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
@@ -16,7 +15,7 @@ use sasl::encoding::from_base64;
 use service::{Phase, Process};
 use settings::{Settings, key};
 
-use super::Serving;
+use super::{Ends, Serving};
 use crate::args::Args;
 use crate::commands;
 use crate::config::Config;
@@ -36,7 +35,7 @@ pub(super) struct Connection<'a> {
     process: &'a Process,
     log: Logger,
     config: Config,
-    addresses: Option<(IpAddr, IpAddr)>,
+    ends: Option<Ends>,
     /// Who may connect is known already.
     is_known: bool,
     input: BufReader<File>,
@@ -49,26 +48,21 @@ pub(super) struct Connection<'a> {
 struct Hangup;
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(process: &'a Process, listener: &Listener, socket: OwnedFd) -> io::Result<Self> {
+    /// `ends` are those of a TCP connection, as its load balancer has them where there is one.
+    pub(super) fn new(
+        process: &'a Process,
+        listener: &Listener,
+        socket: OwnedFd,
+        ends: Option<Ends>,
+    ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, false)?;
         set_socket_timeout(&socket, Timeout::Send, Some(CLIENT_WRITE_TIMEOUT))?;
-        let (socket, addresses, is_known) = match listener.kind {
-            ListenerKind::Inet { haproxy: true, .. } => {
-                let text = "haproxy isn't supported yet for service doveadm";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-            }
-            ListenerKind::Inet { .. } => {
-                let stream = TcpStream::from(socket);
-                let addresses = (stream.local_addr()?.ip(), stream.peer_addr()?.ip());
-                (OwnedFd::from(stream), Some(addresses), false)
-            }
-            _ => (socket, None, is_owners_only(process, listener)),
-        };
-        let log = match addresses {
-            Some((_, remote)) => Logger::new(format!("doveadm({remote}): ")),
+        let is_known = ends.is_none() && is_owners_only(process, listener);
+        let log = match ends {
+            Some(Ends { remote, .. }) => Logger::new(format!("doveadm({remote}): ")),
             None => Logger::new("doveadm: "),
         };
-        let config = Config::of_process(process, addresses.map(|both| both.0), addresses.map(|both| both.1));
+        let config = config_for(process, ends);
         let (socket, relay) = match listener.kind {
             ListenerKind::Inet { ssl: true, .. } => {
                 let (socket, relay) =
@@ -79,7 +73,7 @@ impl<'a> Connection<'a> {
         };
         let input = File::from(socket);
         let output = Channels::new(input.try_clone()?);
-        Ok(Self { process, log, config, addresses, is_known, input: BufReader::new(input), output, relay })
+        Ok(Self { process, log, config, ends, is_known, input: BufReader::new(input), output, relay })
     }
 
     /// Serves the client until it goes.
@@ -95,7 +89,7 @@ impl<'a> Connection<'a> {
             })));
         }
         while let Some(line) = self.next_line() {
-            let name = self.addresses.map_or("<local>".to_owned(), |(_, remote)| remote.to_string());
+            let name = self.ends.map_or("<local>".to_owned(), |ends| ends.remote.to_string());
             let words: Vec<String> = line.split('\t').map(unescape).collect();
             let command = words.get(2).map_or("", String::as_str);
             self.process.set_title(&format!("[{name} {command}]"));
@@ -218,16 +212,16 @@ impl<'a> Connection<'a> {
         };
         let debug = flags.contains('D');
         let globals = Globals { debug, verbose: !flags.is_empty(), ..Globals::default() };
-        let Self { process, log, config, addresses, is_known, input, output, relay } = self;
+        let Self { process, log, config, ends, is_known, input, output, relay } = self;
         let serving = Serving {
             user: user.clone(),
-            remote: addresses.map(|(_, remote)| remote),
+            remote: ends.map(|ends| ends.remote),
             input,
             output: output.clone(),
             has_answered: false,
         };
         let printed = Output::to_client(Box::new(output.clone()));
-        let again = Config::of_process(process, addresses.map(|both| both.0), addresses.map(|both| both.1));
+        let again = config_for(process, ends);
         let mut cx = Context::serving(globals, printed, serving, config);
         let outcome = Args::parse(command, name, rest)
             .map_err(|error| Failure::Said(error.to_string(), status::USAGE))
@@ -236,7 +230,7 @@ impl<'a> Connection<'a> {
         let ended = ended(&log, outcome, cx.status);
         let serving = cx.serving.ok_or(Hangup)?;
         let connection =
-            Self { process, log, config: again, addresses, is_known, input: serving.input, output, relay };
+            Self { process, log, config: again, ends, is_known, input: serving.input, output, relay };
         if serving.has_answered {
             // What was said since is no command.
             return Err(Hangup);
@@ -244,6 +238,10 @@ impl<'a> Connection<'a> {
         connection.say(&ended)?;
         Ok(connection)
     }
+}
+
+fn config_for(process: &Process, ends: Option<Ends>) -> Config {
+    Config::of_process(process, ends.map(|ends| ends.local), ends.map(|ends| ends.remote))
 }
 
 /// The reply's last line.

@@ -9,8 +9,10 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipc::control::ListenerKind;
+use net::load_balancer::LoadBalancers;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use service::{Client, Entry, Fatal, Process};
+use service::{Client, Entry, Fatal, Process, Stream};
 
 use self::connection::Connection;
 use crate::cmd::save::unnamed_file;
@@ -34,8 +36,9 @@ async fn live(process: Process) -> Result<(), Fatal> {
             let process = own.clone();
             async move {
                 let log = process.log().clone();
+                let Some(ends) = arrive(&process, &client).await else { return };
                 let serving = process.clone();
-                let served = tokio::task::spawn_blocking(move || serve(&serving, client)).await;
+                let served = tokio::task::spawn_blocking(move || serve(&serving, client, ends)).await;
                 if let Err(error) = served {
                     // It may still have the rights of a user.
                     log.error(format_args!("doveadm client: {error}"));
@@ -46,9 +49,28 @@ async fn live(process: Process) -> Result<(), Fatal> {
         .await
 }
 
-fn serve(process: &Process, client: Client) {
+/// Finds out who connected where; empty on a unix socket. `None` if the connection is to be closed.
+async fn arrive(process: &Process, client: &Client) -> Option<Option<Ends>> {
+    let Stream::Tcp(socket) = &client.stream else { return Some(None) };
+    let own = Ends { local: socket.local_addr().ok()?.ip(), remote: socket.peer_addr().ok()?.ip() };
+    let ListenerKind::Inet { haproxy: true, .. } = client.listener.kind else { return Some(Some(own)) };
+    let balancers = LoadBalancers::new(&process.settings().root(), process.log());
+    let header = balancers.header(socket, own.remote, process.log()).await?;
+    let said = header.addresses.map(|both| Ends { local: both.local.ip(), remote: both.remote.ip() });
+    Some(Some(said.unwrap_or(own)))
+}
+
+/// Both addresses of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    local: IpAddr,
+    remote: IpAddr,
+}
+
+fn serve(process: &Process, client: Client, ends: Option<Ends>) {
     let Client { stream, listener, guard } = client;
-    let opened = stream.into_descriptor().and_then(|socket| Connection::new(process, &listener, socket));
+    let opened =
+        stream.into_descriptor().and_then(|socket| Connection::new(process, &listener, socket, ends));
     match opened {
         Ok(connection) => connection.live(),
         Err(error) => process.log().error(format_args!("doveadm client: {}", base::reason(&error))),

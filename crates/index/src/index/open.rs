@@ -83,8 +83,14 @@ impl Index {
                     }
                     self.tell_fsck(&repair.fixes);
                 }
-                if Header::parse(&bytes).uid_validity == 0 {
-                    self.rescued = self.rescue_from_backup();
+                let own = Header::parse(&bytes).uid_validity;
+                // Where something was damaged UIDVALIDITY may be, too.
+                let backup = match self.on_disk.repaired || own == 0 {
+                    true => self.rescue_from_backup(),
+                    false => Rescued::default(),
+                };
+                if own == 0 || backup.contradicts(own) {
+                    self.rescued = backup;
                     self.rescue_from_logs();
                     if self.on_disk.repaired && self.rescued != Rescued::default() {
                         // The present time stands there only for want of something better.

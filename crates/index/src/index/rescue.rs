@@ -65,6 +65,11 @@ impl Rescued {
         }
     }
 
+    /// Whether it has another UIDVALIDITY than this one.
+    pub(super) fn contradicts(self, uid_validity: u32) -> bool {
+        self.uid_validity != 0 && self.uid_validity != uid_validity
+    }
+
     pub(super) fn or(self, other: Self) -> Self {
         match self.uid_validity {
             0 => Self { next_uid: self.next_uid.max(other.next_uid), ..other },

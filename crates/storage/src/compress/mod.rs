@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub(crate) use read::copy_plain;
-pub use read::{reader, sized_reader};
+pub use read::{raw_deflate, reader, sized_reader};
 pub use write::{Encoder, SaveFilter};
 
 /// A way to compress, named as in `zlib_save`.

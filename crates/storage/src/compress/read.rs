@@ -1,7 +1,7 @@
 //! Reading mail that may be compressed.
 
 use std::fmt;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::api::MessageReader;
@@ -60,6 +60,12 @@ pub fn sized_reader(
         reader.size = reader.decoded;
     }
     Ok(reader)
+}
+
+/// The plain bytes of a deflated stream without header and checksum (RFC 1951), as IMAP's COMPRESS has them.
+/// Where it was cut is an error of kind `UnexpectedEof`, damage one of another kind.
+pub fn raw_deflate(raw: impl BufRead) -> impl Read {
+    flate2::bufread::DeflateDecoder::new(raw)
 }
 
 /// Writes the plain bytes of what is known to be of `format` from the place where `raw` stands, and says

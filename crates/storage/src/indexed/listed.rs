@@ -80,6 +80,7 @@ impl<D: Driver> Source for Look<'_, D> {
                 next_uid: view.uid_next().get(),
             },
             uid_validity: index.header().uid_validity,
+            guid: driver.guid_known(index),
             highest_modseq: view.highest_modseq().0.max(1),
             size: size_header(index),
             log: log.map(|stamp| stamp_of(&stamp)),

@@ -185,11 +185,14 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
-    /// A message's GUID, if it can be told without opening anything.
+    /// A message's GUID, if it can be told without waiting for a lock: the mailbox is locked.
     fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {
         let _ = (view, uid);
         None
     }
+
+    /// The mailbox's GUID, if it has been read already. It may be another than before, where it was lost.
+    fn guid_known(&self, index: &Index) -> Option<Guid>;
 
     /// The mailbox's GUID.
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;

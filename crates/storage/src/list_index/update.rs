@@ -15,6 +15,8 @@ use super::{ListIndex, State, lock, spec};
 pub(crate) struct Known {
     pub messages: Messages,
     pub uid_validity: u32,
+    /// Its GUID, where that has been read already.
+    pub guid: Option<Guid>,
     pub highest_modseq: u64,
     /// The mailbox's own sum, if it keeps one.
     pub size: Option<VirtualSize>,
@@ -62,7 +64,8 @@ impl ListIndex {
         let Some(old) = state.record(uid, &LIST).and_then(ListRecord::decode) else { return Ok(()) };
         let shown = if self.is_sole { self.shown(&state.tree, uid.get()) } else { None };
         let name = shown.as_deref().unwrap_or(name);
-        let is_stale = old.guid == Guid::default() || old.uid_validity != known.uid_validity;
+        let is_other = known.guid.is_some_and(|guid| guid != old.guid);
+        let is_stale = old.guid == Guid::default() || is_other || old.uid_validity != known.uid_validity;
         // Where the mailbox's place is named by its GUID, that is what it is.
         let (unknown, renamed) = (is_stale && !self.is_sole, renamed && !self.is_sole);
         let guid = if unknown || renamed { Some(source.guid()?) } else { None };

@@ -345,6 +345,10 @@ impl Driver for Maildir {
         Some(crate::dbox::names::guid_bits(facts.guid.as_deref()?))
     }
 
+    fn guid_known(&self, _index: &Index) -> Option<Guid> {
+        self.names().header.guid
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         let mut names = self.names();
         names.refresh(&self.place, false)?;

@@ -348,6 +348,10 @@ impl Driver for Mbox {
         Ok(())
     }
 
+    fn guid_known(&self, index: &Index) -> Option<Guid> {
+        Some(Self::header(index).guid)
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, _work: &mut Known) -> Result<Guid> {
         let mut header = Self::header(index);
         if header.guid == Guid::default() {

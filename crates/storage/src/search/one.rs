@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use base::ModSeq;
 use message::{Options, Parts};
 
 use crate::api::Mailbox;
@@ -49,7 +50,8 @@ impl Message<'_> {
             Query::Older(secs) => self.age_secs()?.is_some_and(|age| age >= i64::from(*secs)),
             Query::Younger(secs) => self.age_secs()?.is_some_and(|age| age <= i64::from(*secs)),
             Query::SaveDateSupported => self.facts(Wanted::SAVE_DATE)?.save_date.is_some(),
-            Query::ModSeq(modseq) => record.modseq >= *modseq,
+            // The least there is is what a message has of which nothing is known.
+            Query::ModSeq(modseq) => record.modseq.max(ModSeq(1)) >= *modseq,
             Query::Part(wanted) => wanted.matches(self.parts()?),
             Query::Guid(guid) => self.facts(Wanted::GUID)?.guid.as_deref() == Some(guid.as_str()),
             // The others have plans of their own.

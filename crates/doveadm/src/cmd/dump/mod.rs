@@ -1,11 +1,13 @@
 //! `doveadm dump`: what is in a file of the mail formats, in 2.3's words. A type is a line in
-//! [`TYPES`]; those without a printer are recognised, and say that they cannot be shown yet.
+//! [`TYPES`]; those without a printer are recognised, and say that they cannot be shown.
 
 mod dbox;
 mod extension;
+mod imap_zlib;
 mod index;
 mod log;
 mod mailbox_log;
+mod multiplex;
 mod thread;
 
 use std::fs::File;
@@ -40,10 +42,10 @@ const TYPES: [Type; 9] = [
         test: Some(|path| name_of(path).ends_with(".thread")),
         print: Some(thread::print),
     },
-    Type { name: "imapzlib", test: Some(is_imap_zlib), print: None },
+    Type { name: "imapzlib", test: Some(imap_zlib::is_one), print: Some(imap_zlib::print) },
     Type { name: "dcrypt-file", test: Some(|path| begins_with(path, b"CRYPTED\x03\x07")), print: None },
     Type { name: "dcrypt-key", test: None, print: None },
-    Type { name: "multiplex", test: None, print: None },
+    Type { name: "multiplex", test: None, print: Some(multiplex::print) },
 ];
 
 pub(crate) fn dump(cx: &mut Context, args: &Args) -> Outcome {
@@ -65,7 +67,9 @@ pub(crate) fn dump(cx: &mut Context, args: &Args) -> Outcome {
     };
     match found.print {
         Some(print) => print(cx, file, args.list("args")),
-        None => Err(Failure::fatal(format_args!("Files of type {} cannot be shown yet", found.name))),
+        None => {
+            Err(Failure::fatal(format_args!("Files of type {} can't be shown: no dcrypt here", found.name)))
+        }
     }
 }
 
@@ -112,16 +116,6 @@ fn is_log(path: &Path) -> bool {
 fn is_mailbox_log(path: &Path) -> bool {
     name_of(path).ends_with(".log")
         && matches!(*beginning(path, MAILBOX_LOG_RECORD_BYTES).as_slice(), [1..=6, 0, 0, 0, ref rest @ ..] if rest.len() == 20)
-}
-
-/// A raw log of an IMAP session with COMPRESS.
-fn is_imap_zlib(path: &Path) -> bool {
-    let name = name_of(path);
-    if !name.ends_with(".in") && !name.ends_with(".out") {
-        return false;
-    }
-    let text = String::from_utf8_lossy(&beginning(path, 4095)).to_ascii_lowercase();
-    text.contains(" ok begin compression.") || text.contains(" compress deflate")
 }
 
 /// A file as a whole.
@@ -188,6 +182,39 @@ mod tests {
         std::fs::write(&path, &file.concat()[..30]).unwrap();
         let (out, _) = doveadm.run(&format!("dump {}", path.display()));
         assert!(out.ends_with(" - block_size=28\n   - broken!\n"), "{out}");
+    }
+
+    /// Shows a file with these bytes; what is printed and how it ended.
+    fn shown(kind: &str, bytes: &[u8]) -> (String, Outcome<i32>) {
+        let doveadm = crate::context::tests::Doveadm::new();
+        let path = doveadm.path().join("it");
+        std::fs::write(&path, bytes).unwrap();
+        doveadm.run(&format!("dump -t {kind} {}", path.display()))
+    }
+
+    /// A session's bytes as zlib deflates them, a block flushed without an end behind it.
+    #[test]
+    fn compressed_sessions_are_shown() {
+        let deflated = b"\x4a\x52\xf0\xf3\xf7\x0f\xe0\xe5\x4a\x56\xf0\xf1\x77\xf7\x0f\x0d\xe1\xe5\x02\x00\x00\x00\xff\xff";
+        let before = "a NOOP\r\n\r\na OK Begin compression.\r\n";
+        let whole = [before.as_bytes(), deflated].concat();
+        assert_eq!(shown("imapzlib", &whole), (format!("{before}b NOOP\r\nc LOGOUT\r\n"), Ok(0)));
+        let asked = [b"a compress deflate\n", &deflated[..]].concat();
+        assert!(shown("imapzlib", &asked).0.ends_with("c LOGOUT\r\n"));
+        let cut = shown("imapzlib", &whole[..whole.len() - 14]);
+        assert!(cut.0.starts_with(before) && cut.0.len() < before.len() + 18 && cut.1 == Ok(0), "{cut:?}");
+        let damaged = shown("imapzlib", &[before.as_bytes(), b"\xff\xff\xff"].concat());
+        assert_eq!(damaged.0, before);
+        assert!(format!("{:?}", damaged.1).contains("it) failed: "), "{damaged:?}");
+    }
+
+    #[test]
+    fn channels_are_shown() {
+        let whole = b"\x00\0\0\0\x03abc\x01\0\0\0\x02de\x00\0\0\0\x01f";
+        let lines = "CHANNEL 0: 4 bytes:\nabcf\nCHANNEL 1: 2 bytes:\nde\n";
+        assert_eq!(shown("multiplex", whole), (lines.to_owned(), Ok(0)));
+        let cut = format!("{:?}", shown("multiplex", b"\x00\0\0\0\x05ab").1);
+        assert!(cut.contains("Unexpected EOF - 3 bytes remaining in packet"), "{cut}");
     }
 
     #[test]

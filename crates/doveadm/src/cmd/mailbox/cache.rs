@@ -140,7 +140,7 @@ pub(crate) fn remove(cx: &mut Context, args: &Args) -> Outcome {
 }
 
 fn open(job: &mut Job<'_>, user: &MailUser, name: &str) -> Option<Box<dyn Mailbox>> {
-    let opened = user.open_mailbox(name, OpenMode::ReadWrite).and_then(|mut mailbox| {
+    let opened = user.open_mailbox(name, OpenMode::Append).and_then(|mut mailbox| {
         mailbox.sync(SyncMode::Quick)?;
         Ok(mailbox)
     });

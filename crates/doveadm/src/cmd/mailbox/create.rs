@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::Guid;
 use mail_user::{MailUser, Namespace};
-use storage::{MailboxUpdate, Result};
+use storage::{Error, MailboxUpdate, Result};
 
 use super::names;
 use crate::args::Args;
@@ -42,6 +42,9 @@ fn create_one(job: &mut Job<'_>, user: &Arc<MailUser>, name: &str, guid: Option<
 }
 
 fn make(user: &MailUser, name: &str, bare: &str, guid: Option<Guid>) -> Result<()> {
+    if bare.is_empty() {
+        return Err(Error::BadRequest("Invalid mailbox name: Name is empty".to_owned()));
+    }
     user.create(name)?;
     let Some(guid) = guid else { return Ok(()) };
     user.update_mailbox(bare, &MailboxUpdate { guid: Some(guid), ..MailboxUpdate::default() })

@@ -1,7 +1,7 @@
 //! `doveadm mailbox rename`: gives a mailbox and its children another name; with `-s` the
 //! subscription follows.
 
-use storage::Error;
+use storage::{Error, OpenMode};
 
 use crate::args::Args;
 use crate::cmd::auth::help;
@@ -16,9 +16,12 @@ pub(crate) fn rename(cx: &mut Context, args: &Args) -> Outcome {
     whose.each(cx, &mut |job, user| {
         match user.rename(from, to) {
             Ok(()) => {}
-            // It is the other one that exists.
             Err(Error::Exists(_)) => {
-                let error = Error::InUse("Target mailbox already exists".to_owned());
+                let error = match user.open_mailbox(from, OpenMode::Append) {
+                    Err(missing @ Error::NotFound(_)) => missing,
+                    // It is the other one that exists.
+                    _ => Error::InUse("Target mailbox already exists".to_owned()),
+                };
                 job.fail(format_args!("Can't rename mailbox {from} to {to}"), &error);
             }
             Err(error) => job.fail(format_args!("Can't rename mailbox {from} to {to}"), &error),

@@ -61,7 +61,7 @@ fn iso_day(text: &str) -> Option<Day> {
 }
 
 /// `d-mmm-yyyy`, IMAP's form.
-fn imap_day(text: &str) -> Option<Day> {
+pub(super) fn imap_day(text: &str) -> Option<Day> {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let mut parts = text.split('-');

@@ -4,6 +4,7 @@
 mod date;
 mod guard;
 mod parse;
+mod part;
 mod resolve;
 
 pub(crate) use resolve::Place;

@@ -9,7 +9,7 @@ use super::date::{self, Side};
 use super::{Arg, Leaf, Numbers, Term};
 use crate::limits::QUERY_DEPTH_MAX;
 
-type Parsed<T> = Result<T, String>;
+pub(super) type Parsed<T> = Result<T, String>;
 
 pub(super) struct Parser<'a> {
     words: std::iter::Peekable<std::slice::Iter<'a, String>>,
@@ -20,7 +20,7 @@ pub(super) struct Parser<'a> {
     within: usize,
     oldest_only: bool,
     /// The last key that was read.
-    key: String,
+    pub(super) key: String,
 }
 
 /// What a list's next word began.
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
             "TEXT" => Query::Text(self.string()?),
             "MODSEQ" => self.modseq()?,
             "GUID" | "X-GUID" => Query::Guid(self.string()?),
-            "MIMEPART" => return Err("MIMEPART isn't supported yet".to_owned()),
+            "MIMEPART" => Query::Part(Box::new(self.part()?)),
             "INTHREAD" => return self.in_thread(),
             key if key.starts_with(|c: char| c == '*' || c.is_ascii_digit()) => {
                 let numbers = numbers(key).ok_or("Invalid messageset")?;
@@ -203,7 +203,17 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Parsed<String> {
+    /// The next word, whatever it is.
+    pub(super) fn word(&mut self) -> Option<&'a str> {
+        self.words.next().map(String::as_str)
+    }
+
+    /// The same, which is left there.
+    pub(super) fn peek(&mut self) -> Option<&'a str> {
+        self.words.peek().map(|word| word.as_str())
+    }
+
+    pub(super) fn string(&mut self) -> Parsed<String> {
         self.words
             .next()
             .cloned()

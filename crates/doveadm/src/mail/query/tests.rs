@@ -1,3 +1,4 @@
+use storage::search::part::{Compare, NameMatch, PartField, PartQuery};
 use storage::search::{DateKind, Day, Query};
 use storage::view::{Flags, View};
 
@@ -28,6 +29,7 @@ fn not(query: Query) -> Query {
 #[test]
 fn keys_become_conditions() {
     let header = |name: &str, text: &str| Query::Header { name: name.into(), text: text.into() };
+    let part = |query| Query::Part(Box::new(query));
     for (line, expected) in [
         ("all", Query::All),
         ("unseen", not(Query::Flags(Flags::SEEN))),
@@ -49,6 +51,19 @@ fn keys_become_conditions() {
         ("modseq /flags/\\seen all 7", Query::ModSeq(ModSeq(7))),
         ("modseq 7", Query::ModSeq(ModSeq(7))),
         ("guid g", Query::Guid("g".into())),
+        ("mimepart child exists", part(PartQuery::Child(None))),
+        ("mimepart parent exists", part(PartQuery::Parent(None))),
+        ("mimepart depth min 1", part(PartQuery::Depth(Compare::AtLeast, 1))),
+        (
+            "mimepart ( or type text size 7 not filename ends .gif )",
+            part(PartQuery::And(vec![
+                PartQuery::Or(vec![
+                    PartQuery::Text(PartField::Type, "text".into()),
+                    PartQuery::Size(Compare::Equal, 7),
+                ]),
+                PartQuery::Not(Box::new(PartQuery::FileName(NameMatch::Ends, ".gif".into()))),
+            ])),
+        ),
         ("$", Query::None),
         (
             "not ( seen deleted )",
@@ -119,6 +134,17 @@ fn mistakes_in_2_3_s_words() {
         ("0", "Invalid messageset"),
         ("older 0", "Invalid search interval parameter"),
         ("modseq x", "Invalid MODSEQ value"),
+        ("mimepart", "Missing MIMEPART key"),
+        ("mimepart bogus", "Unknown MIMEPART key BOGUS"),
+        ("mimepart exists", "EXISTS key can only be used with PARENT or CHILD"),
+        ("mimepart child ( exists )", "EXISTS key can only be used with PARENT or CHILD"),
+        ("mimepart type", "Missing parameter for search key (for search key: TYPE)"),
+        ("mimepart depth x", "Invalid MIMEPART DEPTH level"),
+        ("mimepart disposition x", "Invalid MIMEPART DISPOSITION key type"),
+        ("mimepart filename has x", "Invalid MIMEPART FILENAME match type"),
+        ("mimepart index x", "Invalid MIMEPART INDEX number"),
+        ("mimepart size larger x", "Invalid MIMEPART SIZE value"),
+        ("mimepart sentbefore x", "Invalid search date parameter"),
     ] {
         assert_eq!(parse(line).unwrap_err(), expected, "{line}");
     }

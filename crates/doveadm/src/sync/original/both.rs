@@ -2,7 +2,7 @@
 //! has, decides by the same rules what it lacks ([`merge`](super::merge), `sync::tree`), asks for that, and
 //! sends what the other asks for. With a state of the last time only what has changed since is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Write};
 
 use base::Guid;
@@ -11,7 +11,7 @@ use storage::{Error, Result};
 use super::line::{ATTRIBUTE, CHANGE, HANDSHAKE, Line, MAILBOX, REQUEST, STATE, Values};
 use super::merge::{Merged, Told, merge};
 use super::state::{State, States};
-use super::{Current, Terms, export, message, trees};
+use super::{Current, Terms, export, message, since, trees};
 use crate::sync::local::{Local, short_guid};
 use crate::sync::plan::{Source, Way};
 use crate::sync::side::{Attribute, Identity, Levels, Meta, Node, Opened, Side, Tree};
@@ -53,12 +53,7 @@ impl Both<'_> {
         self.choice.tell(&mut values);
         line.send_all(HANDSHAKE, &values)?;
         line.expect(HANDSHAKE)?;
-        if let Some(states) = &self.states {
-            for (guid, state) in states.iter() {
-                trees::send_common(&mut line, *guid, state)?;
-            }
-            line.send_end()?;
-        }
+        self.states.as_ref().map_or(Ok(()), |states| since::send_states(&mut line, states))?;
         self.run(line, local, report)
     }
 
@@ -149,7 +144,10 @@ impl Both<'_> {
             }
         }
         line.send_end()?;
-        trees::hear_finish(line)
+        if trees::hear_finish(line)? {
+            *states = States::default();
+        }
+        Ok(())
     }
 
     /// Follows the other side from mailbox to mailbox.
@@ -182,7 +180,7 @@ impl Both<'_> {
                 self.mailbox(line, local, levels, opened, &told, states, report)?;
             }
         }
-        trees::send_finish(line, None)
+        trees::send_finish(line, None, false)
     }
 
     /// What follows once both have named a mailbox.
@@ -204,7 +202,7 @@ impl Both<'_> {
         self.settle_validity(local, &mut opened, told)?;
         let state = self.states.as_ref().and_then(|states| states.of(opened.guid)).copied();
         attributes(line, local, levels)?;
-        send_changes(line, &opened, state.as_ref(), self)?;
+        since::send_changes(line, &opened, state.as_ref(), &self.choice.filter)?;
         let (heard, guids) = hear_changes(line, told, self)?;
         let common = state.map(|state| state.common_uid).filter(|uid| *uid != 0);
         let Merged { work, common_uid } = merge(&opened, &heard, self.is_first, common);
@@ -384,7 +382,9 @@ fn attributes<R: Read, W: Write>(line: &mut Line<R, W>, local: &mut Local, level
     let own = local.attributes(levels)?;
     export::send_attributes(line, own.as_deref().unwrap_or_default())?;
     while let Some(values) = line.next(ATTRIBUTE)? {
-        let Some(theirs) = super::attribute(line, &values)? else { continue };
+        let Some(theirs) = super::attribute(line, &values)?.filter(|_| !values.has("deleted")) else {
+            continue;
+        };
         let is_it = |one: &&Attribute| (one.shared, &one.name) == (theirs.shared, &theirs.name);
         let mine = own.as_ref().map(|own| own.iter().find(is_it));
         if mine.is_some_and(|mine| mine.is_none_or(|mine| mine.value < theirs.value)) {
@@ -392,41 +392,6 @@ fn attributes<R: Read, W: Write>(line: &mut Line<R, W>, local: &mut Local, level
         }
     }
     Ok(())
-}
-
-/// All messages, or what has changed since the last time, and what was expunged, by UID.
-fn send_changes<R: Read, W: Write>(
-    line: &mut Line<R, W>,
-    opened: &Opened,
-    state: Option<&State>,
-    both: &Both<'_>,
-) -> Result<()> {
-    let (common, modseq) = state.map_or((0, 0), |state| (state.common_uid, state.common_modseq));
-    let mut expunged: VecDeque<(u32, Guid)> = opened.expunged.iter().copied().collect();
-    for message in &opened.messages {
-        while let Some((uid, guid)) = expunged.pop_front_if(|(uid, _)| *uid < message.uid) {
-            send_expunge(line, uid, guid, common)?;
-        }
-        if message.uid > common {
-            export::change(line, message, 's', &both.choice.filter)?;
-        } else if message.modseq > modseq {
-            export::change(line, message, 'f', &both.choice.filter)?;
-        }
-    }
-    expunged.into_iter().try_for_each(|(uid, guid)| send_expunge(line, uid, guid, common))?;
-    line.send_end()
-}
-
-fn send_expunge<R: Read, W: Write>(line: &mut Line<R, W>, uid: u32, guid: Guid, common: u32) -> Result<()> {
-    let (number, text) = (uid.to_string(), guid.to_string());
-    let mut values = vec![("type", "e"), ("uid", number.as_str()), ("modseq", "0")];
-    if guid != Guid::default() {
-        values.push(("guid", &text));
-    } else if common != 0 {
-        // Without a GUID it would be believed, whatever has that UID there.
-        return Ok(());
-    }
-    line.send(CHANGE, &values)
 }
 
 fn hear_changes<R: Read, W: Write>(

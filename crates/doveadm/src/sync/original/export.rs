@@ -9,13 +9,15 @@ use base::tab::escape;
 use storage::Result;
 
 use super::line::{ATTRIBUTE, CHANGE, HANDSHAKE, Line, MAIL, MAILBOX, REQUEST, STATE};
-use super::{Terms, trees};
+use super::state::{State, States};
+use super::{Terms, since, trees};
 use crate::sync::local::Local;
 use crate::sync::plan::Way;
 use crate::sync::side::{Attribute, Filter, Levels, Message, Opened, Side};
 use crate::sync::{Choice, Report};
 
-/// Makes the mail at the other end the same as here (`Mirror`), or adds what is missing there.
+/// Makes the mail at the other end the same as here (`Mirror`), or adds what is missing there. With `states` of
+/// the last time only what has changed since is told. Gives how things stand now.
 ///
 /// # Errors
 /// Without which nothing can be done, and what the other side says.
@@ -23,12 +25,16 @@ pub(crate) fn push<R: Read, W: Write>(
     mut line: Line<R, W>,
     terms: &Terms,
     local: &mut Local,
-    way: Way,
+    (way, states): (Way, Option<&States>),
     choice: &Choice,
     report: &mut dyn Report,
-) -> Result<()> {
+) -> Result<States> {
     line.greet()?;
     let mut values = terms.values();
+    if states.is_some() {
+        values.retain(|(name, _)| *name != "sync_type");
+        values.push(("sync_type", "s".to_owned()));
+    }
     // It is the receiver.
     values.push(("backup_recv", String::new()));
     if way != Way::Mirror {
@@ -37,21 +43,37 @@ pub(crate) fn push<R: Read, W: Write>(
     choice.tell(&mut values);
     line.send_all(HANDSHAKE, &values)?;
     line.expect(HANDSHAKE)?;
+    states.map_or(Ok(()), |states| since::send_states(&mut line, states))?;
     let mut tree = local.tree()?;
     tree.mailboxes.retain(|node| choice.wants(node));
     trees::exchange(&mut line, Some((&tree, local)), terms)?;
+    let mut now = States::default();
     for node in &tree.mailboxes {
         let opened = local.open(&node.levels, &choice.filter)?;
+        let state = states.and_then(|states| states.of(opened.guid)).copied();
+        if let Some(state) = state.filter(|state| state.fits(&opened)) {
+            now.put(opened.guid, state);
+            continue;
+        }
+        let state = state.filter(State::is_any);
+        if let Some(why) = state.as_ref().and_then(|state| since::stale(&opened, state)) {
+            // Without a state all of it is told the next time.
+            report.desync(format!("Incremental sync failed: {}: {why}", node.levels.join("/")));
+            continue;
+        }
         trees::send_mailbox(&mut line, &opened, false)?;
         let told = line.expect(MAILBOX)?;
         if told.has("mailbox_lost") {
             report.desync(format!("Remote lost mailbox GUID {} (maybe it was just deleted?)", node.guid));
         } else if !told.has("mailbox_ignore") {
-            mailbox(&mut line, local, &node.levels, &opened, &choice.filter)?;
+            let then = mailbox(&mut line, local, (&node.levels, &opened), state.as_ref(), &choice.filter)?;
+            now.put(opened.guid, then);
         }
     }
     line.send_end()?;
-    trees::hear_finish(&mut line)
+    // Its state is worth nothing where the other side says so.
+    let needs_all = trees::hear_finish(&mut line)?;
+    Ok(if needs_all { States::default() } else { now })
 }
 
 /// Answers for one mailbox after the other that the client names.
@@ -61,44 +83,54 @@ pub(super) fn answer<R: Read, W: Write>(
     by_guid: &HashMap<Guid, Levels>,
     filter: &Filter,
     only_changed: bool,
+    states: Option<&States>,
 ) -> Result<()> {
+    let mut needs_all = false;
     while let Some(told) = line.next(MAILBOX)? {
         let guid: Guid = told.text("mailbox_guid").unwrap_or_default().parse().unwrap_or_default();
         let opened =
             by_guid.get(&guid).map(|levels| local.open(levels, filter).map(|opened| (levels, opened)));
+        let state = states.and_then(|states| states.of(guid)).filter(|state| state.is_any());
         match opened.transpose()? {
+            Some((_, opened)) if state.is_some_and(|state| since::stale(&opened, state).is_some()) => {
+                needs_all = true;
+                trees::send_no_mailbox(line, guid, "mailbox_lost")?;
+            }
             Some((levels, opened)) => {
                 trees::send_mailbox(line, &opened, false)?;
                 // Where all numbers are the same both go on at once.
                 if !only_changed || !trees::is_same(&told, &opened)? {
-                    mailbox(line, local, levels, &opened, filter)?;
+                    mailbox(line, local, (levels, &opened), state, filter)?;
                 }
             }
             None => trees::send_no_mailbox(line, guid, "mailbox_lost")?,
         }
     }
-    trees::send_finish(line, None)
+    trees::send_finish(line, None, needs_all)
 }
 
-/// What follows once both have named a mailbox.
+/// What follows once both have named a mailbox. Gives up to where both are the same then.
 fn mailbox<R: Read, W: Write>(
     line: &mut Line<R, W>,
     local: &mut Local,
-    levels: &Levels,
-    opened: &Opened,
+    (levels, opened): (&Levels, &Opened),
+    state: Option<&State>,
     filter: &Filter,
-) -> Result<()> {
+) -> Result<State> {
     if line.minor >= 1 {
         send_attributes(line, &local.attributes(levels)?.unwrap_or_default())?;
     }
-    // Expunges need not be told: the other side has nothing in common with us, and looks for what is missing.
-    for message in &opened.messages {
-        change(line, message, 's', filter)?;
+    match state {
+        Some(state) => since::send_changes(line, opened, Some(state), filter)?,
+        None => {
+            // Expunges need not be told: the other side looks for what is missing.
+            opened.messages.iter().try_for_each(|message| change(line, message, 's', filter))?;
+            line.send_end()?;
+        }
     }
-    line.send_end()?;
     answer_requests(line, local, opened)?;
     trees::send_state(line, opened)?;
-    line.expect(STATE).map(drop)
+    State::of_opened(opened).or_lower(&line.expect(STATE)?)
 }
 
 /// Tells a mailbox's attributes.

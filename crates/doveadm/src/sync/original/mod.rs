@@ -8,10 +8,11 @@ pub(crate) mod export;
 mod line;
 mod merge;
 pub(crate) mod serve;
+mod since;
 pub(crate) mod state;
 mod trees;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, Write};
 
@@ -20,6 +21,7 @@ use storage::{Error, Flags, Result};
 
 use self::line::{ATTRIBUTE, CHANGE, HANDSHAKE, MAIL, MAILBOX, REQUEST, STATE, Values};
 pub(crate) use self::line::{Line, VERSION, greeting};
+use self::since::{Base, Common};
 use super::local::short_guid;
 use super::remote::broken;
 use super::side::{Attribute, Changed, Filter, Flagged, Identity, Levels, Message, Meta, Opened, Side, Tree};
@@ -74,7 +76,15 @@ enum Turns {
     /// We do.
     Ours,
     /// The other side does; this one is open next.
-    Theirs(Option<(Levels, Values)>),
+    Theirs(Option<Told>),
+}
+
+/// A mailbox that the other side has named.
+struct Told {
+    levels: Levels,
+    told: Values,
+    /// What it had the last time; then only what has changed since follows.
+    common: Option<Opened>,
 }
 
 /// See the module.
@@ -84,6 +94,10 @@ pub(crate) struct Original<R: Read, W: Write> {
     tree: Tree,
     known: trees::Known,
     current: Option<Current>,
+    /// With a state of the last time only what has changed since is told.
+    base: Option<Base>,
+    /// A mailbox could not be synchronized because of its state.
+    needs_all: bool,
 }
 
 /// The mailbox whose turn it is.
@@ -110,12 +124,12 @@ impl<R: Read, W: Write> Original<R, W> {
         line.send_all(HANDSHAKE, &values)?;
         line.expect(HANDSHAKE)?;
         let (tree, known) = trees::exchange(&mut line, None, &terms)?;
-        Ok(Self { line, turns: Turns::Ours, tree, known, current: None })
+        Ok(Self { line, turns: Turns::Ours, tree, known, current: None, base: None, needs_all: false })
     }
 
     /// Takes the mail that a client sends, whose tree is known.
-    fn hear(line: Line<R, W>, tree: Tree, known: trees::Known) -> Self {
-        Self { line, turns: Turns::Theirs(None), tree, known, current: None }
+    fn hear(line: Line<R, W>, tree: Tree, known: trees::Known, base: Option<Base>) -> Self {
+        Self { line, turns: Turns::Theirs(None), tree, known, current: None, base, needs_all: false }
     }
 
     /// Says which mailbox is wanted next, and hears of all its messages.
@@ -125,10 +139,11 @@ impl<R: Read, W: Write> Original<R, W> {
         let told = match &mut self.turns {
             Turns::Ours => None,
             Turns::Theirs(next) => match next.take() {
-                Some((named, told)) if named == *levels => Some(told),
+                Some(named) if named.levels == *levels => Some(named),
                 _ => return Err(unknown()),
             },
         };
+        let (told, common) = told.map_or((None, None), |named| (Some(named.told), named.common));
         let uid_validity = match &told {
             Some(told) => told.wanted("uid_validity")?,
             None => uid_validity,
@@ -143,20 +158,28 @@ impl<R: Read, W: Write> Original<R, W> {
         if told.has("mailbox_lost") || told.has("mailbox_ignore") {
             return Err(unknown());
         }
-        let mut attributes = Vec::new();
+        // Of attributes, too, only those come that have changed.
+        let mut attributes = match self.base.as_mut().filter(|_| common.is_some()) {
+            Some(base) => base.local.attributes(levels)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
         while self.line.minor >= 1
             && let Some(values) = self.line.next(ATTRIBUTE)?
         {
-            attributes.extend(attribute(&mut self.line, &values)?);
+            let Some(told) = attribute(&mut self.line, &values)? else { continue };
+            let is_it = |known: &Attribute| (known.shared, &known.name) == (told.shared, &told.name);
+            attributes.retain(|known| !is_it(known));
+            attributes.extend((!values.has("deleted")).then_some(told));
         }
         let mut opened = Opened {
             guid,
             uid_validity: told.wanted("uid_validity")?,
             uid_next: told.wanted("uid_next")?,
             highest_modseq: told.wanted("highest_modseq")?,
+            messages: common.map(|common| common.messages).unwrap_or_default(),
             ..Opened::default()
         };
-        let mut guids = HashMap::new();
+        let (mut guids, mut gone) = (HashMap::new(), HashSet::new());
         while let Some(values) = self.line.next(CHANGE)? {
             let uid = values.wanted("uid")?;
             let text = values.text("guid").filter(|guid| !guid.is_empty());
@@ -164,11 +187,15 @@ impl<R: Read, W: Write> Original<R, W> {
             guids.extend(text.map(|guid| (uid, guid.to_owned())));
             match values.text("type") {
                 Some("s") => opened.messages.push(message(&values, uid, guid, filter)?),
-                Some("e") => opened.expunged.push((uid, guid)),
-                // With no state in common there is nothing that we could have.
-                _ => {}
+                Some("e") => {
+                    opened.expunged.push((uid, guid));
+                    gone.insert(uid);
+                }
+                // Without a state in common there is nothing that we could have.
+                _ => since::change(&mut opened.messages, message(&values, uid, guid, filter)?),
             }
         }
+        opened.messages.retain(|message| !gone.contains(&message.uid));
         opened.messages.sort_by_key(|message| message.uid);
         opened.expunged.sort_unstable();
         let (levels, early) = (levels.clone(), HashMap::new());
@@ -197,7 +224,7 @@ fn no_mailbox() -> Error {
     broken("No mailbox is open")
 }
 
-/// An attribute of the mailbox whose turn it is.
+/// An attribute of the mailbox whose turn it is; one that was deleted has no text.
 fn attribute<R: Read, W: Write>(line: &mut Line<R, W>, values: &Values) -> Result<Option<Attribute>> {
     let value = match values.text("value") {
         _ if values.has("stream") => {
@@ -207,8 +234,8 @@ fn attribute<R: Read, W: Write>(line: &mut Line<R, W>, values: &Values) -> Resul
         }
         value => value.map(str::to_owned),
     };
-    let key = values.text("key").map(str::to_owned);
-    let known = key.zip(value).filter(|_| !values.has("deleted"));
+    let value = value.or_else(|| values.has("deleted").then(String::new));
+    let known = values.text("key").map(str::to_owned).zip(value);
     Ok(known.map(|(name, value)| Attribute { shared: values.text("type") == Some("s"), name, value }))
 }
 
@@ -287,11 +314,26 @@ impl<R: Read, W: Write> Side for Original<R, W> {
                 .map_err(|_| broken("Invalid mailbox_guid"))?;
             let named =
                 due.iter().position(|levels| self.known.get(levels).is_some_and(|(known, _)| *known == guid));
-            if let Some(levels) = named.and_then(|at| due.remove(at)) {
-                self.turns = Turns::Theirs(Some((levels.clone(), told)));
-                return Ok(Some(levels));
-            }
-            trees::send_no_mailbox(&mut self.line, guid, "mailbox_ignore")?;
+            let Some(levels) = named.and_then(|at| due.remove(at)) else {
+                trees::send_no_mailbox(&mut self.line, guid, "mailbox_ignore")?;
+                continue;
+            };
+            let common = match &mut self.base {
+                Some(base) => base.common(&levels, guid)?,
+                None => Common::Nothing,
+            };
+            let common = match common {
+                Common::Nothing => None,
+                Common::Some(opened) => Some(opened),
+                Common::Lost => {
+                    // The client is told to begin from nothing the next time.
+                    trees::send_no_mailbox(&mut self.line, guid, "mailbox_lost")?;
+                    self.needs_all = true;
+                    continue;
+                }
+            };
+            self.turns = Turns::Theirs(Some(Told { levels: levels.clone(), told, common }));
+            return Ok(Some(levels));
         }
         Ok(None)
     }
@@ -383,9 +425,9 @@ impl<R: Read, W: Write> Side for Original<R, W> {
         match self.turns {
             Turns::Ours => {
                 self.line.send_end()?;
-                trees::hear_finish(&mut self.line)
+                trees::hear_finish(&mut self.line).map(drop)
             }
-            Turns::Theirs(_) => trees::send_finish(&mut self.line, None),
+            Turns::Theirs(_) => trees::send_finish(&mut self.line, None, self.needs_all),
         }
     }
 }

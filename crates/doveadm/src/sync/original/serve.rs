@@ -9,8 +9,8 @@ use mail_user::MailUser;
 use storage::{Error, Result};
 
 use super::both::Both;
-use super::line::{HANDSHAKE, Line, STATE, Values};
-use super::state::{State, States};
+use super::line::{HANDSHAKE, Line, Values};
+use super::since::{self, Base};
 use super::{Original, Terms, export, trees};
 use crate::sync::local::Local;
 use crate::sync::plan::Way;
@@ -30,12 +30,9 @@ pub(crate) fn serve<R: Read, W: Write>(
     let told = line.expect(HANDSHAKE)?;
     let (takes, brings) = (told.has("backup_send"), told.has("backup_recv"));
     let states = match told.text("sync_type") {
-        Some("s") => Some(hear_states(&mut line)?),
+        Some("s") => Some(since::hear_states(&mut line)?),
         _ => None,
     };
-    if states.is_some() && (takes || brings) {
-        return refuse(line, "dsync one way of what changed since a state isn't supported");
-    }
     if !told.has("send_mail_requests") {
         return refuse(line, "dsync without mail requests isn't supported");
     }
@@ -65,22 +62,22 @@ pub(crate) fn serve<R: Read, W: Write>(
     let (tree, known) = trees::exchange(&mut line, Some((&own, &local)), &terms)?;
     if takes {
         let by_guid: HashMap<_, _> = own.mailboxes.into_iter().map(|node| (node.guid, node.levels)).collect();
-        return export::answer(&mut line, &mut local, &by_guid, &choice.filter, only_changed);
+        return export::answer(
+            &mut line,
+            &mut local,
+            &by_guid,
+            &choice.filter,
+            only_changed,
+            states.as_ref(),
+        );
     }
     let way = if told.has("no_backup_overwrite") { Way::There } else { Way::Mirror };
-    let mut other = Original::hear(line, tree, known);
+    let base = |states| {
+        let local = Local::new(user.clone(), &scope)?.with_whole_names();
+        Ok::<_, Error>(Base { states, local, way, filter: choice.filter.clone() })
+    };
+    let mut other = Original::hear(line, tree, known, states.map(base).transpose()?);
     run(&mut other, &mut local, way, &choice, report)
-}
-
-/// How things stood the last time, as the client remembers it.
-fn hear_states<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<States> {
-    let mut states = States::default();
-    while let Some(told) = line.next(STATE)? {
-        let guid = told.text("mailbox_guid").unwrap_or_default().parse();
-        let guid = guid.map_err(|_| crate::sync::remote::broken("Invalid mailbox_guid"))?;
-        states.put(guid, State::of(&told)?);
-    }
-    Ok(states)
 }
 
 fn choice(told: &Values) -> Result<Choice> {

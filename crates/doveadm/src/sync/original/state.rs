@@ -23,6 +23,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Where there is something in common, only what has changed since is told.
+    pub(super) fn is_any(&self) -> bool {
+        self.common_uid != 0
+    }
+
     /// Whether the mailbox here is as it was.
     pub(super) fn fits(&self, opened: &Opened) -> bool {
         self.uid_validity == opened.uid_validity

@@ -253,22 +253,28 @@ pub(super) fn send_common<R: Read, W: Write>(line: &mut Line<R, W>, guid: Guid, 
     )
 }
 
-/// Tells the client that all has been done, or why not.
-pub(super) fn send_finish<R: Read, W: Write>(line: &mut Line<R, W>, error: Option<&str>) -> Result<()> {
+/// Tells the client that all has been done, or why not, and whether its state is worth nothing (`needs_all`).
+pub(super) fn send_finish<R: Read, W: Write>(
+    line: &mut Line<R, W>,
+    error: Option<&str>,
+    needs_all: bool,
+) -> Result<()> {
     if line.minor >= 3 {
-        let values: Vec<(&str, &str)> = error.map(|error| ("error", error)).into_iter().collect();
+        let mut values: Vec<(&str, &str)> = error.map(|error| ("error", error)).into_iter().collect();
+        values.extend(needs_all.then_some(("require_full_resync", "")));
         line.send(FINISH, &values)?;
     }
     line.flush()
 }
 
 /// Hears the same from a server.
-pub(super) fn hear_finish<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<()> {
+pub(super) fn hear_finish<R: Read, W: Write>(line: &mut Line<R, W>) -> Result<bool> {
     if line.minor < 3 {
-        return line.flush();
+        return line.flush().map(|()| false);
     }
-    match line.expect(FINISH)?.text("error") {
+    let told = line.expect(FINISH)?;
+    match told.text("error") {
         Some(why) => Err(broken(format!("Remote dsync failed: {why}"))),
-        None => Ok(()),
+        None => Ok(told.has("require_full_resync")),
     }
 }

@@ -339,6 +339,10 @@ impl Driver for Mdbox {
         Self::guid(view, uid)
     }
 
+    fn guid_known(&self, index: &Index) -> Option<Guid> {
+        self.header(index).map(|header| header.guid)
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         if index.is_new() || self.header(index).is_none() {
             let none = UidSet::new();

@@ -344,6 +344,17 @@ impl Driver for Sdbox {
         dbox.metadata(&dbox.message(0).ok()?).ok()?.virtual_size()
     }
 
+    fn guid_at_hand(&self, _view: &View, uid: Uid) -> Option<Guid> {
+        let (_, file) = self.find(uid).ok()??;
+        let dbox = DboxFile::open(file).ok()?;
+        let metadata = dbox.metadata(&dbox.message(0).ok()?).ok()?;
+        metadata.guid().map(names::guid_bits)
+    }
+
+    fn guid_known(&self, index: &Index) -> Option<Guid> {
+        mailbox::read_header(index, SDBOX_HEADER).map(|header| header.guid)
+    }
+
     fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
         if index.is_new() || self.is_broken(index) {
             let none = UidSet::new();
