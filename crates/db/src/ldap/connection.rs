@@ -8,7 +8,7 @@ use base::Logger;
 use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchOptions};
 
 use super::{AttrMap, Entry, LdapConfig};
-use crate::limits::{LDAP_CONNECT_TIMEOUT, LDAP_REQUEST_TIMEOUT, RETRY_DELAY_MIN};
+use crate::limits::{LDAP_CONNECT_TIMEOUT, RETRY_DELAY_MIN};
 
 /// Result codes, RFC 4511 appendix A.
 const SUCCESS: u32 = 0;
@@ -71,19 +71,38 @@ impl Directory {
         attrs: &AttrMap,
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), LdapFailure> {
-        let scope = self.config.scope;
+        self.find(base, self.config.scope, filter, &attrs.attributes, each)
+    }
+
+    /// Finds entries as [`Directory::search`] does, with a scope of their own.
+    ///
+    /// # Errors
+    /// As [`Directory::search`].
+    pub(crate) fn find(
+        &mut self,
+        base: &str,
+        scope: Scope,
+        filter: &str,
+        attributes: &[String],
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), LdapFailure> {
         let mut seen = false;
         self.retried(true, |connection, deref| {
             let mut each = |entry| {
                 seen = true;
                 each(entry)
             };
-            match search(connection, deref, base, scope, filter, &attrs.attributes, &mut each) {
+            match search(connection, deref, base, scope, filter, attributes, &mut each) {
                 // What was told already must not be told twice.
                 Err(LdapFailure::Connection(text)) if seen => Err(LdapFailure::Refused(text)),
                 done => done,
             }
         })
+    }
+
+    /// Gives the connection back.
+    pub(crate) fn disconnect(&mut self) {
+        self.connected = None;
     }
 
     /// Reads one entry; `None` if there is none.
@@ -108,7 +127,7 @@ impl Directory {
     /// The server cannot be reached or refuses to say.
     pub fn bind(&mut self, dn: &str, password: &str) -> Result<Bound, LdapFailure> {
         self.retried(false, |connection, _| {
-            let result = guarded(|| connection.with_timeout(LDAP_REQUEST_TIMEOUT).simple_bind(dn, password));
+            let result = guarded(|| connection.simple_bind(dn, password));
             result.and_then(|result| verdict(&result))
         })
     }
@@ -122,9 +141,10 @@ impl Directory {
     ) -> Result<T, LdapFailure> {
         for is_last in [false, true] {
             let deref = SearchOptions::new().deref(self.config.deref);
+            let timeout = self.config.request_timeout;
             let connected = self.connection(as_ours)?;
             connected.is_ours &= as_ours;
-            match act(&mut connected.connection, deref) {
+            match act(connected.connection.with_timeout(timeout), deref) {
                 Err(LdapFailure::Connection(text)) => {
                     self.connected = None;
                     if is_last {
@@ -181,20 +201,26 @@ impl std::fmt::Debug for Directory {
 }
 
 fn open(config: &LdapConfig, uri: &str) -> Result<Connected, LdapFailure> {
-    let mut settings = LdapConnSettings::new().set_conn_timeout(LDAP_CONNECT_TIMEOUT);
-    if config.start_tls || uri.starts_with("ldaps:") {
-        let tls = config.tls.client_config().map_err(LdapFailure::Refused)?;
-        settings = settings.set_config(tls).set_starttls(config.start_tls);
-    }
-    let connection = guarded(|| LdapConn::with_settings(settings, uri))
-        .map_err(|error| LdapFailure::Connection(format!("Can't connect to server: {uri}: {error}")))?;
+    let connect = |start_tls: bool| {
+        let mut settings = LdapConnSettings::new().set_conn_timeout(LDAP_CONNECT_TIMEOUT);
+        if start_tls || uri.starts_with("ldaps:") {
+            let tls = config.tls.client_config().map_err(LdapFailure::Refused)?;
+            settings = settings.set_config(tls).set_starttls(start_tls);
+        }
+        guarded(|| LdapConn::with_settings(settings, uri))
+            .map_err(|error| LdapFailure::Connection(format!("Can't connect to server: {uri}: {error}")))
+    };
+    let connection = match connect(config.start_tls) {
+        Err(_) if config.tls_optional && config.start_tls => connect(false)?,
+        connected => connected?,
+    };
     let mut connected = Connected { connection, is_ours: false };
     bind_as_ours(config, &mut connected)?;
     Ok(connected)
 }
 
 fn bind_as_ours(config: &LdapConfig, connected: &mut Connected) -> Result<(), LdapFailure> {
-    let connection = connected.connection.with_timeout(LDAP_REQUEST_TIMEOUT);
+    let connection = connected.connection.with_timeout(config.request_timeout);
     let result = guarded(|| match config.sasl_external {
         true => connection.sasl_external_bind(),
         false => connection.simple_bind(&config.dn, &config.dnpass),
@@ -232,7 +258,7 @@ fn search(
     attributes: &[String],
     each: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<(), LdapFailure> {
-    let connection = connection.with_timeout(LDAP_REQUEST_TIMEOUT).with_search_options(options);
+    let connection = connection.with_search_options(options);
     let mut stream = guarded(|| connection.streaming_search(base, scope, filter, attributes.to_vec()))?;
     while let Some(found) = guarded(|| stream.next())? {
         // Referrals are not followed, like 2.3's.
@@ -242,7 +268,8 @@ fn search(
         let entry = entry(found)
             .ok_or_else(|| LdapFailure::Connection("The server sent an entry that cannot be read".into()))?;
         if !each(entry) {
-            break;
+            // It ends as one that was cancelled.
+            return guarded(|| Ok(stream.result())).map(drop);
         }
     }
     let result = guarded(|| Ok(stream.result()))?;

@@ -7,7 +7,7 @@ use mysql::prelude::Queryable;
 use mysql::{OptsBuilder, Params, Value};
 
 use super::mysql_tls::{Server, Tunnel};
-use super::{Connection, Rows, SqlError, Statement};
+use super::{Connection, Rows, SqlError, Statement, Value as Parameter};
 use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
 use crate::tls::{TlsOptions, Verify};
 
@@ -148,14 +148,20 @@ impl Mysql {
 
 impl Connection for Mysql {
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
+        if rows_max == 0 && statement.parameters.is_empty() {
+            // `BEGIN` is none of the statements that every server prepares.
+            self.0.query_drop(&statement.sql).map_err(failure)?;
+            return Ok(Rows { affected: self.0.affected_rows(), ..Rows::default() });
+        }
         let parameters = match statement.parameters.as_slice() {
             [] => Params::Empty,
-            list => Params::Positional(list.iter().map(Value::from).collect()),
+            list => Params::Positional(list.iter().map(parameter).collect()),
         };
         let mut result = self.0.exec_iter(&statement.sql, parameters).map_err(failure)?;
         let described = result.columns();
         let kinds: Vec<ColumnType> = described.as_ref().iter().map(|column| column.column_type()).collect();
         let columns = described.as_ref().iter().map(|column| column.name_str().into_owned()).collect();
+        let affected = result.affected_rows();
         let mut rows = Vec::new();
         // The result must be read to its end; what is beyond the limit is dropped.
         for row in result.by_ref() {
@@ -166,7 +172,15 @@ impl Connection for Mysql {
                 );
             }
         }
-        Ok(Rows { columns, rows })
+        Ok(Rows { columns, rows, affected })
+    }
+}
+
+fn parameter(value: &Parameter) -> Value {
+    match value {
+        Parameter::Text(text) => Value::from(text),
+        Parameter::Int(number) => Value::from(*number),
+        Parameter::Bytes(bytes) => Value::from(bytes.as_slice()),
     }
 }
 
