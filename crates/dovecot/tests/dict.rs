@@ -312,12 +312,26 @@ fn dictionaries_are_changed_as_by_the_original() {
     if !needs(&["dovecot", "doveadm", "sqlite3"]) {
         return;
     }
-    let ours = builder().prepare().program("doveadm");
+    let place = tempfile::tempdir().expect("a directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open).expect("the way to the socket");
+    let mariadb = harness::MariaDb::start(place.path());
+    // Each run has a database of its own.
+    let databases = std::cell::Cell::new(0);
+    let ours = builder().prepare();
     let run = |server: Under, client: Under, name: &str, script: &[&str]| {
         let dicts = "dict {\n file = file:@DIR@/db/file\n fcntl = file:@DIR@/db/fcntl:lock=fcntl\n\
-             table = sqlite:@DIR@/tables.conf.ext\n}\npassdb {\n driver = static\n args = password=x\n}";
+             table = sqlite:@DIR@/tables.conf.ext\n mysql = mysql:@DIR@/mysql.conf.ext\n}\npassdb {\n driver = static\n args = password=x\n}";
         let mut host = builder().under(server).config(dicts).prepare();
         let path = prepare_tables(&host);
+        if let Some(mariadb) = &mariadb {
+            databases.set(databases.get() + 1);
+            let database = format!("d{}", databases.get());
+            mariadb.run(&format!("CREATE DATABASE {database}; USE {database}; {TABLES}"));
+            let connect = format!("host={} user=root dbname={database}", mariadb.socket().display());
+            std::fs::write(host.dir().join("mysql.conf.ext"), format!("connect = {connect}\n{MAPS}"))
+                .expect("its configuration");
+        }
         host.start();
         let uri = format!("proxy:{}/run/dict:{name}", host.dir().display());
         let mut said = Vec::new();
@@ -330,7 +344,7 @@ fn dictionaries_are_changed_as_by_the_original() {
             }
             let program = match client {
                 Under::Dovecot => std::path::PathBuf::from("doveadm"),
-                Under::Ours => ours.clone(),
+                Under::Ours => ours.program("doveadm"),
             };
             let mut doveadm = Command::new(program);
             doveadm.arg("-c").arg(host.conf()).arg("dict").args(words);
@@ -348,7 +362,9 @@ fn dictionaries_are_changed_as_by_the_original() {
         said
     };
     let whole = [SCRIPT, TABLE_SCRIPT].concat();
-    for (name, script) in [("file", SCRIPT), ("fcntl", SCRIPT), ("table", &whole)] {
+    let mut kinds = vec![("file", SCRIPT), ("fcntl", SCRIPT), ("table", &whole)];
+    kinds.extend(mariadb.is_some().then_some(("mysql", &whole[..])));
+    for (name, script) in kinds {
         let expected = run(Under::Dovecot, Under::Dovecot, name, script);
         for (server, client) in
             [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours), (Under::Ours, Under::Ours)]

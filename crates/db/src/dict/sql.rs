@@ -41,7 +41,7 @@ impl Backend for SqlDict {
                 DictError::Failed(format!("sql dict lookup: Failed to lookup key {key}: {error}"))
             })?;
         let found = self.database.query(&statement, 1);
-        let found = found.map_err(|error| DictError::Failed(format!("dict sql lookup failed: {error}")))?;
+        let found = found.map_err(|error| DictError::Failed(error.to_string()))?;
         Ok(found.rows.into_iter().next().map(|row| map.values_of(row)))
     }
 

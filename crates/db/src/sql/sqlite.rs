@@ -21,7 +21,7 @@ impl Sqlite {
 
 impl Connection for Sqlite {
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
-        run(&self.0, statement, rows_max).map_err(|error| SqlError::Query(error.to_string()))
+        run(&self.0, statement, rows_max).map_err(|error| SqlError::Query(describe(error)))
     }
 }
 
@@ -53,6 +53,15 @@ impl ToSql for Value {
             Self::Int(number) => ValueRef::Integer(*number),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
+    }
+}
+
+/// SQLite's own words, without the statement.
+fn describe(error: rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words,
+        other => other.to_string(),
     }
 }
 
