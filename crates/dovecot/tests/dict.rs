@@ -199,7 +199,7 @@ fn dict_processes_of_ours_and_the_original_understand_each_other() {
 /// A table of keys and values for whoever works as a user in it, and others.
 const TABLES: &str = "CREATE TABLE users (name varchar(64) PRIMARY KEY, value varchar(200));\
     CREATE TABLE quota (username varchar(64) PRIMARY KEY, bytes bigint, messages bigint);\
-    CREATE TABLE expires (user_name varchar(64), box varchar(64), stamp bigint, note varchar(20), PRIMARY KEY (user_name, box));\n";
+    CREATE TABLE expires (user_name varchar(64), box varchar(64), stamp bigint, note varchar(20), PRIMARY KEY (user_name, box, note));\n";
 
 const MAPS: &str = "map {\n pattern = shared/$name\n table = users\n value_field = value\n fields {\n name = $name\n }\n}\n\
     map {\n pattern = priv/quota/storage\n table = quota\n username_field = username\n value_field = bytes\n value_type = int\n}\n\
