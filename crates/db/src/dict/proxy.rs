@@ -171,27 +171,29 @@ mod tests {
     use super::*;
     use crate::dict::Flags;
 
+    /// One for each line that is said, over the first connection.
+    const ANSWERS: [&str; 12] = [
+        "*1\n+1\tOx\u{1}ty\t1\t2\t3\t4\n",
+        "N\n",
+        "Fno\u{1}nway\n",
+        "*2\n+2\tMa\u{1}tb\t1\n",
+        "*3\n+3\tOshared/1\tv\n+3\tOshared/2\t\n+3\t\t1\t2\t3\t4\n",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "*4\n+4\tN1\t1\t2\t3\t4\n",
+        "?\n",
+    ];
+
     #[test]
     fn commands_and_answers() {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("dict")).unwrap();
         let server = std::thread::spawn(move || {
             let mut heard = Vec::new();
-            let first = [
-                "*1\n+1\tOx\u{1}ty\t1\t2\t3\t4\n",
-                "N\n",
-                "Fno\u{1}nway\n",
-                "*2\n+2\tMa\u{1}tb\t1\n",
-                "*3\n+3\tOshared/1\tv\n+3\tOshared/2\t\n+3\t\t1\t2\t3\t4\n",
-                "",
-                "",
-                "",
-                "",
-                "",
-                "*4\n+4\tN1\t1\t2\t3\t4\n",
-                "?\n",
-            ];
-            for answers in [&first[..], &["Oagain\n"]] {
+            for answers in [&ANSWERS[..], &["Oagain\n"]] {
                 let mut stream = BufReader::new(listener.accept().unwrap().0);
                 for answer in [""].iter().chain(answers) {
                     let mut line = String::new();
