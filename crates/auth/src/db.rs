@@ -157,7 +157,8 @@ impl Sources {
         if let Some(dict) = self.dicts.get(path) {
             return Ok(dict.clone());
         }
-        let dict = Rc::new(dict::Dict::new(self.files.dict(path)?, self.is_worker));
+        let dict =
+            Rc::new(dict::Dict::new(self.files.dict(path)?, self.is_worker.then_some(&self.scope.log)));
         self.dicts.insert(path.to_owned(), dict.clone());
         Ok(dict)
     }

@@ -30,6 +30,22 @@ pub(crate) const DICT_LINE_BYTES_MAX: u64 = 64 * 1024;
 /// Transactions of one client that have begun. Well-behaved ones have few at a time.
 pub(crate) const DICT_TRANSACTIONS_MAX: usize = 1000;
 
+/// What they hold together; all of it is in memory until it is committed.
+pub(crate) const DICT_CHANGES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What is given of one iteration at most, which is in memory too.
+pub(crate) const DICT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How much of a long answer is written at once.
+pub(crate) const DICT_WRITE_BYTES: usize = 64 * 1024;
+
+/// How often a process opens one dictionary at the same time, at most: so many of its commands run, each on
+/// a thread and over a connection to the database; others wait for one of them.
+pub(crate) const DICT_OPEN_MAX: usize = 8;
+
+/// A dictionary that was not used for so long is closed; 2.3's `DICT_CACHE_TIMEOUT_SECS`.
+pub(crate) const DICT_IDLE_MAX: Duration = Duration::from_secs(30);
+
 /// A doveadm that asks and does not read, or does not ask at all, is given up after this.
 pub(crate) const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -12,7 +12,7 @@ use settings::Snapshot;
 use tokio::sync::mpsc;
 
 use crate::anvil::State;
-use crate::dict::Connection;
+use crate::dict;
 use crate::log::Source;
 use crate::script_login::Client;
 
@@ -38,7 +38,14 @@ pub struct Anvil {
 pub fn dict_answers(settings: &Arc<Snapshot>, said: &[u8]) -> io::Result<Vec<u8>> {
     let (mut client, socket) = UnixStream::pair()?;
     std::thread::scope(|scope| {
-        let served = scope.spawn(|| Connection::hear(socket.into(), settings.clone(), Logger::new("")));
+        let served = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let stream = service::Stream::from_descriptor(socket.into())?;
+                dict::hear(stream, settings, Logger::new("")).await;
+                Ok::<_, io::Error>(())
+            })
+        });
         let mut reader = client.try_clone()?;
         let heard = scope.spawn(move || {
             let mut answers = Vec::new();

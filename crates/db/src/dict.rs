@@ -1,191 +1,129 @@
-//! Dictionaries: keys and values in a file, Redis or memcached, or behind a `dict` process, named by URIs
-//! as in 2.3 (`redis:host=127.0.0.1:prefix=mail/`).
+//! Dictionaries: keys and values in files, SQL databases, LDAP directories, Redis or memcached, or behind a
+//! `dict` process, named by URIs as in 2.3 (`redis:host=127.0.0.1:prefix=mail/`).
 //!
 //! Keys begin with `shared/`, or with `priv/` for one user's own.
 
+mod change;
 mod config;
 mod file;
+mod fs;
+mod iterate;
 mod json;
+mod ldap;
+mod map;
 mod memcached;
+mod memcached_text;
 mod proxy;
 mod redis;
+mod server;
+mod sql;
+mod uri;
 mod wire;
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use base::Logger;
 
+pub use change::{Change, Committed, Transaction};
 pub use config::{DictConfig, DictConfigError, DictKey, Format, Selection};
+pub use iterate::{Flags, Iteration, Order, Row};
 pub use json::fields as json_fields;
-
-use crate::limits::DICT_TIMEOUT;
+pub use uri::DictUri;
 
 /// What all users share.
 pub const SHARED: &str = "shared/";
 /// What a user has for itself.
 pub const PRIVATE: &str = "priv/";
 
-/// Why a dictionary did not answer.
+/// Why a dictionary did not answer. The texts are 2.3's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DictError {
     /// A file, a connection, or what came over it.
-    #[error("{driver}: {reason}")]
-    Failed {
-        /// Whose.
-        driver: &'static str,
-        /// What and why.
-        reason: String,
-    },
-    /// Only files can be looked through.
-    #[error("Dictionary doesn't support iteration")]
-    NoIteration,
+    #[error("{0}")]
+    Failed(String),
+    /// A change was sent and the connection broke: nobody knows whether it was made.
+    #[error("{0}")]
+    Uncertain(String),
+    /// Not with this kind of dictionary.
+    #[error("Unsupported operation (dict does not support this feature)")]
+    Unsupported,
 }
 
-/// A URI that makes sense.
-#[derive(Clone)]
-pub struct DictUri(Kind);
+/// What each kind of dictionary does. Whoever calls it has checked the keys.
+trait Backend: Send {
+    /// The values of a key, at least one; `None` if there is no such key.
+    fn lookup(&mut self, user: &str, key: &str) -> Result<Option<Vec<String>>, DictError>;
 
-#[derive(Clone)]
-enum Kind {
-    File(String),
-    Redis(redis::Options),
-    Memcached(Server, memcached::Protocol),
-    Proxy(proxy::Options),
-}
-
-/// Where a server is, and what its keys begin with.
-#[derive(Clone)]
-struct Server {
-    address: Address,
-    prefix: String,
-    timeout: Duration,
-}
-
-#[derive(Clone)]
-enum Address {
-    Unix(String),
-    Tcp(IpAddr, u16),
-}
-
-impl DictUri {
-    /// `base_dir` is where the sockets of `dict` processes are.
-    ///
-    /// # Errors
-    /// In 2.3's words; and what 2.3 has and we have not.
-    pub fn parse(uri: &str, base_dir: &str) -> Result<Self, String> {
-        let (driver, rest) =
-            uri.split_once(':').ok_or_else(|| format!("Dictionary URI is missing ':': {uri}"))?;
-        let kind = match driver {
-            "file" => file::parse(rest).map(Kind::File),
-            "redis" => redis::Options::parse(rest).map(Kind::Redis),
-            "memcached" => {
-                memcached::parse(rest).map(|server| Kind::Memcached(server, memcached::Protocol::Binary))
-            }
-            "memcached_ascii" => {
-                memcached::parse(rest).map(|server| Kind::Memcached(server, memcached::Protocol::Text))
-            }
-            "proxy" => proxy::Options::parse(rest, base_dir).map(Kind::Proxy),
-            "fs" | "sql" | "ldap" => Err("not supported by this version".into()),
-            other => return Err(format!("Unknown dict module: {other}")),
-        };
-        kind.map(Self).map_err(|error| format!("dict {driver}: {error}"))
-    }
-}
-
-impl Server {
-    fn on_port(port: u16) -> Self {
-        let address = Address::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Self { address, prefix: String::new(), timeout: DICT_TIMEOUT }
+    /// Calls `each` with what is found, in the order that was asked for.
+    fn iterate(&mut self, _: &Iteration<'_>, _: &mut dyn FnMut(Row)) -> Result<(), DictError> {
+        Err(DictError::Unsupported)
     }
 
-    /// Takes a parameter that all servers have; `false` if it is another one.
-    fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
-        match (key, &mut self.address) {
-            ("host", Address::Tcp(ip, _)) => {
-                *ip = value.parse().map_err(|_| format!("Invalid IP: {value}"))?;
-            }
-            ("port", Address::Tcp(_, port)) => {
-                *port = value.parse().map_err(|_| format!("Invalid port: {value}"))?;
-            }
-            // The socket's path goes first.
-            ("host" | "port", Address::Unix(_)) => {}
-            ("prefix", _) => self.prefix = value.to_owned(),
-            ("timeout_msecs", _) => {
-                let milliseconds = value.parse().map_err(|_| format!("Invalid timeout_msecs: {value}"))?;
-                self.timeout = Duration::from_millis(milliseconds);
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// Makes the changes of a transaction, of which there is at least one.
+    fn commit(&mut self, _: &Transaction) -> Result<Committed, DictError> {
+        Err(DictError::Unsupported)
     }
-}
-
-/// `key=value` words with colons between them.
-fn parameters(text: &str) -> impl Iterator<Item = Result<(&str, &str), String>> {
-    let words = text.split(':').filter(|word| !word.is_empty());
-    words.map(|word| word.split_once('=').ok_or_else(|| format!("Unknown parameter: {word}")))
 }
 
 /// A dictionary as one process uses it. It is connected to when first needed.
-pub struct Dict(Backend);
-
-enum Backend {
-    File(file::FileDict),
-    Redis(redis::Redis),
-    Memcached(memcached::Memcached),
-    Proxy(proxy::Proxy),
-}
+pub struct Dict(Box<dyn Backend>);
 
 impl Dict {
-    /// Does not connect yet.
-    pub fn new(uri: &DictUri) -> Self {
-        Self(match &uri.0 {
-            Kind::File(path) => Backend::File(file::FileDict::new(path)),
-            Kind::Redis(options) => Backend::Redis(redis::Redis::new(options.clone())),
-            Kind::Memcached(server, protocol) => {
-                Backend::Memcached(memcached::Memcached::new(server.clone(), *protocol))
-            }
-            Kind::Proxy(options) => Backend::Proxy(proxy::Proxy::new(options.clone())),
-        })
+    /// Does not connect yet. Failed connections and slow answers go to `log`.
+    pub fn new(uri: &DictUri, log: &Logger) -> Self {
+        Self(uri.open(log))
     }
 
-    /// The value of a key; `None` if there is none. `user` is whose private keys are meant.
+    /// The value of a key, the first if it has several; `None` if there is none. `user` is whose private
+    /// keys are meant.
     ///
     /// # Errors
     /// Nobody knows whether there is one.
     pub fn lookup(&mut self, user: &str, key: &str) -> Result<Option<String>, DictError> {
-        match &mut self.0 {
-            Backend::File(file) => file.lookup(key),
-            Backend::Redis(redis) => redis.lookup(user, key),
-            Backend::Memcached(memcached) => memcached.lookup(user, key),
-            Backend::Proxy(proxy) => proxy.lookup(user, key),
-        }
+        Ok(self.values(user, key)?.and_then(|values| values.into_iter().next()))
     }
 
-    /// Calls `each` with keys that begin with `prefix` and have no further `/`.
+    /// All values of a key, of which SQL may give several.
     ///
     /// # Errors
-    /// They could not be listed.
-    pub fn iterate(&mut self, prefix: &str, each: &mut dyn FnMut(&str)) -> Result<(), DictError> {
-        match &mut self.0 {
-            Backend::File(file) => file.iterate(prefix, each),
-            Backend::Redis(_) | Backend::Memcached(_) => Err(DictError::NoIteration),
-            Backend::Proxy(proxy) => proxy.iterate(prefix, each),
+    /// As [`Dict::lookup`].
+    pub fn values(&mut self, user: &str, key: &str) -> Result<Option<Vec<String>>, DictError> {
+        check_key(user, key)?;
+        self.0.lookup(user, key)
+    }
+
+    /// Calls `each` with the keys below a path, and their values.
+    ///
+    /// # Errors
+    /// They could not be listed, or not to the end.
+    pub fn iterate(&mut self, iteration: &Iteration<'_>, each: &mut dyn FnMut(Row)) -> Result<(), DictError> {
+        check_key(iteration.user, iteration.path)?;
+        self.0.iterate(iteration, each)
+    }
+
+    /// Makes changes.
+    ///
+    /// # Errors
+    /// They were not made, or nobody knows.
+    pub fn commit(&mut self, transaction: &Transaction) -> Result<Committed, DictError> {
+        for change in &transaction.changes {
+            check_key(&transaction.user, change.key())?;
+            if change.has_nul() {
+                return Err(DictError::Failed(format!("Key or value has NULs: {}", change.key())));
+            }
+        }
+        match transaction.changes.is_empty() {
+            true => Ok(Committed::Done),
+            false => self.0.commit(transaction),
         }
     }
 }
 
-/// The name of a key in a server that all users share.
-fn full_key(prefix: &str, user: &str, key: &str) -> String {
-    match (key.strip_prefix(SHARED), key.strip_prefix(PRIVATE)) {
-        (Some(key), _) => format!("{prefix}{key}"),
-        (_, Some(key)) => {
-            let user = match user.contains('/') {
-                true => user.replace('\\', "\\\\").replace('/', "\\-"),
-                false => user.to_owned(),
-            };
-            format!("{prefix}{user}/{key}")
-        }
-        (None, None) => format!("{prefix}{key}"),
+fn check_key(user: &str, key: &str) -> Result<(), DictError> {
+    if key.starts_with(PRIVATE) && user.is_empty() {
+        return Err(DictError::Failed(format!("{PRIVATE} keys need a username: {key}")));
+    }
+    match key.starts_with(PRIVATE) || key.starts_with(SHARED) {
+        true => Ok(()),
+        false => Err(DictError::Failed(format!("Key must begin with '{PRIVATE}' or '{SHARED}': {key}"))),
     }
 }
 
@@ -194,43 +132,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris() {
-        for (uri, expect) in [
-            ("file:/tmp/x", None),
-            ("file:/tmp/x:lock=fcntl", None),
-            ("file:/tmp/x:colour", Some("dict file: Invalid parameter: colour")),
-            (
-                "redis:host=127.0.0.1:port=6379:prefix=a/:db=2:timeout_msecs=500:password=x:expire_secs=1",
-                None,
-            ),
-            ("redis:path=/run/redis.sock", None),
-            ("redis:host=localhost", Some("dict redis: Invalid IP: localhost")),
-            ("redis:port=x", Some("dict redis: Invalid port: x")),
-            ("redis:db=x", Some("dict redis: Invalid db number: x")),
-            ("redis:expire_secs=0", Some("dict redis: Invalid expire_secs: 0")),
-            ("redis:colour=red", Some("dict redis: Unknown parameter: colour=red")),
-            ("memcached:host=::1", Some("dict memcached: Invalid IP: ")),
-            ("memcached_ascii:", None),
-            ("memcached:password=x", Some("dict memcached: Unknown parameter: password=x")),
-            ("/tmp/x", Some("Dictionary URI is missing ':': /tmp/x")),
-            ("sql:/x", Some("dict sql: not supported by this version")),
-            ("cdb:/x", Some("Unknown dict module: cdb")),
-            ("proxy::x", None),
-            ("proxy:x", Some("dict proxy: Invalid URI: x")),
-        ] {
-            assert_eq!(DictUri::parse(uri, "/run/dovecot").err().as_deref(), expect, "{uri}");
-        }
-    }
-
-    #[test]
-    fn keys_of_users() {
+    fn keys_are_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let uri = format!("file:{}/d", dir.path().display());
+        let uri = DictUri::parse(&settings::StdFiles, &uri, "").unwrap();
+        let mut dict = Dict::new(&uri, &Logger::new(""));
         for (user, key, expect) in [
-            ("joe", "shared/a/b", "p:a/b"),
-            ("joe", "priv/a", "p:joe/a"),
-            ("a/b", "priv/c", "p:a\\-b/c"),
-            ("a\\b/", "priv/c", "p:a\\\\b\\-/c"),
+            ("joe", "shared/a", None),
+            ("", "shared/a", None),
+            ("joe", "priv/a", None),
+            ("", "priv/a", Some("priv/ keys need a username: priv/a")),
+            ("joe", "a", Some("Key must begin with 'priv/' or 'shared/': a")),
         ] {
-            assert_eq!(full_key("p:", user, key), expect);
+            assert_eq!(
+                dict.lookup(user, key).err().map(|error| error.to_string()).as_deref(),
+                expect,
+                "{key}"
+            );
         }
+        let set = |value: &str| Transaction {
+            changes: vec![Change::Set { key: "shared/a".into(), value: value.into() }],
+            ..Transaction::default()
+        };
+        assert_eq!(dict.commit(&set("b")), Ok(Committed::Done));
+        assert!(dict.commit(&set("\0")).is_err());
+        assert_eq!(dict.values("", "shared/a"), Ok(Some(vec!["b".into()])));
     }
 }

@@ -9,6 +9,7 @@ mod wire;
 
 pub use attrs::{AttrField, AttrMap};
 pub use config::{LdapConfig, LdapConfigError};
+pub(crate) use config::{SCOPE_BASE, SCOPE_ONELEVEL, SCOPE_SUBTREE};
 pub(crate) use connection::converse;
 pub use connection::{Bound, Directory, LdapFailure};
 

@@ -1,8 +1,8 @@
 //! Databases: SQL on PostgreSQL, MySQL/MariaDB and SQLite; LDAP directories; dictionaries; OAuth 2.0
 //! servers; other IMAP servers as judges of passwords; policy servers as judges of logins.
 //!
-//! The drivers block. They run in processes that do one thing at a time (`auth -w`, `dict`), never
-//! on a thread that serves clients.
+//! The drivers block. They run in processes that do one thing at a time (`auth -w`), or on a thread that
+//! does nothing else (`dict`), never on one that serves clients.
 
 pub mod dict;
 pub mod http;

@@ -60,6 +60,8 @@ pub const LDAP_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How deep filters may stand within filters.
 pub const LDAP_FILTER_DEPTH_MAX: usize = 32;
+/// The same for a dictionary's directory where its file says nothing of `timeout`, as 2.3 has it.
+pub const LDAP_DICT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest answer of an HTTP server that is read: some facts about a token are a few kilobytes.
 pub const HTTP_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
@@ -89,6 +91,30 @@ pub const DICT_VALUE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest file of a dictionary, all of which is kept in memory.
 pub const DICT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long to wait for somebody else who changes a dictionary's file; 2.3's
+/// `file_dict_dotlock_settings.timeout`.
+pub const DICT_LOCK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// After so long without a change of the lock file it is nobody's; 2.3's `stale_timeout` there.
+pub const DICT_LOCK_STALE: Duration = Duration::from_secs(60);
+
+/// How often is looked whether a lock that is not a file has become free.
+pub const DICT_LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// What one iteration gives at most; all of it is in memory.
+pub const DICT_ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows that SQL gives for one iteration at most, for the same reason.
+pub const DICT_ROWS_MAX: usize = 1_000_000;
+
+/// How long a connection to a `dict` process is kept at least after an answer, for the next key of the
+/// same request; `idle_msecs=` keeps it longer.
+pub const DICT_IDLE_MIN: Duration = Duration::from_secs(1);
+
+/// An answer of a `dict` process that took longer is worth a warning; 2.3's
+/// `DICT_CLIENT_DEFAULT_WARN_SLOW_MSECS`, set by `warn_slow_msecs=`.
+pub const DICT_WARN_SLOW: Duration = Duration::from_secs(5);
 
 /// How long a policy server may take, whatever `auth_policy_server_timeout_msecs` says: the client
 /// waits for it.

@@ -10,7 +10,7 @@ mod template;
 
 pub use config::{Query, SqlConfig, SqlConfigError};
 pub use pool::Database;
-pub(crate) use pool::converse;
+pub(crate) use pool::{check_connect, converse};
 pub use template::{QueryTemplate, Statement, TemplateError};
 
 /// The servers and files that can be spoken to.
@@ -52,6 +52,19 @@ pub struct Rows {
     pub columns: Vec<String>,
     /// The rows, each as long as [`Rows::columns`].
     pub rows: Vec<Vec<Option<String>>>,
+    /// How many rows the statement changed, added or removed; 0 for one that only reads.
+    pub affected: u64,
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text, which the database turns into what it needs.
+    Text(String),
+    /// A number, for sums that text would make inexact (MySQL).
+    Int(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
 }
 
 impl Rows {
@@ -76,13 +89,16 @@ pub enum SqlError {
     /// The database does not like the query.
     #[error("{0}")]
     Query(String),
+    /// The connection broke while a transaction was being committed: nobody knows whether it was.
+    #[error("{0}")]
+    Uncertain(String),
     /// No host can be connected to right now.
     #[error("Not connected to database")]
     NotConnected,
 }
 
 /// One connection to one host.
-trait Connection {
+trait Connection: Send {
     /// Whether another query can be sent over it.
     fn is_open(&self) -> bool {
         true

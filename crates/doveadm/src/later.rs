@@ -2,11 +2,6 @@
 
 /// Name and usage.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    ("dict get", "[-u <user>] <dict uri> <key>"),
-    ("dict inc", "[-u <user>] <dict uri> <key> <diff>"),
-    ("dict iter", "[-u <user>] [-1RV] <dict uri> <prefix>"),
-    ("dict set", "[-u <user>] <dict uri> <key> <value>"),
-    ("dict unset", "[-u <user>] <dict uri> <key>"),
     ("director add", "[-a <director socket path>] [-t <tag>] <host> [<vhost count>]"),
     ("director down", "[-a <director socket path>] <host>"),
     ("director dump", "[-a <director socket path>]"),

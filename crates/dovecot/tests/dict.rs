@@ -1,5 +1,6 @@
-//! Users in dictionaries, from an IMAP login down to a file or a real Redis, also by way of a `dict`
-//! process, ours or the original's; and passwords that are good for one login, which a database keeps.
+//! Users in dictionaries, from an IMAP login down to a file, a directory, a table or a real Redis, also by way
+//! of a `dict` process, ours or the original's; what both do with the same tables; and passwords that are good
+//! for one login, which a database keeps.
 
 use std::process::Command;
 
@@ -101,7 +102,7 @@ fn users_in_a_file() {
 }
 
 /// The dictionary `users`, in a file that the `dict` process may read.
-const NAMED: &str = "dict {\n users = file:@DIR@/values\n broken = sql:/nonexistent\n}\n";
+const NAMED: &str = "dict {\n users = file:@DIR@/values\n broken = sqlite:/nonexistent\n}\n";
 
 fn write_values(host: &Host) {
     let values: String = values(host).iter().map(|(key, value)| format!("shared/{key}\n{value}\n")).collect();
@@ -141,7 +142,7 @@ fn users_behind_the_dict_process() {
     );
     for (name, complaint) in [
         ("nobody", "dict client: Unconfigured dictionary name 'nobody'"),
-        ("broken", "dict client: Failed to initialize dictionary 'broken': dict sql: not supported"),
+        ("broken", "dict client: Failed to initialize dictionary 'broken': dict sqlite: Can't open"),
     ] {
         host.stop();
         use_dict(&host, &format!("proxy::{name}"));
@@ -179,8 +180,6 @@ fn dict_processes_of_ours_and_the_original_understand_each_other() {
     keys.sort_unstable();
     assert!(done, "{said}{complaint}");
     assert_eq!(keys, ["shared/userdb/hash", "shared/userdb/joe", "shared/userdb/o'brien\\"], "{said}");
-    let (done, _, complaint) = ask(&["set", "shared/x", "y"]);
-    assert!(!done && complaint.contains("Dictionaries can't be changed in this version"), "{complaint}");
     // Ours asks the original's.
     let mut original = builder()
         .under(Under::Dovecot)
@@ -195,6 +194,185 @@ fn dict_processes_of_ours_and_the_original_understand_each_other() {
     use_dict(&ours, &format!("proxy:{}/run/dict:users", original.dir().display()));
     ours.start();
     check(&ours);
+}
+
+/// A table of keys and values for whoever works as a user in it, and others.
+const TABLES: &str = "CREATE TABLE users (name varchar(64) PRIMARY KEY, value varchar(200));\
+    CREATE TABLE quota (username varchar(64) PRIMARY KEY, bytes bigint, messages bigint);\
+    CREATE TABLE expires (user_name varchar(64), box varchar(64), stamp bigint, note varchar(20), PRIMARY KEY (user_name, box, note));\n";
+
+const MAPS: &str = "map {\n pattern = shared/$name\n table = users\n value_field = value\n fields {\n name = $name\n }\n}\n\
+    map {\n pattern = priv/quota/storage\n table = quota\n username_field = username\n value_field = bytes\n value_type = int\n}\n\
+    map {\n pattern = priv/quota/messages\n table = quota\n username_field = username\n value_field = messages\n value_type = int\n}\n\
+    map {\n pattern = priv/expire/$user/$box\n table = expires\n username_field = note\n value_field = stamp\n\
+    \x20value_type = uint\n fields {\n user_name = $user\n box = $box\n }\n}\n";
+
+fn sqlite(path: &std::path::Path, statements: &str) -> String {
+    let done = Command::new("sqlite3").arg(path).arg(statements).output().expect("sqlite3 runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
+}
+
+/// A database with the tables in the host's directory, and the dictionary's file; everybody may write to it.
+fn prepare_tables(host: &Host) -> std::path::PathBuf {
+    let path = host.dir().join("db/users");
+    std::fs::create_dir(host.dir().join("db")).expect("the database's directory");
+    sqlite(&path, TABLES);
+    for (place, mode) in [(path.clone(), 0o666), (host.dir().join("db"), 0o777)] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(place, open).expect("the database is for all");
+    }
+    let text = format!("connect = {}\n{MAPS}", path.display());
+    std::fs::write(host.dir().join("tables.conf.ext"), text).expect("its configuration");
+    path
+}
+
+#[test]
+fn users_in_a_table_and_in_a_directory() {
+    if !needs(&["sqlite3"]) {
+        return;
+    }
+    let mut host = builder().config(DICT).prepare();
+    let path = prepare_tables(&host);
+    let quoted = |text: &str| text.replace('\'', "''");
+    for (key, value) in values(&host) {
+        sqlite(&path, &format!("INSERT INTO users VALUES ('{}', '{}')", quoted(&key), quoted(&value)));
+        let file = host.dir().join("files").join(key);
+        // What is below another key cannot be a file.
+        if std::fs::create_dir_all(file.parent().expect("a directory")).is_ok() {
+            std::fs::write(file, value).expect("a file");
+        }
+    }
+    use_dict(&host, &format!("sqlite:{}/tables.conf.ext", host.dir().display()));
+    host.start();
+    check(&host);
+    assert!(sqlite(&path, "SELECT name FROM users").contains("o'brien"), "nobody has harmed it");
+    host.stop();
+    use_dict(&host, &format!("fs:posix:prefix={}/files/", host.dir().display()));
+    host.start();
+    assert_eq!(login(&host, "hash", "secret"), "OK");
+    assert_eq!(login(&host, "o'brien\\", "it's \"\\"), "OK");
+    assert_eq!(login(&host, "../passdb/hash", "secret"), "[AUTHENTICATIONFAILED]");
+    assert_eq!(login(&host, "nobody", "secret"), "[AUTHENTICATIONFAILED]");
+}
+
+/// What is done to a dictionary with the tables, and to a file; in the end it is shown.
+const SCRIPT: &[&str] = &[
+    "set shared/a x'y\"\\%",
+    "get shared/a",
+    "set shared/a 2",
+    "get shared/a",
+    "set shared/b/c 3",
+    "inc shared/a 40",
+    "get shared/a",
+    "get shared/none",
+    "inc shared/none 1",
+    "iter shared/",
+    "iter -V shared/",
+    "iter -1 shared/a",
+    "unset shared/a",
+    "unset shared/a",
+    "get shared/a",
+    "set -u joe priv/quota/storage 100",
+    "set -u joe priv/quota/messages 7",
+    "inc -u joe priv/quota/storage -30",
+    "inc -u ann priv/quota/storage 5",
+    "get -u joe priv/quota/storage",
+    "get -u joe priv/quota/messages",
+    "get -u ann priv/quota/messages",
+];
+
+/// What only tables do in the same way: a file has any key, and no types.
+const TABLE_SCRIPT: &[&str] = &[
+    "set -u joe priv/quota/storage many",
+    "set -u joe priv/expire/u/INBOX 5",
+    "set -u joe priv/expire/u/a 6",
+    "set -u ann priv/expire/v/a 7",
+    "iter -u joe priv/expire/u/",
+    "iter -R -u ann priv/expire/",
+    "iter -u joe priv/expire/",
+    "iter -1 -u joe priv/expire/u/a",
+    "iter -u joe priv/expire/u/a/",
+    "get -u joe priv/other",
+    "iter -u joe priv/other/",
+    "unset -u joe priv/expire/u/a",
+    "unset -u joe priv/other",
+];
+
+/// Lines of a listing come in no order.
+fn outcome(output: &std::process::Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    lines.sort_unstable();
+    format!("{:?} {}", output.status.code(), lines.join(" "))
+}
+
+#[test]
+fn dictionaries_are_changed_as_by_the_original() {
+    if !needs(&["dovecot", "doveadm", "sqlite3"]) {
+        return;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open).expect("the way to the socket");
+    let mariadb = harness::MariaDb::start(place.path());
+    // Each run has a database of its own.
+    let databases = std::cell::Cell::new(0);
+    let ours = builder().prepare();
+    let run = |server: Under, client: Under, name: &str, script: &[&str]| {
+        let dicts = "dict {\n file = file:@DIR@/db/file\n fcntl = file:@DIR@/db/fcntl:lock=fcntl\n\
+             table = sqlite:@DIR@/tables.conf.ext\n mysql = mysql:@DIR@/mysql.conf.ext\n}\npassdb {\n driver = static\n args = password=x\n}";
+        let mut host = builder().under(server).config(dicts).prepare();
+        let path = prepare_tables(&host);
+        if let Some(mariadb) = &mariadb {
+            databases.set(databases.get() + 1);
+            let database = format!("d{}", databases.get());
+            mariadb.run(&format!("CREATE DATABASE {database}; USE {database}; {TABLES}"));
+            let connect = format!("host={} user=root dbname={database}", mariadb.socket().display());
+            std::fs::write(host.dir().join("mysql.conf.ext"), format!("connect = {connect}\n{MAPS}"))
+                .expect("its configuration");
+        }
+        host.start();
+        let uri = format!("proxy:{}/run/dict:{name}", host.dir().display());
+        let mut said = Vec::new();
+        for line in script {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            let at = words.iter().rposition(|word| word.starts_with("shared/") || word.starts_with("priv/"));
+            words.insert(at.expect("a key"), &uri);
+            if let Some(last) = words.iter().rposition(|word| word.starts_with("-3")) {
+                words.insert(last, "--");
+            }
+            let program = match client {
+                Under::Dovecot => std::path::PathBuf::from("doveadm"),
+                Under::Ours => ours.program("doveadm"),
+            };
+            let mut doveadm = Command::new(program);
+            doveadm.arg("-c").arg(host.conf()).arg("dict").args(words);
+            let output = doveadm.output().expect("doveadm runs");
+            said.push(format!("{line}: {}", outcome(&output)));
+        }
+        let mut left = sqlite(&path, "SELECT * FROM users; SELECT * FROM quota; SELECT * FROM expires");
+        for file in ["file", "fcntl"] {
+            let text = std::fs::read_to_string(host.dir().join("db").join(file)).unwrap_or_default();
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort_unstable();
+            left.push_str(&lines.join("\n"));
+        }
+        said.push(left);
+        said
+    };
+    let whole = [SCRIPT, TABLE_SCRIPT].concat();
+    let mut kinds = vec![("file", SCRIPT), ("fcntl", SCRIPT), ("table", &whole)];
+    kinds.extend(mariadb.is_some().then_some(("mysql", &whole[..])));
+    for (name, script) in kinds {
+        let expected = run(Under::Dovecot, Under::Dovecot, name, script);
+        for (server, client) in
+            [(Under::Ours, Under::Dovecot), (Under::Dovecot, Under::Ours), (Under::Ours, Under::Ours)]
+        {
+            let found = run(server, client, name, script);
+            assert_eq!(found, expected, "{name}: server {server:?}, client {client:?}");
+        }
+    }
 }
 
 #[test]
@@ -238,11 +416,7 @@ fn a_password_is_good_once() {
     let mut host = host.prepare();
     let path = host.dir().join("db/users");
     std::fs::create_dir(host.dir().join("db")).expect("the database's directory");
-    let sqlite = |statements: &str| {
-        let done = Command::new("sqlite3").arg(&path).arg(statements).output().expect("sqlite3 runs");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
-    };
+    let sqlite = |statements: &str| sqlite(&path, statements);
     sqlite(
         "CREATE TABLE users (name VARCHAR(64), password VARCHAR(200)); \
          INSERT INTO users VALUES ('joe', '{OTP}md5 2 test 7965e05436f5029f');",

@@ -28,6 +28,10 @@ pub enum Item {
         name: String,
         /// What stands in it.
         items: Vec<Item>,
+        /// The line where it begins, counted from 1.
+        line: u32,
+        /// The line where it ends.
+        end: u32,
     },
 }
 
@@ -57,8 +61,7 @@ pub fn parse_sections(files: &dyn Files, path: &Path) -> Result<Vec<Item>, Diagn
 }
 
 fn read(files: &dyn Files, path: &Path, check: Check<'_>) -> Result<Vec<Item>, Diagnostic> {
-    let mut reader =
-        Reader { files, check, open: vec![(String::new(), String::new(), Vec::new())], included: 0 };
+    let mut reader = Reader { files, check, open: vec![Open::default()], included: 0 };
     let name = path.to_string_lossy();
     let bytes = files.read(path).map_err(|error| {
         Diagnostic::unreadable(format!(
@@ -68,18 +71,26 @@ fn read(files: &dyn Files, path: &Path, check: Check<'_>) -> Result<Vec<Item>, D
     })?;
     reader.file(&name, &bytes, &mut vec![name.to_string()])?;
     while reader.open.len() > 1 {
-        reader.close();
+        reader.close(0);
     }
-    Ok(reader.open.pop().map(|(_, _, items)| items).unwrap_or_default())
+    Ok(reader.open.pop().map(|section| section.items).unwrap_or_default())
 }
 
 struct Reader<'f> {
     files: &'f dyn Files,
     /// For what stands outside of sections.
     check: Check<'f>,
-    /// The open sections: kind, name, items. The first is the file itself.
-    open: Vec<(String, String, Vec<Item>)>,
+    /// The open sections. The first is the file itself.
+    open: Vec<Open>,
     included: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    kind: String,
+    name: String,
+    items: Vec<Item>,
+    line: u32,
 }
 
 impl Reader<'_> {
@@ -117,10 +128,10 @@ impl Reader<'_> {
                 if self.open.len() > limits::SECTION_DEPTH_MAX {
                     return Err("Too many sections".into());
                 }
-                self.open.push((kind, name, Vec::new()));
+                self.open.push(Open { kind, name, items: Vec::new(), line: number });
             }
             Line::End if self.open.len() == 1 => return Err("Unexpected '}'".into()),
-            Line::End => self.close(),
+            Line::End => self.close(number),
             Line::Error("Expecting '{'") => return Err("Expecting '='".into()),
             Line::Error(message) => return Err(message.into()),
         }
@@ -131,17 +142,17 @@ impl Reader<'_> {
         if self.open.len() == 1 {
             (self.check)(&key, &value)?;
         }
-        if let Some((_, _, items)) = self.open.last_mut() {
+        if let Some(Open { items, .. }) = self.open.last_mut() {
             items.push(Item::Value { key, value, line });
         }
         Ok(())
     }
 
-    fn close(&mut self) {
-        if let Some((kind, name, items)) = self.open.pop()
-            && let Some((_, _, outer)) = self.open.last_mut()
+    fn close(&mut self, end: u32) {
+        if let Some(Open { kind, name, items, line }) = self.open.pop()
+            && let Some(outer) = self.open.last_mut()
         {
-            outer.push(Item::Section { kind, name, items });
+            outer.items.push(Item::Section { kind, name, items, line, end });
         }
     }
 
@@ -225,7 +236,7 @@ mod tests {
         let files = MemoryFiles::one("/d", "map {\n  pattern = a\n  fields {\n    x = $y\n  }\n}\n");
         let items = parse_sections(&files, Path::new("/d")).unwrap();
         assert!(
-            matches!(&items[..], [Item::Section { kind, items, .. }] if kind == "map" && items.len() == 2)
+            matches!(&items[..], [Item::Section { kind, items, line: 1, end: 6, .. }] if kind == "map" && items.len() == 2)
         );
         let check: Check<'_> = &|key, _| match key {
             "colour" => Err("Unknown setting: colour".into()),

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use db::dict::{DictConfig, Format, SHARED, Selection, json_fields};
+use base::Logger;
+use db::dict::{DictConfig, Flags, Format, Iteration, SHARED, Selection, json_fields};
 use ipc::auth_worker::{PassdbResult, UserdbResult};
 
 use crate::request::Request;
@@ -26,8 +27,9 @@ enum Found {
 }
 
 impl Dict {
-    pub(crate) fn new(config: DictConfig, is_worker: bool) -> Self {
-        let dict = is_worker.then(|| RefCell::new(db::dict::Dict::new(&config.uri)));
+    /// With a log, that of a worker, it can be asked.
+    pub(crate) fn new(config: DictConfig, log: Option<&Logger>) -> Self {
+        let dict = log.map(|log| RefCell::new(db::dict::Dict::new(&config.uri, log)));
         Self { config, dict }
     }
 
@@ -87,8 +89,12 @@ impl Dict {
         };
         request.debug(format_args!("iterate: prefix={prefix}"));
         let Some(dict) = self.dict(request) else { return false };
-        let mut each_key = |key: &str| each(key.strip_prefix(&prefix).unwrap_or(key));
-        match dict.borrow_mut().iterate(&prefix, &mut each_key) {
+        let flags = Flags { no_value: true, ..Flags::default() };
+        let iteration = Iteration { user: request.user(), path: &prefix, flags, rows_max: 0 };
+        let listed = dict.borrow_mut().iterate(&iteration, &mut |row| {
+            each(row.key.strip_prefix(&prefix).unwrap_or(&row.key));
+        });
+        match listed {
             Ok(()) => true,
             Err(error) => {
                 request.error(format_args!("dict_iterate({prefix}) failed: {error}"));

@@ -93,7 +93,7 @@ impl DictConfig {
         for item in items {
             draft.take(item, path).map_err(invalid)?;
         }
-        draft.finish(base_dir).map_err(invalid)
+        draft.finish(files, base_dir).map_err(invalid)
     }
 
     /// The variables that make the difference between users, in no particular form.
@@ -148,7 +148,7 @@ impl Draft {
             Item::Value { key, value, line } => {
                 self.set(&key, value).map_err(|reason| at_line(line, &reason))
             }
-            Item::Section { kind, name, items } => match kind.as_str() {
+            Item::Section { kind, name, items, .. } => match kind.as_str() {
                 "key" if name.is_empty() => Err("Key section is missing name".into()),
                 "key" if name.contains('.') => Err("Key section names must not contain '.'".into()),
                 "key" => self.key(name, items, at_line),
@@ -210,7 +210,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, base_dir: &str) -> Result<DictConfig, String> {
+    fn finish(mut self, files: &dyn Files, base_dir: &str) -> Result<DictConfig, String> {
         for (setting, names, selection) in [
             ("passdb_objects", &self.passdb_objects, &mut self.passdb),
             ("userdb_objects", &self.userdb_objects, &mut self.userdb),
@@ -228,7 +228,8 @@ impl Draft {
         }
         let uri = self.uri.ok_or("Empty uri setting")?;
         Ok(DictConfig {
-            uri: DictUri::parse(&uri, base_dir).map_err(|error| format!("Failed to init dict: {error}"))?,
+            uri: DictUri::parse(files, &uri, base_dir)
+                .map_err(|error| format!("Failed to init dict: {error}"))?,
             default_pass_scheme: self.default_pass_scheme.unwrap_or_else(|| "MD5".into()),
             iterate_prefix: self.iterate_prefix,
             iterate_disable: self.iterate_disable,

@@ -1,16 +1,10 @@
-//! memcached, in its binary protocol or in that of lines.
+//! memcached in its binary protocol, which 2.3 and we only read with.
 
 use std::io;
 
-use super::wire::{self, Wire, unexpected, utf8};
-use super::{DictError, PRIVATE, Server, full_key, parameters};
-
-/// How to speak to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Binary,
-    Text,
-}
+use super::server::{Server, full_key, parameters};
+use super::wire::{self, Wire, utf8};
+use super::{Backend, DictError, PRIVATE};
 
 /// Memcached's own limit for keys.
 const KEY_BYTES_MAX: usize = 250;
@@ -31,56 +25,39 @@ pub(super) fn parse(text: &str) -> Result<Server, String> {
 
 pub(super) struct Memcached {
     server: Server,
-    protocol: Protocol,
     wire: Option<Wire>,
 }
 
 impl Memcached {
-    pub(super) fn new(server: Server, protocol: Protocol) -> Self {
-        Self { server, protocol, wire: None }
-    }
-
-    pub(super) fn lookup(&mut self, user: &str, key: &str) -> Result<Option<String>, DictError> {
-        let driver = match self.protocol {
-            Protocol::Binary => "memcached",
-            Protocol::Text => "memcached_ascii",
-        };
-        if self.protocol == Protocol::Binary && key.starts_with(PRIVATE) {
-            let reason = "Only shared keys supported currently".into();
-            return Err(DictError::Failed { driver, reason });
-        }
-        let key = full_key(&self.server.prefix, user, key);
-        // No such key can have been stored; in lines it would be another command.
-        if key.len() > KEY_BYTES_MAX || key.is_empty() || key.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
-        {
-            return Ok(None);
-        }
-        let (protocol, timeout) = (self.protocol, self.server.timeout);
-        let found = self.wire().and_then(|wire| match protocol {
-            Protocol::Binary => binary(wire, &key),
-            Protocol::Text => text(wire, &key),
-        });
-        found.map_err(|error| {
-            // Nobody knows what comes next on it.
-            self.wire = None;
-            DictError::Failed { driver, reason: wire::reason(&error, timeout) }
-        })
-    }
-
-    fn wire(&mut self) -> io::Result<&mut Wire> {
-        let timeout = self.server.timeout;
-        let wire = match self.wire.take().and_then(|mut wire| wire.is_idle().then_some(wire)) {
-            Some(mut wire) => {
-                wire.restart(timeout);
-                wire
-            }
-            None => Wire::connect(&self.server.address, timeout)?,
-        };
-        Ok(self.wire.insert(wire))
+    pub(super) fn new(server: Server) -> Self {
+        Self { server, wire: None }
     }
 }
 
-fn binary(wire: &mut Wire, key: &str) -> io::Result<Option<String>> {
+/// Whether memcached can have a key of that name; in lines others would be another command.
+pub(super) fn is_possible(key: &str) -> bool {
+    let is_odd = |byte: u8| byte <= b' ' || byte == 0x7f;
+    !key.is_empty() && key.len() <= KEY_BYTES_MAX && !key.bytes().any(is_odd)
+}
+
+impl Backend for Memcached {
+    fn lookup(&mut self, user: &str, key: &str) -> Result<Option<Vec<String>>, DictError> {
+        if key.starts_with(PRIVATE) {
+            return Err(DictError::Failed("memcached: Only shared keys supported currently".into()));
+        }
+        let key = full_key(&self.server.prefix, user, key);
+        if !is_possible(&key) {
+            return Ok(None);
+        }
+        let Server { address, timeout, .. } = &self.server;
+        let found = wire::over(&mut self.wire, address, *timeout, |_| Ok(()), |wire| get(wire, &key));
+        found.map(|value| value.map(|value| vec![value])).map_err(|error| {
+            DictError::Failed(format!("memcached: {}", wire::reason(&error, "Lookup", *timeout)))
+        })
+    }
+}
+
+fn get(wire: &mut Wire, key: &str) -> io::Result<Option<String>> {
     let length = u16::try_from(key.len()).map_err(io::Error::other)?;
     let mut request = vec![0; HEADER_BYTES];
     // Magic, the command 0 (get), the key's length; and the length of all that follows.
@@ -110,22 +87,5 @@ fn binary(wire: &mut Wire, key: &str) -> io::Result<Option<String>> {
         0x85 => Err(io::Error::other("Lookup failed: Busy")),
         0x86 => Err(io::Error::other("Lookup failed: Temporary failure")),
         status => Err(io::Error::other(format!("Lookup failed: Error code={status}"))),
-    }
-}
-
-/// `VALUE <key> <flags> <bytes>`, the value, `END`; or `END` alone.
-fn text(wire: &mut Wire, key: &str) -> io::Result<Option<String>> {
-    wire.send(format!("get {key}\r\n").as_bytes())?;
-    let line = wire.line()?;
-    if line == "END" {
-        return Ok(None);
-    }
-    let size = line.strip_prefix("VALUE ").and_then(|rest| rest.rsplit(' ').next()?.parse::<usize>().ok());
-    let Some(size) = size else { return Err(unexpected(&line)) };
-    let mut value = wire.take(size.saturating_add(2))?;
-    value.truncate(size);
-    match wire.line()?.as_str() {
-        "END" => utf8(value).map(Some),
-        line => Err(unexpected(line)),
     }
 }

@@ -1,137 +1,166 @@
-//! Dictionaries that a `dict` process has: `proxy:[<socket>]:<name>`. Commands and answers are lines of
-//! words with tabs between them, as Dovecot's `src/lib-dict/dict-client.h` has them.
+//! Dictionaries that a `dict` process has: `proxy:[idle_msecs=<n>:][warn_slow_msecs=<n>:][<socket>]:<name>`.
+//! Commands and answers are lines of words with tabs between them, as Dovecot's
+//! `src/lib-dict/dict-client.h` has them.
+
+mod answer;
+mod link;
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::wire::{self, Wire, unexpected};
-use super::{Address, DictError};
-use crate::limits::DICT_TIMEOUT;
+use base::{Logger, tab};
 
-/// Protocol 3.0: answers come in the order of the commands, and without times. 2.3 speaks all 3.x.
-const VERSION: &str = "3\t0";
+use answer::Answer;
+use link::{Link, LinkError, Replies};
+
+use super::{Backend, Change, Committed, DictError, Iteration, Row, Transaction};
+use crate::limits::{DICT_IDLE_MIN, DICT_WARN_SLOW};
+
 /// The socket of the `dict` process, below `base_dir`.
 const SOCKET: &str = "dict";
-/// Of an iteration: keys only.
-const NO_VALUES: u32 = 8;
 
 #[derive(Clone)]
 pub(super) struct Options {
     socket: String,
     name: String,
+    idle: Duration,
+    warn_slow: Duration,
 }
 
 impl Options {
     pub(super) fn parse(text: &str, base_dir: &str) -> Result<Self, String> {
-        let (socket, name) = text.split_once(':').ok_or_else(|| format!("Invalid URI: {text}"))?;
-        if socket.starts_with("idle_msecs=") || socket.starts_with("warn_slow_msecs=") {
-            return Err(format!("{socket} is not supported by this version"));
+        let (mut rest, mut idle, mut warn_slow) = (text, Duration::ZERO, DICT_WARN_SLOW);
+        loop {
+            let (name, place) = match rest.split_once('=') {
+                Some(("idle_msecs", _)) => ("idle_msecs", &mut idle),
+                Some(("warn_slow_msecs", _)) => ("warn_slow_msecs", &mut warn_slow),
+                _ => break,
+            };
+            let (word, after) = rest.split_once(':').ok_or_else(|| format!("Invalid URI: {rest}"))?;
+            let value = word.split_once('=').and_then(|(_, value)| value.parse::<u32>().ok());
+            *place = Duration::from_millis(value.ok_or_else(|| format!("Invalid {name}"))?.into());
+            rest = after;
         }
+        let (socket, name) = rest.split_once(':').ok_or_else(|| format!("Invalid URI: {rest}"))?;
         let socket = if socket.is_empty() { SOCKET } else { socket };
         let socket = Path::new(base_dir).join(socket).display().to_string();
-        Ok(Self { socket, name: name.to_owned() })
+        Ok(Self { socket, name: name.to_owned(), idle: idle.max(DICT_IDLE_MIN), warn_slow })
     }
 }
 
 pub(super) struct Proxy {
-    options: Options,
-    wire: Option<Wire>,
-}
-
-/// What the process says.
-enum Answer {
-    Value(String),
-    NotFound,
-    Failed(String),
-}
-
-impl Answer {
-    fn parse(line: &str) -> io::Result<Self> {
-        let mut words = line.split('\t');
-        let first = words.next().unwrap_or_default();
-        match first.split_at_checked(1) {
-            Some(("O", value)) => Ok(Self::Value(base::tab::unescape(value))),
-            Some(("N", _)) => Ok(Self::NotFound),
-            Some(("F", reason)) => Ok(Self::Failed(base::tab::unescape(reason))),
-            _ => Err(unexpected(line)),
-        }
-    }
-}
-
-fn failed(reason: String) -> DictError {
-    DictError::Failed { driver: "proxy", reason }
+    log: Logger,
+    warn_slow: Duration,
+    link: Link,
+    /// The number of the last transaction.
+    number: u32,
 }
 
 impl Proxy {
-    pub(super) fn new(options: Options) -> Self {
-        Self { options, wire: None }
+    pub(super) fn new(options: Options, log: Logger) -> Self {
+        let Options { socket, name, idle, warn_slow } = options;
+        Self { log, warn_slow, link: Link::new(socket, name, idle), number: 0 }
     }
 
-    pub(super) fn lookup(&mut self, user: &str, key: &str) -> Result<Option<String>, DictError> {
-        let command = format!("L{}\t{}\n", base::tab::escape(key), base::tab::escape(user));
-        let answer = self.exchange(&command, |wire| Answer::parse(&wire.unix_line()?))?;
-        match answer {
-            Answer::Value(value) => Ok(Some(value)),
+    /// Asks, and tries it once more over a new connection if the old one breaks before anything comes.
+    fn ask<T>(
+        &mut self,
+        what: &str,
+        command: &str,
+        mut read: impl FnMut(&mut Replies<'_>) -> io::Result<T>,
+    ) -> Result<T, DictError> {
+        let began = Instant::now();
+        let text = format!("{command}\n");
+        let done = match self.link.exchange(&text, &mut read) {
+            Err(error) if error.may_be_repeated() => self.link.exchange(&text, &mut read),
+            done => done,
+        };
+        let took = began.elapsed();
+        if done.is_ok() && took >= self.warn_slow {
+            self.log.warning(format_args!("dict {what} took {}: {command}", seconds(took)));
+        }
+        done.map_err(|error| DictError::Failed(format!("{error} (reply took {})", seconds(took))))
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}.{:03} secs", time.as_secs(), time.subsec_millis())
+}
+
+fn failure(reason: &str, began: Instant) -> String {
+    format!("dict-server returned failure: {reason} (reply took {})", seconds(began.elapsed()))
+}
+
+impl Backend for Proxy {
+    fn lookup(&mut self, user: &str, key: &str) -> Result<Option<Vec<String>>, DictError> {
+        let began = Instant::now();
+        let command = format!("L{}\t{}", tab::escape(key), tab::escape(user));
+        match self.ask("lookup", &command, |replies| Answer::of_lookup(replies.next()?))? {
+            Answer::Values(values) => Ok(Some(values)),
             Answer::NotFound => Ok(None),
-            Answer::Failed(reason) => Err(failed(format!("dict-server returned failure: {reason}"))),
+            Answer::Failed(reason) => Err(DictError::Failed(failure(&reason, began))),
         }
     }
 
-    pub(super) fn iterate(&mut self, prefix: &str, each: &mut dyn FnMut(&str)) -> Result<(), DictError> {
-        let command = format!("I{NO_VALUES}\t0\t{}\t\n", base::tab::escape(prefix));
-        let answer = self.exchange(&command, |wire| {
+    fn iterate(&mut self, iteration: &Iteration<'_>, each: &mut dyn FnMut(Row)) -> Result<(), DictError> {
+        let began = Instant::now();
+        let Iteration { user, path, flags, rows_max } = *iteration;
+        let command = format!("I{}\t{rows_max}\t{}\t{}", flags.bits(), tab::escape(path), tab::escape(user));
+        let failed = self.ask("iteration", &command, |replies| {
             loop {
-                // The end is a line with nothing in it.
-                let line = wire.unix_line()?;
-                if line.is_empty() {
-                    return Ok(Answer::NotFound);
-                }
-                match Answer::parse(&line)? {
-                    Answer::Value(key) => each(&key),
-                    end => return Ok(end),
+                match Answer::of_iteration(replies.next()?)? {
+                    Ok(mut row) => {
+                        if flags.no_value {
+                            row.values.clear();
+                        }
+                        each(row);
+                    }
+                    Err(end) => return Ok(end),
                 }
             }
         })?;
-        match answer {
-            Answer::Failed(reason) => Err(failed(format!("dict-server returned failure: {reason}"))),
-            Answer::Value(_) | Answer::NotFound => Ok(()),
+        failed.map_or(Ok(()), |reason| Err(DictError::Failed(failure(&reason, began))))
+    }
+
+    fn commit(&mut self, transaction: &Transaction) -> Result<Committed, DictError> {
+        let began = Instant::now();
+        self.number = self.number.checked_add(1).unwrap_or(1);
+        let text = commands(self.number, transaction);
+        let done =
+            self.link.exchange(&text, &mut |replies: &mut Replies<'_>| Answer::of_commit(replies.next()?));
+        let took = began.elapsed();
+        if done.is_ok() && took >= self.warn_slow {
+            let (count, first) = (transaction.changes.len(), text.lines().nth(1).unwrap_or_default());
+            let took = seconds(took);
+            self.log.warning(format_args!("dict commit took {took} ({count} commands, first: {first})"));
+        }
+        match done {
+            Ok(Ok(committed)) => Ok(committed),
+            Ok(Err((true, reason))) => Err(DictError::Uncertain(failure(&reason, began))),
+            Ok(Err((false, reason))) => Err(DictError::Failed(failure(&reason, began))),
+            Err(LinkError::NotConnected(reason)) => Err(DictError::Failed(reason)),
+            Err(error) => Err(DictError::Uncertain(format!("{error} (reply took {})", seconds(took)))),
         }
     }
+}
 
-    fn exchange(
-        &mut self,
-        command: &str,
-        answer: impl FnOnce(&mut Wire) -> io::Result<Answer>,
-    ) -> Result<Answer, DictError> {
-        let asked = self.wire().and_then(|wire| {
-            wire.send(command.as_bytes())?;
-            answer(wire)
+/// A whole transaction; only its last line is answered.
+fn commands(number: u32, transaction: &Transaction) -> String {
+    let mut text = format!("B{number}\t{}\n", tab::escape(&transaction.user));
+    if let Some((seconds, nanoseconds)) = transaction.timestamp {
+        text.push_str(&format!("T{number}\t{seconds}\t{nanoseconds}\n"));
+    }
+    for change in &transaction.changes {
+        let key = tab::escape(change.key());
+        text.push_str(&match change {
+            Change::Set { value, .. } => format!("S{number}\t{key}\t{}\n", tab::escape(value)),
+            Change::Unset { .. } => format!("U{number}\t{key}\n"),
+            Change::Increase { diff, .. } => format!("A{number}\t{key}\t{diff}\n"),
         });
-        asked.map_err(|error| {
-            // Nobody knows what comes next on it.
-            self.wire = None;
-            failed(format!("{}: {}", self.options.socket, wire::reason(&error, DICT_TIMEOUT)))
-        })
     }
-
-    /// A connection that is ready for a command.
-    fn wire(&mut self) -> io::Result<&mut Wire> {
-        let wire = match self.wire.take().and_then(|mut wire| wire.is_idle().then_some(wire)) {
-            Some(mut wire) => {
-                wire.restart(DICT_TIMEOUT);
-                wire
-            }
-            None => {
-                let mut wire = Wire::connect(&Address::Unix(self.options.socket.clone()), DICT_TIMEOUT)?;
-                // Values are texts, and whose keys are meant comes with each command.
-                wire.send(
-                    format!("H{VERSION}\t0\t\t{}\n", base::tab::escape(&self.options.name)).as_bytes(),
-                )?;
-                wire
-            }
-        };
-        Ok(self.wire.insert(wire))
-    }
+    text.push_str(&format!("C{number}\n"));
+    text
 }
 
 #[cfg(test)]
@@ -140,17 +169,31 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::dict::Flags;
+
+    /// One for each line that is said, over the first connection.
+    const ANSWERS: [&str; 12] = [
+        "*1\n+1\tOx\u{1}ty\t1\t2\t3\t4\n",
+        "N\n",
+        "Fno\u{1}nway\n",
+        "*2\n+2\tMa\u{1}tb\t1\n",
+        "*3\n+3\tOshared/1\tv\n+3\tOshared/2\t\n+3\t\t1\t2\t3\t4\n",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "*4\n+4\tN1\t1\t2\t3\t4\n",
+        "?\n",
+    ];
 
     #[test]
     fn commands_and_answers() {
         let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("dict");
-        let listener = UnixListener::bind(&socket).unwrap();
+        let listener = UnixListener::bind(dir.path().join("dict")).unwrap();
         let server = std::thread::spawn(move || {
             let mut heard = Vec::new();
-            for answers in
-                [&["Ox\u{1}ty\n", "N\n", "Fno\u{1}nway\n", "Oa/1\t\nOa/2\t\n\n", "?\n"][..], &["Oagain\n"]]
-            {
+            for answers in [&ANSWERS[..], &["Oagain\n"]] {
                 let mut stream = BufReader::new(listener.accept().unwrap().0);
                 for answer in [""].iter().chain(answers) {
                     let mut line = String::new();
@@ -162,35 +205,68 @@ mod tests {
             heard
         });
         let options = Options::parse(":na\tme", dir.path().to_str().unwrap()).unwrap();
-        let mut dict = Proxy::new(options);
-        assert_eq!(dict.lookup("joe", "shared/a\nb"), Ok(Some("x\ty".into())));
+        let mut dict = Proxy::new(options, Logger::new(""));
+        let one = |value: &str| Ok(Some(vec![value.to_owned()]));
+        assert_eq!(dict.lookup("joe", "shared/a\nb"), one("x\ty"));
         assert_eq!(dict.lookup("joe", "priv/b"), Ok(None));
-        let failure = dict.lookup("", "c").unwrap_err().to_string();
-        assert_eq!(failure, "proxy: dict-server returned failure: no\nway");
-        let mut keys = Vec::new();
-        dict.iterate("a/", &mut |key| keys.push(key.to_owned())).unwrap();
-        assert_eq!(keys, ["a/1", "a/2"]);
-        let failure = dict.lookup("", "d").unwrap_err().to_string();
-        assert!(failure.ends_with("Communication failure: Unexpected input: ?"), "{failure}");
-        assert_eq!(dict.lookup("", "e"), Ok(Some("again".into())), "over a new connection");
-        let hello = "H3\t0\t0\t\tna\u{1}tme";
-        let commands =
-            ["Lshared/a\u{1}nb\tjoe", "Lpriv/b\tjoe", "Lc\t", "I8\t0\ta/\t", "Ld\t", hello, "Le\t"];
-        assert_eq!(server.join().unwrap(), [&[hello], &commands[..]].concat());
+        let failure = dict.lookup("", "shared/c").unwrap_err().to_string();
+        assert!(failure.starts_with("dict-server returned failure: no\nway (reply took "), "{failure}");
+        assert_eq!(dict.lookup("", "shared/d"), Ok(Some(vec!["a".into(), "b".into()])));
+        let mut rows = Vec::new();
+        let flags = Flags { recurse: true, ..Flags::default() };
+        let iteration = Iteration { user: "joe", path: "shared/", flags, rows_max: 7 };
+        dict.iterate(&iteration, &mut |row| rows.push(format!("{}={}", row.key, row.values.concat())))
+            .unwrap();
+        assert_eq!(rows, ["shared/1=v", "shared/2="]);
+        let changes = vec![
+            Change::Set { key: "shared/a".into(), value: "\t".into() },
+            Change::Unset { key: "shared/b".into() },
+            Change::Increase { key: "shared/c".into(), diff: -3 },
+        ];
+        let transaction = Transaction { user: "joe".into(), timestamp: Some((12, 34)), changes };
+        assert_eq!(dict.commit(&transaction), Ok(Committed::NotFound));
+        let failure = dict.lookup("", "shared/e").unwrap_err().to_string();
+        assert!(failure.contains("Unexpected input: ?"), "{failure}");
+        assert_eq!(dict.lookup("", "shared/f"), one("again"), "over a new connection");
+        let hello = "H3\t2\t0\t\tna\u{1}tme";
+        let commands = [
+            hello,
+            "Lshared/a\u{1}nb\tjoe",
+            "Lpriv/b\tjoe",
+            "Lshared/c\t",
+            "Lshared/d\t",
+            "I1\t7\tshared/\tjoe",
+            "B1\tjoe",
+            "T1\t12\t34",
+            "S1\tshared/a\t\u{1}t",
+            "U1\tshared/b",
+            "A1\tshared/c\t-3",
+            "C1",
+            "Lshared/e\t",
+            hello,
+            "Lshared/f\t",
+        ];
+        assert_eq!(server.join().unwrap(), commands);
     }
 
     #[test]
     fn uris() {
         for (text, expect) in [
-            (":x", Ok(("/run/d/dict", "x"))),
-            ("other:x:y", Ok(("/run/d/other", "x:y"))),
-            ("/tmp/s:x", Ok(("/tmp/s", "x"))),
+            (":x", Ok(("/run/d/dict", "x", 1000, 5000))),
+            ("other:x:y", Ok(("/run/d/other", "x:y", 1000, 5000))),
+            ("/tmp/s:x", Ok(("/tmp/s", "x", 1000, 5000))),
+            ("idle_msecs=5000:warn_slow_msecs=10::x", Ok(("/run/d/dict", "x", 5000, 10))),
+            ("warn_slow_msecs=10:idle_msecs=0:s:x", Ok(("/run/d/s", "x", 1000, 10))),
             ("x", Err("Invalid URI: x")),
-            ("idle_msecs=5::x", Err("idle_msecs=5 is not supported by this version")),
+            ("idle_msecs=x::x", Err("Invalid idle_msecs")),
+            ("idle_msecs=5", Err("Invalid URI: idle_msecs=5")),
         ] {
-            let parsed = Options::parse(text, "/run/d").map(|options| (options.socket, options.name));
-            let expect = expect.map(|(socket, name)| (socket.to_owned(), name.to_owned()));
-            assert_eq!(parsed, expect.map_err(str::to_owned), "{text}");
+            let parsed = Options::parse(text, "/run/d");
+            let parsed = parsed.as_ref().map(|options| {
+                let (idle, slow) = (options.idle.as_millis(), options.warn_slow.as_millis());
+                (options.socket.as_str(), options.name.as_str(), idle, slow)
+            });
+            assert_eq!(parsed.map_err(String::as_str), expect, "{text}");
         }
     }
 }

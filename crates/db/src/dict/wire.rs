@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::Address;
+use super::server::Address;
 use crate::limits::DICT_VALUE_BYTES_MAX;
 
 pub(super) struct Wire {
@@ -116,11 +116,43 @@ impl Wire {
     }
 }
 
+/// Whether the connection that was kept, if there is one, still stands.
+fn is_ready(kept: &mut Option<Wire>) -> bool {
+    *kept = kept.take().and_then(|mut wire| wire.is_idle().then_some(wire));
+    kept.is_some()
+}
+
+/// Does something over the connection that was kept, or over a new one after `greet`; it is kept if all
+/// goes well.
+pub(super) fn over<T>(
+    kept: &mut Option<Wire>,
+    address: &Address,
+    timeout: Duration,
+    greet: impl FnOnce(&mut Wire) -> io::Result<()>,
+    act: impl FnOnce(&mut Wire) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut wire = match is_ready(kept).then(|| kept.take()).flatten() {
+        Some(mut wire) => {
+            wire.restart(timeout);
+            wire
+        }
+        None => {
+            let mut wire = Wire::connect(address, timeout)?;
+            greet(&mut wire)?;
+            wire
+        }
+    };
+    // After an error nobody knows what comes next on it.
+    let done = act(&mut wire)?;
+    *kept = Some(wire);
+    Ok(done)
+}
+
 /// A failure in words, with the time that it took.
-pub(super) fn reason(error: &io::Error, timeout: Duration) -> String {
+pub(super) fn reason(error: &io::Error, what: &str, timeout: Duration) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            format!("Lookup timed out in {}.{:03} secs", timeout.as_secs(), timeout.subsec_millis())
+            format!("{what} timed out in {}.{:03} secs", timeout.as_secs(), timeout.subsec_millis())
         }
         io::ErrorKind::UnexpectedEof => "Communication failure: Connection closed".into(),
         _ => format!("Communication failure: {}", base::reason(error)),

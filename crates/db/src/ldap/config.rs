@@ -1,11 +1,13 @@
 //! The keys of `dovecot-ldap.conf.ext`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use settings::Files;
 
 use super::AttrMap;
 use crate::items::{Items, Keys};
+use crate::limits::LDAP_REQUEST_TIMEOUT;
 use crate::tls::{TlsOptions, Verify};
 
 /// Why a file describes no directory, in 2.3's words.
@@ -41,6 +43,10 @@ pub struct LdapConfig {
     pub auth_bind_userdn: Option<String>,
     /// `tls`
     pub start_tls: bool,
+    /// Whether it also goes without, if the server has no TLS.
+    pub(crate) tls_optional: bool,
+    /// How long the server may be silent.
+    pub(crate) request_timeout: Duration,
     /// `sasl_bind` with `sasl_mech = EXTERNAL`
     pub sasl_external: bool,
     /// `base`
@@ -145,6 +151,8 @@ impl LdapConfig {
             auth_bind,
             auth_bind_userdn: items.value("auth_bind_userdn").filter(|dn| !dn.is_empty()).map(str::to_owned),
             start_tls,
+            tls_optional: false,
+            request_timeout: LDAP_REQUEST_TIMEOUT,
             sasl_external: items.is("sasl_bind"),
             pass_cache_template: format!("{base}{pass_attrs}{pass_filter}"),
             user_cache_template: format!("{base}{user_attrs}{user_filter}"),
@@ -168,6 +176,16 @@ impl LdapConfig {
             scope_name,
         };
         Ok(config)
+    }
+}
+
+impl LdapConfig {
+    /// A server by its URI, for who says by itself what to search.
+    pub(crate) fn of_server(path: &str, uri: &str, dn: &str, dnpass: &str) -> Result<Self, String> {
+        let items =
+            [("uris", uri), ("base", ""), ("dn", dn), ("dnpass", dnpass), ("tls_require_cert", "never")];
+        let items: Vec<_> = items.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Self::from_items(path, &items)
     }
 }
 
@@ -229,14 +247,18 @@ fn deref(word: &str) -> Result<i32, String> {
     })
 }
 
-/// The number of `base`.
-pub(super) const SCOPE_BASE: i32 = 0;
+/// The entry itself.
+pub(crate) const SCOPE_BASE: i32 = 0;
+/// What is right below it.
+pub(crate) const SCOPE_ONELEVEL: i32 = 1;
+/// All that is below it.
+pub(crate) const SCOPE_SUBTREE: i32 = 2;
 
 fn scope(word: &str) -> Result<i32, String> {
     Ok(match word {
         "base" => SCOPE_BASE,
-        "onelevel" => 1,
-        "subtree" => 2,
+        "onelevel" => SCOPE_ONELEVEL,
+        "subtree" => SCOPE_SUBTREE,
         _ => return Err(format!("Unknown scope option '{word}'")),
     })
 }

@@ -72,7 +72,22 @@ impl Directory {
         attrs: &AttrMap,
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), LdapFailure> {
-        let search = self.request(base, self.config.scope, filter, &attrs.attributes)?;
+        self.find(base, self.config.scope, filter, &attrs.attributes, each)
+    }
+
+    /// Finds entries as [`Directory::search`] does, with a scope of their own.
+    ///
+    /// # Errors
+    /// As [`Directory::search`].
+    pub(crate) fn find(
+        &mut self,
+        base: &str,
+        scope: i32,
+        filter: &str,
+        attributes: &[String],
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), LdapFailure> {
+        let search = self.request(base, scope, filter, attributes)?;
         let mut seen = false;
         self.retried(true, |wire| {
             let mut each = |entry| {
@@ -85,6 +100,11 @@ impl Directory {
                 done => done,
             }
         })
+    }
+
+    /// Gives the connection back.
+    pub(crate) fn disconnect(&mut self) {
+        self.connected = None;
     }
 
     /// Reads one entry; `None` if there is none.
@@ -191,10 +211,16 @@ impl std::fmt::Debug for Directory {
 }
 
 fn open(config: &LdapConfig, uri: &str) -> Result<Connected, LdapFailure> {
-    let is_tls = config.start_tls || uri.starts_with("ldaps:");
-    let tls = is_tls.then(|| config.tls.client_config()).transpose().map_err(LdapFailure::Refused)?;
-    let wire = Wire::connect(uri, tls)
-        .map_err(|error| LdapFailure::Connection(format!("Can't connect to server: {uri}: {error}")))?;
+    let tls = |wanted: bool| wanted.then(|| config.tls.client_config()).transpose();
+    let connect = |start_tls: bool| {
+        let tls = tls(start_tls || uri.starts_with("ldaps:")).map_err(LdapFailure::Refused)?;
+        Wire::connect(uri, tls, config.request_timeout)
+            .map_err(|error| LdapFailure::Connection(format!("Can't connect to server: {uri}: {error}")))
+    };
+    let wire = match connect(config.start_tls) {
+        Err(_) if config.tls_optional && config.start_tls => connect(false)?,
+        connected => connected?,
+    };
     let mut connected = Connected { wire, is_ours: false };
     bind_as_ours(config, &mut connected)?;
     Ok(connected)

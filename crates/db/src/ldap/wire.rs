@@ -80,6 +80,8 @@ pub(super) struct Wire {
     /// `None` once it is of no use any more.
     reader: Option<BufReader<Box<dyn Stream>>>,
     last_id: i32,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 impl From<io::Error> for LdapFailure {
@@ -127,23 +129,34 @@ impl Place {
 
 impl Wire {
     /// Connects; `tls` is there where it is to be used.
-    pub(super) fn connect(uri: &str, tls: Option<Arc<ClientConfig>>) -> Result<Self, LdapFailure> {
-        let deadline = Instant::now() + LDAP_REQUEST_TIMEOUT;
+    pub(super) fn connect(
+        uri: &str,
+        tls: Option<Arc<ClientConfig>>,
+        patience: Duration,
+    ) -> Result<Self, LdapFailure> {
+        let deadline = Instant::now() + patience;
         match Place::parse(uri).ok_or_else(|| LdapFailure::Connection("Invalid URI".into()))? {
-            Place::Unix(path) => Ok(Self::over(Box::new(stream::connect_unix(&path, deadline)?))),
+            Place::Unix(path) => {
+                Ok(Self::over_for(patience, Box::new(stream::connect_unix(&path, deadline)?)))
+            }
             Place::Tcp { host, port, is_tls } => {
                 let stream = stream::connect(&host, port, LDAP_CONNECT_TIMEOUT, deadline)?;
+                let over = |stream| Self::over_for(patience, stream);
                 match tls {
-                    Some(tls) if is_tls => Ok(Self::over(tls::connect(stream, &host, tls)?)),
-                    Some(tls) => Self::over(Box::new(stream)).start_tls(&host, tls),
-                    None => Ok(Self::over(Box::new(stream))),
+                    Some(tls) if is_tls => Ok(over(tls::connect(stream, &host, tls)?)),
+                    Some(tls) => over(Box::new(stream)).start_tls(&host, tls),
+                    None => Ok(over(Box::new(stream))),
                 }
             }
         }
     }
 
     pub(super) fn over(stream: Box<dyn Stream>) -> Self {
-        Self { reader: Some(BufReader::new(stream)), last_id: 0 }
+        Self::over_for(LDAP_REQUEST_TIMEOUT, stream)
+    }
+
+    fn over_for(patience: Duration, stream: Box<dyn Stream>) -> Self {
+        Self { reader: Some(BufReader::new(stream)), last_id: 0, patience }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -165,7 +178,7 @@ impl Wire {
                 "The server sent something behind its answer to STARTTLS".into(),
             ));
         }
-        Ok(Self::over(tls::connect(reader.into_inner(), host, config)?))
+        Ok(Self::over_for(self.patience, tls::connect(reader.into_inner(), host, config)?))
     }
 
     pub(super) fn bind(&mut self, dn: &str, password: &str) -> Result<Outcome, LdapFailure> {
@@ -245,7 +258,7 @@ impl Wire {
 
     fn set_deadline(&mut self) {
         if let Some(reader) = &mut self.reader {
-            reader.get_mut().set_deadline(Instant::now() + LDAP_REQUEST_TIMEOUT);
+            reader.get_mut().set_deadline(Instant::now() + self.patience);
         }
     }
 

@@ -16,7 +16,7 @@ use postgres_protocol::message::backend::{
 use postgres_protocol::message::frontend;
 
 use super::answer::Answer;
-use super::{Connection, Rows, SqlError, Statement};
+use super::{Connection, Rows, SqlError, Statement, Value};
 use crate::limits::{CONNECT_TIMEOUT, PGSQL_MESSAGE_BYTES_MAX, READ_TIMEOUT};
 use crate::stream::{self, Stream};
 use crate::tls::{self, TlsOptions, Verify};
@@ -303,8 +303,15 @@ impl Pgsql {
         let types = statement.parameters.iter().map(|_| if as_text { OID_TEXT } else { 0 });
         let mut out = BytesMut::new();
         frontend::parse("", &statement.sql, types, &mut out)?;
-        let value = |value: &String, out: &mut BytesMut| {
-            out.extend_from_slice(value.as_bytes());
+        let value = |value: &Value, out: &mut BytesMut| {
+            match value {
+                Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
+                Value::Bytes(bytes) => {
+                    out.extend_from_slice(b"\\x");
+                    bytes.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()));
+                }
+            }
             Ok(IsNull::No)
         };
         frontend::bind("", "", [0], &statement.parameters, value, [0], &mut out)
@@ -332,6 +339,7 @@ impl Pgsql {
                         break;
                     }
                 }
+                Message::CommandComplete(body) => answer.rows.affected = affected(body.tag()?),
                 Message::ErrorResponse(body) => refused = Some(failure(&body)),
                 Message::ReadyForQuery(_) => break,
                 Message::CopyInResponse(_) | Message::CopyOutResponse(_) => {
@@ -421,7 +429,8 @@ impl Connection for Pgsql {
     }
 
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
-        if statement.parameters.iter().any(|value| value.contains('\0')) {
+        if statement.parameters.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')))
+        {
             // The server has no such texts, so nothing is equal to one.
             return Ok(Rows::default());
         }
@@ -464,6 +473,12 @@ impl From<io::Error> for Failure {
             _ => base::reason(&error),
         })
     }
+}
+
+/// The number at the end of `UPDATE 3` or `INSERT 0 1`.
+fn affected(tag: &str) -> u64 {
+    let changes = ["INSERT ", "UPDATE ", "DELETE "].iter().any(|word| tag.starts_with(word));
+    tag.rsplit(' ').next().and_then(|count| count.parse().ok()).filter(|_| changes).unwrap_or(0)
 }
 
 fn unexpected() -> Failure {

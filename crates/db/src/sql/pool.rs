@@ -97,24 +97,21 @@ struct Host {
 }
 
 /// Whether a connect string makes sense, without connecting.
-pub(super) fn check_connect(driver: Driver, connect: &str) -> Result<(), String> {
+pub(crate) fn check_connect(driver: Driver, connect: &str) -> Result<(), String> {
     Target::parse(driver, connect).map(drop)
 }
 
 impl Database {
     /// Does not connect yet. Failed connections go to `log`.
     pub fn new(config: &SqlConfig, log: Logger) -> Self {
-        // The string was checked when the configuration was read.
-        let (target, names) =
-            Target::parse(config.driver, &config.connect).unwrap_or((Target::Sqlite, Vec::new()));
+        Self::behind(config.driver, &config.connect, log)
+    }
+
+    /// The same for a connect string that was checked already.
+    pub(crate) fn behind(driver: Driver, connect: &str, log: Logger) -> Self {
+        let (target, names) = Target::parse(driver, connect).unwrap_or((Target::Sqlite, Vec::new()));
         let host = |name| Host { name, retry_at: None, retry_delay: RETRY_DELAY_MIN };
-        Self {
-            driver: config.driver,
-            target,
-            hosts: names.into_iter().map(host).collect(),
-            connected: None,
-            log,
-        }
+        Self { driver, target, hosts: names.into_iter().map(host).collect(), connected: None, log }
     }
 
     /// Runs a query and keeps at most `rows_max` rows. A connection that turns out to be broken is
@@ -140,6 +137,35 @@ impl Database {
             }
         }
         Err(error)
+    }
+
+    /// Runs statements that change something, all or none; gives how many rows each has changed. Nothing
+    /// is done twice: only beginning is tried again, on each host.
+    ///
+    /// # Errors
+    /// As [`Database::query`]; and [`SqlError::Uncertain`] if nobody knows whether it was committed.
+    pub fn transaction(&mut self, statements: &[Statement]) -> Result<Vec<u64>, SqlError> {
+        self.query(&Statement::plain("BEGIN"), 0)?;
+        let done = self.commit(statements);
+        if done.is_err()
+            && let Some((_, connection)) = &mut self.connected
+            && connection.query(&Statement::plain("ROLLBACK"), 0).is_err()
+        {
+            // The database rolls back what is not committed.
+            self.connected = None;
+        }
+        done
+    }
+
+    fn commit(&mut self, statements: &[Statement]) -> Result<Vec<u64>, SqlError> {
+        let Some((_, connection)) = &mut self.connected else { return Err(SqlError::NotConnected) };
+        let changed = statements.iter().map(|statement| Ok(connection.query(statement, 0)?.affected));
+        let changed = changed.collect::<Result<_, _>>()?;
+        match connection.query(&Statement::plain("COMMIT"), 0) {
+            Ok(_) => Ok(changed),
+            Err(SqlError::Connection(text)) => Err(SqlError::Uncertain(text)),
+            Err(error) => Err(error),
+        }
     }
 
     fn connection(&mut self) -> Option<(usize, &mut Box<dyn Connection>)> {

@@ -1,9 +1,9 @@
 //! SQLite, built in.
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, params_from_iter};
 
-use super::{Connection, Rows, SqlError, Statement};
+use super::{Connection, Rows, SqlError, Statement, Value};
 use crate::limits::SQLITE_BUSY_TIMEOUT;
 
 pub(super) struct Sqlite(rusqlite::Connection);
@@ -21,7 +21,7 @@ impl Sqlite {
 
 impl Connection for Sqlite {
     fn query(&mut self, statement: &Statement, rows_max: usize) -> Result<Rows, SqlError> {
-        run(&self.0, statement, rows_max).map_err(|error| SqlError::Query(error.to_string()))
+        run(&self.0, statement, rows_max).map_err(|error| SqlError::Query(describe(error)))
     }
 }
 
@@ -31,6 +31,10 @@ fn run(
     rows_max: usize,
 ) -> Result<Rows, rusqlite::Error> {
     let mut prepared = connection.prepare(&statement.sql)?;
+    if prepared.column_count() == 0 {
+        let changed = prepared.execute(params_from_iter(&statement.parameters))?;
+        return Ok(Rows { affected: u64::try_from(changed).unwrap_or(0), ..Rows::default() });
+    }
     let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut found = prepared.query(params_from_iter(&statement.parameters))?;
     let mut rows = Vec::new();
@@ -39,7 +43,26 @@ fn run(
     {
         rows.push((0..columns.len()).map(|at| row.get_ref(at).map(text)).collect::<Result<_, _>>()?);
     }
-    Ok(Rows { columns, rows })
+    Ok(Rows { columns, rows, affected: 0 })
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// SQLite's own words, without the statement.
+fn describe(error: rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words,
+        other => other.to_string(),
+    }
 }
 
 fn text(value: ValueRef<'_>) -> Option<String> {

@@ -5,7 +5,7 @@
 //! (`'%n@%d'` is one parameter). A variable that stands alone is a parameter too. One that is part
 //! of a name (`users_%d`) is pasted, if its value is made of letters, digits and `_` only.
 
-use super::Driver;
+use super::{Driver, Value};
 
 /// A query with places for values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +31,19 @@ pub struct Statement {
     /// The query with `?` (PostgreSQL: `$1`, `$2` …) for each parameter.
     pub sql: String,
     /// The parameters in order.
-    pub parameters: Vec<String>,
+    pub parameters: Vec<Value>,
     shown: String,
 }
 
 impl Statement {
     /// A query without parameters.
     pub fn plain(sql: impl Into<String>) -> Self {
-        let sql = sql.into();
-        Self { shown: sql.clone(), sql, parameters: Vec::new() }
+        Self::bound(sql.into(), Vec::new())
+    }
+
+    /// A query that has the places of its parameters already; the log shows it without their values.
+    pub fn bound(sql: String, parameters: Vec<Value>) -> Self {
+        Self { shown: sql.clone(), sql, parameters }
     }
 
     /// The query with its values in place, for the log only.
@@ -113,7 +117,7 @@ impl QueryTemplate {
                         Driver::Mysql | Driver::Sqlite => statement.sql.push('?'),
                     }
                     statement.shown.push_str(&format!("'{}'", value.replace('\'', "''")));
-                    statement.parameters.push(value);
+                    statement.parameters.push(Value::Text(value));
                 }
                 Part::Name(template) => {
                     let value = expand(template).map_err(TemplateError::Variable)?;
@@ -260,7 +264,7 @@ mod tests {
         let result = QueryTemplate::parse(query, driver).and_then(|template| template.bind(expand));
         let result = result.map(|statement| (statement.sql, statement.parameters));
         let expect = expect.map(|(sql, parameters)| {
-            (sql.to_owned(), parameters.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+            (sql.to_owned(), parameters.iter().map(|&text| Value::Text(text.to_owned())).collect::<Vec<_>>())
         });
         assert_eq!(result.map_err(|error| error.to_string()), expect.map_err(str::to_owned), "{query}");
     }

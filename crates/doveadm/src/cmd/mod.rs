@@ -7,6 +7,7 @@ pub(crate) mod batch;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod deduplicate;
+pub(crate) mod dict;
 pub(crate) mod dump;
 pub(crate) mod exec;
 pub(crate) mod expunge;

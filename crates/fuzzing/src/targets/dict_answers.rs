@@ -5,23 +5,26 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
-use db::dict::{Dict, DictUri, json_fields};
-use settings::Snapshot;
+use base::Logger;
+use db::dict::{Change, Dict, DictUri, Flags, Iteration, Transaction, json_fields};
+use settings::{MemoryFiles, Snapshot, StdFiles};
 
 use crate::kit::Scratch;
 
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = json_fields(&text);
-    let _ = DictUri::parse(&text, "");
+    // Whatever file a URI names has the same in it.
+    let _ = DictUri::parse(&MemoryFiles::default(), &text, "");
+    for uri in ["mysql:/file", "pgsql:/file", "sqlite:/file", "ldap:/file"] {
+        let _ = DictUri::parse(&MemoryFiles::one("/file", data), uri, "");
+    }
     let scratch = Scratch::new();
     scratch.write("file", data);
     let place = scratch.path().display();
-    if let Ok(uri) = DictUri::parse(&format!("file:{place}/file"), "") {
-        let mut dict = Dict::new(&uri);
-        let _ = dict.lookup("joe", "shared/key");
-        let _ = dict.iterate("shared/", &mut |_| {});
-    }
+    let open = |uri: &str| Dict::new(&DictUri::parse(&StdFiles, uri, "").expect("a URI"), &Logger::new(""));
+    use_all(&mut open(&format!("file:{place}/file")), &text);
+    use_all(&mut open(&format!("fs:posix:prefix={place}/fs/")), &text);
     let redis = format!("redis:path={place}/socket:timeout_msecs=1000:db=1");
     ask(&scratch, &redis, data);
     std::fs::remove_file(scratch.path().join("socket")).expect("unlink");
@@ -69,11 +72,43 @@ fn say<S: Read + Write>(mut stream: S, data: &[u8], end: impl Fn(&S) -> std::io:
 }
 
 fn look_up(uri: &str) {
-    let mut dict = Dict::new(&DictUri::parse(uri, "").expect("a URI"));
-    for _ in 0..2 {
-        if dict.lookup("joe", "shared/key").is_err() {
+    let mut dict = Dict::new(&DictUri::parse(&StdFiles, uri, "").expect("a URI"), &Logger::new(""));
+    for step in [
+        |dict: &mut Dict| dict.lookup("joe", "shared/key").is_ok(),
+        |dict: &mut Dict| dict.commit(&transaction("shared/key", "value")).is_ok(),
+        |dict: &mut Dict| dict.iterate(&iteration("shared/"), &mut |_| {}).is_ok(),
+        |dict: &mut Dict| dict.lookup("joe", "priv/key").is_ok(),
+    ] {
+        if !step(&mut dict) {
             // Nobody would answer the next one.
             break;
         }
+    }
+}
+
+fn iteration(path: &str) -> Iteration<'_> {
+    Iteration { user: "joe", path, flags: Flags { recurse: true, ..Flags::default() }, rows_max: 0 }
+}
+
+fn transaction(key: &str, value: &str) -> Transaction {
+    let (key, value) = (key.to_owned(), value.to_owned());
+    let changes = vec![
+        Change::Set { key: key.clone(), value },
+        Change::Increase { key: key.clone(), diff: 1 },
+        Change::Unset { key },
+    ];
+    Transaction { user: "joe".into(), timestamp: Some((1, 2)), changes }
+}
+
+/// All that can be done with keys that a stranger has chosen.
+fn use_all(dict: &mut Dict, text: &str) {
+    let (key, value) = text.split_once('\n').unwrap_or((text, ""));
+    for key in [key, &format!("shared/{key}"), &format!("priv/{key}")] {
+        let _ = dict.commit(&transaction(key, value));
+        let set = Change::Set { key: key.to_owned(), value: value.to_owned() };
+        let _ = dict.commit(&Transaction { changes: vec![set], ..Transaction::default() });
+        let _ = dict.lookup("joe", key);
+        let _ = dict.iterate(&iteration(key), &mut |_| {});
+        let _ = dict.iterate(&Iteration { flags: Flags::default(), ..iteration(key) }, &mut |_| {});
     }
 }

@@ -2,6 +2,7 @@
 
 use super::wire::{EOF, Failure, OK, Parts, Wire, put_bytes, unexpected};
 use crate::limits::MYSQL_COLUMNS_MAX;
+use crate::sql::Value;
 use crate::sql::answer::Answer;
 
 /// `SERVER_MORE_RESULTS_EXISTS`, a bit of the status.
@@ -28,6 +29,7 @@ mod kind {
     pub(super) const TIME: u8 = 11;
     pub(super) const DATETIME: u8 = 12;
     pub(super) const YEAR: u8 = 13;
+    pub(super) const BLOB: u8 = 252;
     pub(super) const VAR_STRING: u8 = 253;
 }
 
@@ -68,7 +70,13 @@ pub(super) fn read(wire: &mut Wire, answer: &mut Answer, format: Format) -> Resu
     loop {
         let packet = wire.answer()?;
         let status = match packet.first() {
-            Some(&OK) => ok_status(&packet).ok_or_else(unexpected)?,
+            Some(&OK) => {
+                let (affected, status) = ok_counts(&packet).ok_or_else(unexpected)?;
+                if is_first {
+                    answer.rows.affected = affected;
+                }
+                status
+            }
             Some(&LOCAL_FILE) => return Err(Failure::Io("The server asks for a file".into())),
             _ => {
                 let columns = columns(wire, &packet)?;
@@ -93,12 +101,12 @@ pub(super) fn read(wire: &mut Wire, answer: &mut Answer, format: Format) -> Resu
     }
 }
 
-/// Behind two numbers.
-fn ok_status(packet: &[u8]) -> Option<u16> {
+/// How many rows were changed, and, behind another number, the status.
+fn ok_counts(packet: &[u8]) -> Option<(u64, u16)> {
     let mut parts = Parts(packet.get(1..)?);
+    let affected = parts.number()?;
     parts.number()?;
-    parts.number()?;
-    parts.short()
+    Some((affected, parts.short()?))
 }
 
 /// Behind the number of warnings.
@@ -259,17 +267,26 @@ impl Prepared {
     }
 
     /// What has it executed: no cursor, once, no NULL, types, values.
-    pub(super) fn execution(self, parameters: &[String]) -> Vec<u8> {
+    pub(super) fn execution(self, parameters: &[Value]) -> Vec<u8> {
         let mut out = self.id.to_le_bytes().to_vec();
         out.push(0);
         out.extend(1u32.to_le_bytes());
         out.extend(std::iter::repeat_n(0, parameters.len().div_ceil(8)));
         out.push(1);
-        for _ in parameters {
-            out.extend([kind::VAR_STRING, 0]);
+        for value in parameters {
+            let kind = match value {
+                Value::Text(_) => kind::VAR_STRING,
+                Value::Int(_) => kind::LONGLONG,
+                Value::Bytes(_) => kind::BLOB,
+            };
+            out.extend([kind, 0]);
         }
         for value in parameters {
-            put_bytes(&mut out, value.as_bytes());
+            match value {
+                Value::Text(text) => put_bytes(&mut out, text.as_bytes()),
+                Value::Int(number) => out.extend(number.to_le_bytes()),
+                Value::Bytes(bytes) => put_bytes(&mut out, bytes),
+            }
         }
         out
     }
