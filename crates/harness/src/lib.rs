@@ -6,6 +6,7 @@
 pub mod cert;
 pub mod client;
 pub mod exim;
+pub mod haproxy;
 pub mod host;
 pub mod kdc;
 pub mod keyvalue;
@@ -21,6 +22,7 @@ pub mod transcript;
 
 pub use client::Client;
 pub use exim::Exim;
+pub use haproxy::Haproxy;
 pub use host::{Builder, Host, Under, free_port};
 pub use kdc::Kdc;
 pub use keyvalue::{Memcached, Redis};
