@@ -214,7 +214,8 @@ fn user_values(user: Option<&str>) -> [Option<Cow<'_, str>>; 3] {
 fn protection(peer: &Peer) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
     match &peer.tls {
         Tls::Off => (peer.secured.then_some(Cow::Borrowed("secured")), Some("".into())),
-        Tls::Proxied => (Some("TLS".into()), Some("(proxied)".into())),
+        // As in 2.3: it is not our TLS.
+        Tls::Proxied => (Some("secured".into()), Some("".into())),
         Tls::Handshaking(None) => (Some("TLS handshaking".into()), Some("".into())),
         Tls::Handshaking(Some(error)) => (Some(format!("TLS handshaking: {error}").into()), Some("".into())),
         Tls::On(details) => {
