@@ -565,6 +565,37 @@ async fn mariadb_that_comes_back() {
     .await;
 }
 
+/// What is in a file is nonsense, or there is something else in its place.
+#[tokio::test(flavor = "current_thread")]
+async fn files_in_trouble() {
+    let dir = dir();
+    let path = |name: &str| dir.path().join(name);
+    local(async {
+        if needs(&["sqlite3"]) {
+            let db = path("db");
+            assert!(Command::new("sqlite3").arg(&db).arg(rows(doubled)).status().unwrap().success());
+            let good = std::fs::read(&db).unwrap();
+            let text = format!("driver = sqlite\nconnect = {}\n{QUERY}", db.display());
+            let (kill, resume) =
+                (|| std::fs::write(&db, b"nonsense".repeat(1000)), || std::fs::write(&db, &good));
+            check_restart("sql", ("sql", text), || kill().unwrap(), || resume().unwrap()).await;
+        }
+        let values = path("values");
+        let text = format!("shared/passdb/joe\n{}\n", object("secret"));
+        std::fs::write(&values, &text).unwrap();
+        let kill = || {
+            std::fs::remove_file(&values).unwrap();
+            std::fs::create_dir(&values).unwrap();
+        };
+        let resume = || {
+            std::fs::remove_dir(&values).unwrap();
+            std::fs::write(&values, &text).unwrap();
+        };
+        check_restart("dict", dict_file(&format!("file:{}", values.display())), kill, resume).await;
+    })
+    .await;
+}
+
 #[test]
 fn identities_that_there_are_not() {
     for (args, expect) in [

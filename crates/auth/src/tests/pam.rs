@@ -2,10 +2,12 @@
 //! so the test runs itself again with it.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::bench::{Bench, local, plain};
 use super::databases::check_strangers;
 use crate::client::Kind;
+use crate::workers::Timeouts;
 
 const WRAPPER: &str = "libpam_wrapper.so";
 const INNER: &str = "PAM_WRAPPER_SERVICE_DIR";
@@ -34,6 +36,7 @@ fn pam_behind_workers() {
         "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
     );
     service("pop3", "auth required pam_deny.so\naccount required pam_deny.so\n");
+    service("slow", "auth required pam_exec.so quiet /bin/sleep 60\naccount required pam_permit.so\n");
     service("late", "auth required pam_permit.so\naccount required pam_deny.so\n");
     let inner = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::pam::with_the_wrapper", "--nocapture"])
@@ -101,6 +104,18 @@ async fn with_the_wrapper() {
             let answer = master.ask("PASS\t1\tjoe\tservice=lda").await;
             assert_eq!(answer, "FAIL\t1\treason=Configured passdbs don't support credentials lookups");
         }
+        // A module that takes its time holds up nobody else.
+        let limit = Timeouts { request: Duration::from_secs(2), queue: Duration::from_secs(20) };
+        let config = format!(
+            "passdb {{\n driver = passwd-file\n args = scheme=PLAIN DIR/users\n}}\n{}",
+            passdb("slow")
+        );
+        let bench = Bench::with_timeouts(&config, &[("users", "local:pw\n")], limit);
+        let mut client = bench.client(Kind::Client).await;
+        client.greeting().await;
+        client.say(&plain(1, "joe", "secret", "")).await;
+        assert!(client.ask(&plain(2, "local", "pw", "")).await.starts_with("OK\t2\tuser=local"));
+        assert_eq!(client.line().await, "FAIL\t1\tuser=joe\tcode=temp_fail");
     })
     .await;
 }
