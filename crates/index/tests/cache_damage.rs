@@ -123,7 +123,7 @@ fn use_it(path: &Path, offsets: &[(Uid, u32)], strange: &[u32]) {
     let (facts, mut found) = (index(NOW), Found::default());
     let wanted = [FieldId::FLAGS, FieldId::GUID];
     for &(uid, offset) in offsets {
-        cache.lookup_fields(offset, uid, &wanted, &facts, &mut found).unwrap();
+        cache.lookup_fields(offset, uid, (&wanted, &[]), &facts, &mut found).unwrap();
         found.iter().for_each(|(id, value)| assert!(value.len() < 1 << 20, "{id:?}"));
     }
     for &offset in strange {

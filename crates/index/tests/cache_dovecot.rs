@@ -300,7 +300,7 @@ fn what_clients_want_is_agreed_on() {
     // Backwards.
     let mut found = Found::default();
     for message in dumped.messages.iter().rev() {
-        cache.lookup_fields(message.offset, message.uid, &[subject], &index, &mut found).unwrap();
+        cache.lookup_fields(message.offset, message.uid, (&[subject], &[]), &index, &mut found).unwrap();
     }
     cache.flush_decisions(&index).unwrap();
     assert_eq!(decision(&real.dump(), "hdr.subject"), "yes");

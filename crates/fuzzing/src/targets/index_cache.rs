@@ -37,7 +37,8 @@ pub(crate) fn run(data: &[u8]) {
     for (offset, uid) in numbers.iter().map(|bytes| u32::from_le_bytes(*bytes)).zip(1..) {
         let uid = Uid::new(uid).unwrap_or(Uid::ONE);
         let _ = cache.lookup(offset, &facts, &mut found);
-        let _ = cache.lookup_fields(offset, uid, &[FieldId::FLAGS, FieldId::GUID], &facts, &mut found);
+        let _ =
+            cache.lookup_fields(offset, uid, (&[FieldId::DATE_SENT], &[FieldId::GUID]), &facts, &mut found);
         found.iter().for_each(|(_, value)| assert!(value.len() <= data.len()));
         let _ = index::cache::dump::records(&found).count();
         messages.push((uid, offset));

@@ -25,6 +25,9 @@ struct Value {
     length: usize,
 }
 
+/// What is asked for, and what would be good to have.
+type Fields<'f> = (&'f [FieldId], &'f [FieldId]);
+
 /// One record of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundRecord {
@@ -77,8 +80,9 @@ impl Found {
         self.is_partial = false;
     }
 
-    fn has_all(&self, wanted: &[FieldId]) -> bool {
-        wanted.iter().all(|&id| self.values.iter().any(|value| value.id == id))
+    fn has_all(&self, (wanted, also): Fields<'_>) -> bool {
+        let mut all = wanted.iter().chain(also);
+        all.all(|&id| self.values.iter().any(|value| value.id == id))
     }
 
     fn value(&self, value: &Value) -> &[u8] {
@@ -92,17 +96,23 @@ impl Cache {
     ///
     /// `offset` is the message's record of the index's `cache` extension.
     pub fn lookup(&mut self, offset: u32, index: &IndexFacts, found: &mut Found) -> Result<()> {
-        self.find(offset, &[], index, found)
+        self.find(offset, None, index, found)
     }
 
-    /// As [`lookup`](Self::lookup). Where certain fields are wanted the oldest records that are read are those
+    /// As [`lookup`](Self::lookup). Where certain fields are `enough` the oldest records that are read are those
     /// that have them.
-    fn find(&mut self, offset: u32, wanted: &[FieldId], index: &IndexFacts, found: &mut Found) -> Result<()> {
+    fn find(
+        &mut self,
+        offset: u32,
+        enough: Option<Fields<'_>>,
+        index: &IndexFacts,
+        found: &mut Found,
+    ) -> Result<()> {
         found.clear();
         if offset == 0 || !self.is_current(index)? {
             return Ok(());
         }
-        let walked = self.walk(offset, wanted, index, found);
+        let walked = self.walk(offset, enough, index, found);
         if self.settle(walked)?.is_none() {
             found.clear();
         }
@@ -110,21 +120,23 @@ impl Cache {
     }
 
     /// As [`lookup`](Self::lookup), for somebody who wants certain fields: each wish is noted, as the
-    /// decisions live of it. More fields than these may be found, or [not](Found::is_partial).
+    /// decisions live of it. Who would like to have others as well, but does not ask for them, names them behind.
+    /// More fields than these may be found, or [not](Found::is_partial).
     pub fn lookup_fields(
         &mut self,
         offset: u32,
         uid: Uid,
-        wanted: &[FieldId],
+        fields: Fields<'_>,
         index: &IndexFacts,
         found: &mut Found,
     ) -> Result<()> {
-        for &id in wanted {
+        for &id in fields.0 {
             self.note_read(id, uid, index);
         }
         // The records of a bitmask have a part of it each.
-        let in_parts = wanted.iter().any(|&id| matches!(self.registry.field(id).kind, FieldType::Bitmask(_)));
-        self.find(offset, if in_parts { &[] } else { wanted }, index, found)
+        let is_mask = |id: &FieldId| matches!(self.registry.field(*id).kind, FieldType::Bitmask(_));
+        let enough = Some(fields).filter(|(wanted, _)| !wanted.iter().any(is_mask));
+        self.find(offset, enough, index, found)
     }
 
     /// Whether the file that the index means is open. Another process may have replaced it.
@@ -141,11 +153,11 @@ impl Cache {
         Ok(self.file_seq() == index.reset_id)
     }
 
-    /// Reads records until all `wanted` fields are found, or, if there are none, to the oldest.
+    /// Reads records until all fields that are `enough` are found, or to the oldest.
     pub(super) fn walk(
         &mut self,
         offset: u32,
-        wanted: &[FieldId],
+        enough: Option<Fields<'_>>,
         index: &IndexFacts,
         found: &mut Found,
     ) -> Result<(), Trouble> {
@@ -163,7 +175,7 @@ impl Cache {
                 return Err("record list is too large".into());
             }
             next = record.previous;
-            if next != 0 && !wanted.is_empty() && found.has_all(wanted) {
+            if next != 0 && enough.is_some_and(|enough| found.has_all(enough)) {
                 found.is_partial = true;
                 break;
             }

@@ -249,7 +249,7 @@ impl Cache {
         if offset == 0 || self.open.is_none() {
             return Ok(Vec::new());
         }
-        let walked = self.walk(offset, &[], index, found);
+        let walked = self.walk(offset, None, index, found);
         if !self.or_without_file(walked)? {
             return Ok(Vec::new());
         }

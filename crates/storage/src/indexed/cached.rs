@@ -48,6 +48,8 @@ struct Plan {
     names: Vec<String>,
     /// All fields that may answer.
     ids: Vec<FieldId>,
+    /// What answers where it is there, and which nobody asks the cache for.
+    also: Vec<FieldId>,
     /// Those of ENVELOPE, if it is wanted.
     envelope: Vec<(FieldId, Arc<str>)>,
     /// Those that are wanted as such.
@@ -64,7 +66,9 @@ impl Plan {
         let mut ids: Vec<FieldId> = fields_of(wanted).collect();
         ids.extend(envelope.iter().chain(&headers).map(|(id, _)| *id));
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Self { wanted, names, ids, envelope, headers }
+        let also = [(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL), (Wanted::GUID, FieldId::GUID)];
+        let also = also.into_iter().filter(|(bit, _)| wanted.has(*bit)).map(|(_, id)| id).collect();
+        Self { wanted, names, ids, also, envelope, headers }
     }
 
     fn is_for(&self, wanted: Wanted, names: &[&str]) -> bool {
@@ -312,8 +316,8 @@ impl Inner {
             self.plan = Plan::new(&mut self.cache, wanted, names);
         }
         self.asked = true;
-        let ids = &self.plan.ids;
-        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, ids, &index, &mut self.found);
+        let fields = (&*self.plan.ids, &*self.plan.also);
+        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, fields, &index, &mut self.found);
         if done.is_err() {
             return Asked::default();
         }
@@ -336,7 +340,7 @@ impl Inner {
         let number = |uid: &Uid| {
             let offset =
                 view.ext(*uid, column.id).and_then(value::decode_u32).filter(|&offset| offset != 0)?;
-            self.cache.lookup_fields(offset, *uid, &[field], &index, &mut self.found).ok()?;
+            self.cache.lookup_fields(offset, *uid, (&[field], &[]), &index, &mut self.found).ok()?;
             decode_number(fact, self.found.get(field)?)
         };
         uids.iter().map(number).collect()
