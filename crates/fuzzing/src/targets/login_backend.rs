@@ -21,11 +21,29 @@ pub(crate) fn run(data: &[u8]) {
     if tls_is_wanted && !heard.has_tls {
         // Whoever is in between gets neither the password nor the client.
         assert!(!heard.is_in);
-        for line in heard.plain.split(|&byte| byte == b'\n') {
+        for line in lines(&heard.plain) {
             assert!(![&b"L "[..], b"USER ", b"PASS ", b"AUTH "].iter().any(|login| line.starts_with(login)));
         }
     }
     for sent in [&heard.plain, &heard.secured, &heard.client] {
         assert!(sent.is_empty() || sent.ends_with(b"\r\n"));
     }
+}
+
+/// The lines of what was sent, without what stands in literals.
+fn lines(mut sent: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    while !sent.is_empty() {
+        let (line, rest) =
+            sent.split_at(sent.iter().position(|&byte| byte == b'\n').map_or(sent.len(), |at| at + 1));
+        lines.push(line);
+        sent = rest.get(literal(line)..).unwrap_or_default();
+    }
+    lines
+}
+
+/// How many bytes the literal has that a line ends with.
+fn literal(line: &[u8]) -> usize {
+    let count = line.strip_suffix(b"}\r\n").and_then(|line| line.rsplit(|&byte| byte == b'{').next());
+    count.and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0)
 }
