@@ -303,7 +303,11 @@ impl Chosen {
                 PassdbDriver::Lua(sources.script(&args.file)?)
             }
             "oauth2" => {
-                let passdb = oauth2::Oauth2Passdb::new(sources.files.oauth2(args)?, sources.is_worker)?;
+                let passdb = oauth2::Oauth2Passdb::new(
+                    sources.files.oauth2(args)?,
+                    sources.is_worker,
+                    &sources.scope.log,
+                )?;
                 cache_key = Some(passdb.cache_key().to_owned());
                 PassdbDriver::Oauth2(Box::new(passdb))
             }

@@ -71,7 +71,7 @@ mod tests {
         let said = match database {
             "sql" => base::chain(&SqlConfig::read(&files, "/x").unwrap_err()).to_string(),
             "ldap" => base::chain(&LdapConfig::read(&files, "/x").unwrap_err()).to_string(),
-            _ => base::chain(&Oauth2Config::read(&files, "/x").unwrap_err()).to_string(),
+            _ => base::chain(&Oauth2Config::read(&files, "/x", "").unwrap_err()).to_string(),
         };
         assert_eq!(said, format!("{database} /x: Error in configuration file /x line 3: {expected}"));
     }

@@ -77,7 +77,7 @@ pub const JWT_BYTES_MAX: usize = 64 * 1024;
 pub const JWT_DEPTH_MAX: usize = 16;
 
 /// The longest file with a key. A PEM file of 8192 bits has 1.5 kilobytes.
-pub const JWT_KEY_BYTES_MAX: u64 = 64 * 1024;
+pub const JWT_KEY_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest line of an IMAP server that is asked about a password.
 pub const IMAP_LINE_BYTES_MAX: usize = 64 * 1024;

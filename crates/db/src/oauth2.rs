@@ -4,12 +4,14 @@ mod config;
 mod jwt;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::Logger;
 use rustls::ClientConfig;
 use serde_json::Value;
 
+use crate::dict::Dict;
 use crate::http::{self, Body, HttpRequest, HttpResponse, Url, escape};
 use crate::limits::OAUTH2_TIMEOUT;
 
@@ -46,17 +48,21 @@ impl Reply {
 }
 
 /// A client of the servers in the configuration.
-#[derive(Debug)]
 pub struct Oauth2 {
     config: Oauth2Config,
     tls: Arc<ClientConfig>,
+    /// `local_validation_key_dict`
+    keys: Option<Mutex<Dict>>,
 }
 
 impl Oauth2 {
+    /// Does not connect yet. What a dictionary of keys complains of goes to `log`.
+    ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(config: Oauth2Config) -> Result<Self, String> {
-        Ok(Self { tls: config.tls.client_config()?, config })
+    pub fn new(config: Oauth2Config, log: &Logger) -> Result<Self, String> {
+        let keys = config.keys.as_ref().map(|uri| Mutex::new(Dict::new(uri, log)));
+        Ok(Self { tls: config.tls.client_config()?, config, keys })
     }
 
     /// RFC 7662: asks `introspection_url` about a token.
@@ -116,7 +122,8 @@ impl Oauth2 {
     /// # Errors
     /// Why it is not valid, in 2.3's words.
     pub fn validate(&self, token: &str, now_s: i64) -> Result<Fields, String> {
-        jwt::validate(&self.config, token, now_s)
+        let mut keys = self.keys.as_ref().map(|keys| keys.lock().unwrap_or_else(PoisonError::into_inner));
+        jwt::validate(&self.config, keys.as_deref_mut(), token, now_s)
     }
 
     fn ask(

@@ -51,7 +51,8 @@ impl ConfigFiles {
                 self.dict.insert(path.clone(), config);
             }
             "oauth2" if !self.oauth2.contains_key(path) => {
-                let config = Oauth2Config::read(&settings::StdFiles, path).map_err(|error| chain(&error))?;
+                let config = Oauth2Config::read(&settings::StdFiles, path, base_dir);
+                let config = config.map_err(|error| chain(&error))?;
                 self.oauth2.insert(path.clone(), config);
             }
             "lua" => {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use base::Logger;
 use db::oauth2::{Fields, Introspection, Oauth2, Oauth2Config, Origin, Reply};
 use ipc::auth_worker::PassdbResult;
 use settings::vars::Expander;
@@ -28,8 +29,8 @@ impl Refusal {
 }
 
 impl Oauth2Passdb {
-    pub(super) fn new(config: Oauth2Config, is_worker: bool) -> Result<Self, String> {
-        let client = is_worker.then(|| Oauth2::new(config.clone())).transpose();
+    pub(super) fn new(config: Oauth2Config, is_worker: bool, log: &Logger) -> Result<Self, String> {
+        let client = is_worker.then(|| Oauth2::new(config.clone(), log)).transpose();
         Ok(Self {
             client: client.map_err(|error| format!("oauth2 {}: {error}", config.path))?,
             template: Template::parse(&config.pass_attrs)?,

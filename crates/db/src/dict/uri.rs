@@ -24,6 +24,13 @@ enum Kind {
     Ldap(Arc<ldap::Config>),
 }
 
+/// Without what may be a secret.
+impl std::fmt::Debug for DictUri {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DictUri").finish_non_exhaustive()
+    }
+}
+
 impl DictUri {
     /// Reads the file that some URIs name. `base_dir` is where the sockets of `dict` processes are.
     ///

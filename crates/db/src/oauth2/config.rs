@@ -1,9 +1,10 @@
 //! The keys of `dovecot-oauth2.conf.ext`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use settings::Files;
 
+use crate::dict::DictUri;
 use crate::http::Url;
 use crate::items::{Items, Keys};
 use crate::tls::{TlsOptions, Verify};
@@ -60,7 +61,7 @@ pub struct Oauth2Config {
     pub force_introspection: bool,
     pub send_auth_headers: bool,
     pub use_grant_password: bool,
-    pub(super) key_dir: Option<PathBuf>,
+    pub(super) keys: Option<DictUri>,
     pub(super) tls: TlsOptions,
 }
 
@@ -101,18 +102,23 @@ const KEYS: Keys = Keys {
 };
 
 impl Oauth2Config {
-    /// Reads the file.
+    /// Reads the file. `base_dir` is where the sockets of `dict` processes are.
     ///
     /// # Errors
     /// The file is unreadable, or does not say whom to ask.
-    pub fn read(files: &dyn Files, path: &str) -> Result<Self, Oauth2ConfigError> {
+    pub fn read(files: &dyn Files, path: &str, base_dir: &str) -> Result<Self, Oauth2ConfigError> {
         let items = settings::ext::parse(files, Path::new(path), &|key, value| KEYS.check(key, value))
             .map_err(|source| Oauth2ConfigError::File(path.to_owned(), Box::new(source)))?;
-        Self::from_items(path, &items)
+        let keys = |uri: &str| DictUri::parse(files, uri, base_dir);
+        Self::from_items(path, &items, &keys)
             .map_err(|reason| Oauth2ConfigError::Invalid { path: path.to_owned(), reason })
     }
 
-    pub(super) fn from_items(path: &str, items: &[(String, String)]) -> Result<Self, String> {
+    pub(super) fn from_items(
+        path: &str,
+        items: &[(String, String)],
+        keys: &dyn Fn(&str) -> Result<DictUri, String>,
+    ) -> Result<Self, String> {
         let items = Items::new(items);
         let file = |key: &str| items.filled(key).map(str::to_owned);
         for key in ["tls_cipher_suite", "rawlog_dir"] {
@@ -143,7 +149,11 @@ impl Oauth2Config {
             force_introspection: items.is("force_introspection"),
             send_auth_headers: items.is("send_auth_headers"),
             use_grant_password: items.is("use_grant_password"),
-            key_dir: file("local_validation_key_dict").map(|dict| key_dir(&dict)).transpose()?,
+            keys: items
+                .filled("local_validation_key_dict")
+                .map(keys)
+                .transpose()
+                .map_err(|error| format!("local_validation_key_dict: {error}"))?,
             tls: TlsOptions {
                 ca_file: file("tls_ca_cert_file"),
                 ca_dir: file("tls_ca_cert_dir"),
@@ -158,7 +168,7 @@ impl Oauth2Config {
 
     fn check(&self) -> Result<(), String> {
         let has_grant = !self.grant_url.is_empty() && !self.client_id.is_empty();
-        if self.key_dir.is_none()
+        if self.keys.is_none()
             && self.tokeninfo_url.is_empty()
             && !has_grant
             && self.introspection_url.is_empty()
@@ -172,7 +182,7 @@ impl Oauth2Config {
             (true, false) => return Err("Cannot have empty active_attribute is active_value is set".into()),
             _ => {}
         }
-        if self.introspection == Introspection::Local && self.key_dir.is_none() {
+        if self.introspection == Introspection::Local && self.keys.is_none() {
             return Err("local_validation_key_dict is required for local introspection.".into());
         }
         if self.use_grant_password && self.grant_url.is_empty() {
@@ -201,15 +211,4 @@ fn introspection(word: &str) -> Result<Introspection, String> {
             ));
         }
     })
-}
-
-/// The directory of `fs:posix:prefix=/dir/`.
-fn key_dir(dict: &str) -> Result<PathBuf, String> {
-    let refused =
-        || format!("local_validation_key_dict: only fs:posix:prefix=/path/ is supported, not {dict}");
-    let prefix = dict.strip_prefix("fs:posix:prefix=").ok_or_else(refused)?;
-    match prefix.starts_with('/') {
-        true => Ok(PathBuf::from(prefix)),
-        false => Err(refused()),
-    }
 }

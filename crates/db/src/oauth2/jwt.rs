@@ -6,10 +6,16 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::{Fields, Oauth2Config, text_of};
+use crate::dict::{Dict, SHARED};
 use crate::limits::{JWT_BYTES_MAX, JWT_DEPTH_MAX, JWT_KEY_BYTES_MAX};
 
 /// Checks a token and gives all its fields, those of objects within it too.
-pub(super) fn validate(config: &Oauth2Config, token: &str, now_s: i64) -> Result<Fields, String> {
+pub(super) fn validate(
+    config: &Oauth2Config,
+    keys: Option<&mut Dict>,
+    token: &str,
+    now_s: i64,
+) -> Result<Fields, String> {
     let not_jwt = || "Not a JWT token".to_owned();
     if token.len() > JWT_BYTES_MAX {
         return Err("Token is too long".into());
@@ -39,7 +45,7 @@ pub(super) fn validate(config: &Oauth2Config, token: &str, now_s: i64) -> Result
     let signed = token.rsplit_once('.').map(|(signed, _)| signed).unwrap_or_default();
     let algorithm = algorithm.to_ascii_uppercase();
     let method = Method::find(&algorithm).ok_or_else(|| format!("Unsupported algorithm '{algorithm}'"))?;
-    let key = read_key(config, &party, &algorithm, &key_id)?;
+    let key = read_key(keys, &party, &algorithm, &key_id)?;
     method.verify(&key, signed.as_bytes(), &seal)?;
     let mut fields = Fields::new();
     flatten(&claims, &mut fields, 0);
@@ -48,7 +54,9 @@ pub(super) fn validate(config: &Oauth2Config, token: &str, now_s: i64) -> Result
 
 enum Method {
     Hmac(hmac::Algorithm),
-    Signature(&'static dyn signature::VerificationAlgorithm),
+    Rsa(&'static signature::RsaParameters),
+    /// With how many bytes a coordinate has.
+    Ecdsa(&'static signature::EcdsaVerificationAlgorithm, usize),
 }
 
 impl Method {
@@ -58,15 +66,15 @@ impl Method {
             "HS256" => Self::Hmac(hmac::HMAC_SHA256),
             "HS384" => Self::Hmac(hmac::HMAC_SHA384),
             "HS512" => Self::Hmac(hmac::HMAC_SHA512),
-            "RS256" => Self::Signature(&signature::RSA_PKCS1_2048_8192_SHA256),
-            "RS384" => Self::Signature(&signature::RSA_PKCS1_2048_8192_SHA384),
-            "RS512" => Self::Signature(&signature::RSA_PKCS1_2048_8192_SHA512),
-            "PS256" => Self::Signature(&signature::RSA_PSS_2048_8192_SHA256),
-            "PS384" => Self::Signature(&signature::RSA_PSS_2048_8192_SHA384),
-            "PS512" => Self::Signature(&signature::RSA_PSS_2048_8192_SHA512),
-            "ES256" => Self::Signature(&signature::ECDSA_P256_SHA256_FIXED),
-            "ES384" => Self::Signature(&signature::ECDSA_P384_SHA384_FIXED),
-            "ES512" => Self::Signature(&signature::ECDSA_P521_SHA512_FIXED),
+            "RS256" => Self::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
+            "RS384" => Self::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
+            "RS512" => Self::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
+            "PS256" => Self::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
+            "PS384" => Self::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
+            "PS512" => Self::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
+            "ES256" => Self::Ecdsa(&signature::ECDSA_P256_SHA256_FIXED, 32),
+            "ES384" => Self::Ecdsa(&signature::ECDSA_P384_SHA384_FIXED, 48),
+            "ES512" => Self::Ecdsa(&signature::ECDSA_P521_SHA512_FIXED, 66),
             _ => return None,
         })
     }
@@ -79,15 +87,68 @@ impl Method {
                 hmac::verify(&hmac::Key::new(*algorithm, &key), signed, seal)
                     .map_err(|_| "Incorrect JWT signature".into())
             }
-            Self::Signature(algorithm) => {
-                let key = SubjectPublicKeyInfoDer::from_pem_slice(key.as_bytes())
-                    .map_err(|error| format!("Cannot load key: {error}"))?;
-                signature::UnparsedPublicKey::new(*algorithm, key.as_ref())
-                    .verify(signed, seal)
-                    .map_err(|_| "Bad signature".into())
-            }
+            Self::Rsa(algorithm) => match jwk(key, "RSA")? {
+                Some(jwk) => {
+                    let (n, e) = (member(&jwk, "n")?, member(&jwk, "e")?);
+                    let key = signature::RsaPublicKeyComponents { n, e };
+                    key.verify(algorithm, signed, seal).map_err(bad)
+                }
+                None => verify(*algorithm, &public_key(key)?, signed, seal),
+            },
+            Self::Ecdsa(algorithm, size) => match jwk(key, "EC")? {
+                Some(jwk) => {
+                    let (x, y) = (member(&jwk, "x")?, member(&jwk, "y")?);
+                    if x.len() != *size || y.len() != *size {
+                        return Err("Cannot load key: not a point of the algorithm's curve".into());
+                    }
+                    verify(*algorithm, &[&[POINT], &*x, &*y].concat(), signed, seal)
+                }
+                None => verify(*algorithm, &public_key(key)?, signed, seal),
+            },
         }
     }
+}
+
+/// The first byte of a point on a curve, both coordinates of which follow.
+const POINT: u8 = 4;
+
+fn bad(_: aws_lc_rs::error::Unspecified) -> String {
+    "Bad signature".into()
+}
+
+fn verify(
+    algorithm: &'static dyn signature::VerificationAlgorithm,
+    key: &[u8],
+    signed: &[u8],
+    seal: &[u8],
+) -> Result<(), String> {
+    signature::UnparsedPublicKey::new(algorithm, key).verify(signed, seal).map_err(bad)
+}
+
+/// A public key in PEM.
+fn public_key(text: &str) -> Result<Vec<u8>, String> {
+    SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
+        .map(|key| key.as_ref().to_vec())
+        .map_err(|error| format!("Cannot load key: {error}"))
+}
+
+/// A JSON Web Key of a kind (RFC 7517 section 4); `None` if the text is none.
+fn jwk(text: &str, kind: &str) -> Result<Option<Map<String, Value>>, String> {
+    if !text.trim_start().starts_with('{') {
+        return Ok(None);
+    }
+    let key: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| format!("Cannot load key: {error}"))?;
+    match key.get("kty").and_then(Value::as_str) == Some(kind) {
+        true => Ok(Some(key)),
+        false => Err(format!("Cannot load key: no JWK of type {kind}")),
+    }
+}
+
+/// A number of a JSON Web Key (RFC 7518 section 6).
+fn member(key: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
+    let bytes = key.get(name).and_then(Value::as_str).and_then(decode).filter(|bytes| !bytes.is_empty());
+    bytes.ok_or_else(|| format!("Cannot load key: the JWK has no '{name}'"))
 }
 
 fn check_claims(config: &Oauth2Config, claims: &Map<String, Value>, now_s: i64) -> Result<(), String> {
@@ -139,20 +200,15 @@ fn file_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn read_key(config: &Oauth2Config, party: &str, algorithm: &str, key_id: &str) -> Result<String, String> {
+fn read_key(keys: Option<&mut Dict>, party: &str, algorithm: &str, key_id: &str) -> Result<String, String> {
     let missing = || format!("{algorithm} key '{key_id}' not found");
-    let prefix = config.key_dir.as_ref().ok_or_else(missing)?;
-    // 2.3 puts the prefix before the name, with or without a slash.
-    let path = format!("{}{party}/{algorithm}/{key_id}", prefix.display());
-    let file = match std::fs::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
-        Err(error) => return Err(format!("open({path}) failed: {}", base::reason(&error))),
-    };
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut std::io::Read::take(file, JWT_KEY_BYTES_MAX), &mut text)
-        .map_err(|error| format!("read({path}) failed: {}", base::reason(&error)))?;
-    Ok(text)
+    let keys = keys.ok_or_else(missing)?;
+    let found = keys.lookup("", &format!("{SHARED}{party}/{algorithm}/{key_id}"));
+    let key = found.map_err(|error| error.to_string())?.ok_or_else(missing)?;
+    match key.len() > JWT_KEY_BYTES_MAX {
+        true => Err(format!("{algorithm} key '{key_id}' is too long")),
+        false => Ok(key),
+    }
 }
 
 fn flatten(map: &Map<String, Value>, fields: &mut Fields, depth: usize) {

@@ -1,7 +1,11 @@
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use base::Logger;
 
 use super::*;
+use crate::dict::DictUri;
 
 const NOW: i64 = 1_700_000_000;
 const SECRET: &[u8] = b"a secret of many bytes for HS256";
@@ -23,7 +27,12 @@ fn config(dir: &std::path::Path, more: &[(&str, &str)]) -> Oauth2Config {
     let mut items = vec![("introspection_mode", "local"), ("local_validation_key_dict", &dict)];
     items.extend(more);
     let items: Vec<_> = items.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Oauth2Config::from_items("/x", &items).unwrap()
+    Oauth2Config::from_items("/x", &items, &|uri| DictUri::parse(&settings::StdFiles, uri, "")).unwrap()
+}
+
+fn validate(config: &Oauth2Config, token: &str, now_s: i64) -> Result<Fields, String> {
+    let mut keys = config.keys.as_ref().map(|uri| Dict::new(uri, &Logger::new("")));
+    super::validate(config, keys.as_mut(), token, now_s)
 }
 
 fn unsigned(header: &str, claims: &str) -> String {
@@ -120,4 +129,50 @@ fn public_keys() {
     assert!(validate(&config, &forged, NOW).is_err());
     let broken = unsigned(r#"{"typ":"JWT","alg":"ES256","kid":"broken"}"#, &claims);
     assert!(validate(&config, &format!("{broken}.AAAA"), NOW).unwrap_err().starts_with("Cannot load key"));
+}
+
+/// RFC 7517: keys as OpenID servers publish them; and in another dictionary than a directory.
+#[test]
+fn json_web_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let claims = format!(r#"{{"sub":"x","exp":{}}}"#, NOW + 10);
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
+    let text = unsigned(r#"{"typ":"JWT","alg":"ES256"}"#, &claims);
+    let curve = format!("{text}.{}", encode(pair.sign(&random, text.as_bytes()).unwrap().as_ref()));
+    let point = pair.public_key().as_ref();
+    let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
+
+    let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let text = unsigned(r#"{"typ":"JWT","alg":"RS256"}"#, &claims);
+    let mut seal = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut seal).unwrap();
+    let rsa = format!("{text}.{}", encode(&seal));
+    // SEQUENCE, INTEGER of 257 bytes of which the first is 0, INTEGER of 3 bytes.
+    let public = pair.public_key().as_ref();
+    let (n, e) = (encode(&public[9..265]), encode(&public[267..]));
+
+    let values = dir.path().join("values");
+    let uri = format!("file:{}", values.display());
+    let items = [("introspection_mode", "local"), ("local_validation_key_dict", &*uri)];
+    let items = items.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let keys = |uri: &str| DictUri::parse(&settings::StdFiles, uri, "");
+    let config = Oauth2Config::from_items("/x", &items, &keys).unwrap();
+    let check = |algorithm: &str, key: &str, token: &str, expect: Result<(), &str>| {
+        std::fs::write(&values, format!("shared/default/{algorithm}/default\n{key}\n")).unwrap();
+        assert_eq!(validate(&config, token, NOW).map(drop), expect.map_err(str::to_owned), "{key}");
+    };
+    let point = |x: &str, y: &str| format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
+    check("ES256", &point(&x, &y), &curve, Ok(()));
+    check("ES256", &point(&y, &x), &curve, Err("Bad signature"));
+    check("ES256", &point(&x, ""), &curve, Err("Cannot load key: the JWK has no 'y'"));
+    let short = "Cannot load key: not a point of the algorithm's curve";
+    check("ES256", &point(&x, &n), &curve, Err(short));
+    let modulus = |n: &str, e: &str| format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#);
+    check("RS256", &modulus(&n, &e), &rsa, Ok(()));
+    check("RS256", &modulus(&x, &e), &rsa, Err("Bad signature"));
+    // A public key is no secret, and no key of another kind.
+    check("RS256", &point(&x, &y), &rsa, Err("Cannot load key: no JWK of type RSA"));
+    check("ES256", &modulus(&n, &e), &rsa, Err("RS256 key 'default' not found"));
 }
