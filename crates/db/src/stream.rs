@@ -165,6 +165,15 @@ impl Stream for Said {
     fn set_deadline(&mut self, _: Instant) {}
 }
 
+/// Why a server gave no answer, for the log.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".into(),
+        io::ErrorKind::UnexpectedEof => "The server closed the connection".into(),
+        _ => base::reason(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

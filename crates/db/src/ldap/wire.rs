@@ -86,11 +86,7 @@ pub(super) struct Wire {
 
 impl From<io::Error> for LdapFailure {
     fn from(error: io::Error) -> Self {
-        Self::Connection(match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".into(),
-            io::ErrorKind::UnexpectedEof => "The server closed the connection".into(),
-            _ => base::reason(&error),
-        })
+        Self::Connection(stream::reason(&error))
     }
 }
 

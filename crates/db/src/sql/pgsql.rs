@@ -468,10 +468,7 @@ enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Io(match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".into(),
-            _ => base::reason(&error),
-        })
+        Self::Io(stream::reason(&error))
     }
 }
 

@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::limits::MYSQL_LOGIN_PACKET_BYTES_MAX;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 use crate::tls;
 
 /// Why something did not work.
@@ -22,11 +22,7 @@ pub(in crate::sql) enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Io(match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Timed out".into(),
-            io::ErrorKind::UnexpectedEof => "The server closed the connection".into(),
-            _ => base::reason(&error),
-        })
+        Self::Io(stream::reason(&error))
     }
 }
 
