@@ -176,8 +176,38 @@ pub(super) fn at_line(path: &str, line: u32, text: &str) -> String {
     format!("Error in configuration file {path} line {line}: {text}")
 }
 
+/// A `map` section of some kind of dictionary, as far as it is read.
+pub(super) trait Draft: Default {
+    /// Takes a setting.
+    fn set(&mut self, key: &str, value: String) -> Result<(), String>;
+
+    /// Takes a line of the section `fields`.
+    fn set_field(&mut self, name: String, value: String) -> Result<(), String>;
+
+    /// Reads the section; errors name the file and the line.
+    fn read(path: &str, items: Vec<Item>) -> Result<Self, String> {
+        let mut draft = Self::default();
+        for item in items {
+            match item {
+                Item::Value { key, value, line } => {
+                    draft.set(&key, value).map_err(|text| at_line(path, line, &text))?;
+                }
+                Item::Section { kind, items, .. } if kind == "fields" => {
+                    for (name, value, line) in values(path, items)? {
+                        draft.set_field(name, value).map_err(|text| at_line(path, line, &text))?;
+                    }
+                }
+                Item::Section { kind, line, .. } => {
+                    return Err(at_line(path, line, &format!("Unknown section: {kind}")));
+                }
+            }
+        }
+        Ok(draft)
+    }
+}
+
 /// The lines of a section that has no sections in it.
-pub(super) fn values(path: &str, items: Vec<Item>) -> Result<Vec<(String, String, u32)>, String> {
+fn values(path: &str, items: Vec<Item>) -> Result<Vec<(String, String, u32)>, String> {
     let value = |item| match item {
         Item::Value { key, value, line } => Ok((key, value, line)),
         Item::Section { kind, line, .. } => Err(at_line(path, line, &format!("Unknown section: {kind}"))),

@@ -8,7 +8,7 @@ use settings::ext::Item;
 use settings::vars::Expander;
 
 use super::quoted;
-use crate::dict::map::{Pattern, assign, at_line, values};
+use crate::dict::map::{self, Draft as _, Pattern, assign, at_line};
 use crate::ldap::{LdapConfig, SCOPE_BASE, SCOPE_ONELEVEL, SCOPE_SUBTREE};
 use crate::limits::LDAP_DICT_TIMEOUT;
 
@@ -148,30 +148,7 @@ struct Draft {
     fields: Option<Vec<(String, String)>>,
 }
 
-impl Draft {
-    fn read(path: &str, items: Vec<Item>) -> Result<Self, String> {
-        let mut draft = Self::default();
-        for item in items {
-            match item {
-                Item::Value { key, value, line } => {
-                    draft.set(&key, value).map_err(|text| at_line(path, line, &text))?;
-                }
-                Item::Section { kind, items, .. } if kind == "fields" => {
-                    for (name, value, line) in values(path, items)? {
-                        let variable = value.strip_prefix('$').ok_or_else(|| {
-                            at_line(path, line, &format!("Value is missing '$' for attribute: {name}"))
-                        })?;
-                        draft.fields.get_or_insert_default().push((name, variable.to_owned()));
-                    }
-                }
-                Item::Section { kind, line, .. } => {
-                    return Err(at_line(path, line, &format!("Unknown section: {kind}")));
-                }
-            }
-        }
-        Ok(draft)
-    }
-
+impl map::Draft for Draft {
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
         match key {
             "pattern" => self.pattern = Some(value),
@@ -187,6 +164,15 @@ impl Draft {
         Ok(())
     }
 
+    fn set_field(&mut self, name: String, value: String) -> Result<(), String> {
+        let variable =
+            value.strip_prefix('$').ok_or_else(|| format!("Value is missing '$' for attribute: {name}"))?;
+        self.fields.get_or_insert_default().push((name, variable.to_owned()));
+        Ok(())
+    }
+}
+
+impl Draft {
     fn finish(self) -> Result<Map, String> {
         let pattern = self.pattern.ok_or("Missing setting: pattern")?;
         if !self.filter.is_empty() && !self.filter.starts_with('(') {

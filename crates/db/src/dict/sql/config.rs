@@ -5,7 +5,7 @@ use std::path::Path;
 use settings::Files;
 use settings::ext::Item;
 
-use crate::dict::map::{Begun, Pattern, assign, at_line, values};
+use crate::dict::map::{self, Begun, Draft as _, Pattern, assign, at_line};
 use crate::sql::{Driver, check_connect};
 
 /// What the file says.
@@ -118,28 +118,7 @@ struct Draft {
     fields: Option<Vec<(Field, String)>>,
 }
 
-impl Draft {
-    fn read(path: &str, items: Vec<Item>) -> Result<Self, String> {
-        let mut draft = Self::default();
-        for item in items {
-            match item {
-                Item::Value { key, value, line } => {
-                    draft.set(&key, value).map_err(|text| at_line(path, line, &text))?;
-                }
-                Item::Section { kind, items, .. } if kind == "fields" => {
-                    for (name, value, line) in values(path, items)? {
-                        let field = field(&name, &value).map_err(|text| at_line(path, line, &text))?;
-                        draft.fields.get_or_insert_default().push(field);
-                    }
-                }
-                Item::Section { kind, line, .. } => {
-                    return Err(at_line(path, line, &format!("Unknown section: {kind}")));
-                }
-            }
-        }
-        Ok(draft)
-    }
-
+impl map::Draft for Draft {
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
         let place = match key {
             "pattern" => &mut self.pattern,
@@ -161,6 +140,13 @@ impl Draft {
         Ok(())
     }
 
+    fn set_field(&mut self, name: String, value: String) -> Result<(), String> {
+        self.fields.get_or_insert_default().push(field(&name, &value)?);
+        Ok(())
+    }
+}
+
+impl Draft {
     fn finish(self) -> Result<Map, String> {
         let pattern = self.pattern.ok_or("Missing setting: pattern")?;
         let table = self.table.ok_or("Missing setting: table")?;
