@@ -126,16 +126,21 @@ fn damage(random: &mut Random, tree: &mut Tree, at: usize) -> &'static str {
             "a repeated end"
         }
         _ => {
+            let mut hits = false;
             for _ in 0..1 + random.below(3) {
                 let place = random.below(bytes.len().max(1));
                 if let Some(byte) = bytes.get_mut(place) {
                     *byte ^= 1 << random.below(8);
                 }
+                hits |= INDEX_UID_VALIDITY.contains(&place);
             }
-            "flipped bits"
+            if hits { "flipped bits where an index has UIDVALIDITY" } else { "flipped bits" }
         }
     }
 }
+
+/// Which bytes of `dovecot.index` UIDVALIDITY is.
+const INDEX_UID_VALIDITY: std::ops::Range<usize> = 24..28;
 
 fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
@@ -176,7 +181,7 @@ fn verify(kind: Kind, root: &Path, good: &[Found; 2], damaged: &[PathBuf], how: 
             // Maildir the index is not what counts.
             let is_number = |path: &Path| match name(path) {
                 "dovecot-uidlist" => true,
-                "dovecot.index" => kind != MAILDIR,
+                "dovecot.index" => kind != MAILDIR && how.contains("UIDVALIDITY"),
                 name => name.ends_with(".log"),
             };
             if found.validity != good.validity && !(how.contains("flipped") && is_number(one)) {
