@@ -5,6 +5,7 @@ use std::io;
 use super::{Index, Locked, OnDisk};
 use crate::error::{Error, Result};
 use crate::header::{HEADER_SIZE, Header};
+use crate::log::file::LogFile;
 use crate::log::header::{LOG_MAJOR_VERSION, LOG_MINOR_VERSION};
 use crate::map::now;
 use crate::settings::FsyncMode;
@@ -45,6 +46,22 @@ impl Index {
         None
     }
 
+    /// Whether readers have to go through more of the log than `mail_index_rewrite_max_log_bytes`, or the
+    /// log should begin anew, although nothing is pending: whoever has the time locks and says
+    /// [`synced`](Locked::synced).
+    pub fn is_overdue(&self) -> bool {
+        let usable = |log: &&Box<LogFile>| log.is_writable() && !log.has_requests && !log.corrupted;
+        if self.is_in_memory() || self.log.as_ref().filter(usable).is_none() {
+            return false;
+        }
+        let header = &self.map.header;
+        let unread = match self.on_disk.log_seq == header.log_file_seq {
+            true => header.log_file_head_offset.saturating_sub(self.on_disk.tail),
+            false => 0,
+        };
+        u64::from(unread) > self.settings.rewrite_max_log_bytes || self.wants_rotation().is_some()
+    }
+
     /// Why the index file should be written anew.
     pub(super) fn wants_rewrite(&mut self) -> Option<String> {
         let header = &self.map.header;
@@ -54,7 +71,12 @@ impl Index {
         if self.on_disk.log_seq != 0 && self.on_disk.log_seq != header.log_file_seq {
             return Some("points to old .log file".to_owned());
         }
-        let read = u64::from(header.log_file_tail_offset.saturating_sub(self.on_disk.tail));
+        // What was not asked of anybody leaves the tail behind.
+        let end = match self.has_pending() {
+            true => header.log_file_tail_offset,
+            false => header.log_file_head_offset,
+        };
+        let read = u64::from(end.saturating_sub(self.on_disk.tail));
         let (min, max) = (self.settings.rewrite_min_log_bytes, self.settings.rewrite_max_log_bytes);
         if read > max {
             return Some(format!(".log read {read} > rewrite_max_log_bytes {max}"));

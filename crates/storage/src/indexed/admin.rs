@@ -135,7 +135,7 @@ impl<D: Driver> Shared<D> {
     pub(crate) fn cache_purge(&self) -> Result<()> {
         self.flush_cache()?;
         let mut work = self.work();
-        self.cached.purge(&mut work.index, true)?;
+        self.cached.purge(&mut work.index)?;
         self.publish(&work.index);
         Ok(())
     }

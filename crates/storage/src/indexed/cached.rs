@@ -295,14 +295,24 @@ impl Cached {
         inner.write(&mut locked)
     }
 
-    /// Writes the file anew if that is due, or `always`.
-    pub(super) fn purge(&self, index: &mut Index, always: bool) -> Result<()> {
+    /// Whether [`purge_if_due`](Self::purge_if_due) has something to do.
+    pub(super) fn is_purge_due(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.cache.purge_due().is_some())
+    }
+
+    /// Writes the file anew if too much of it is waste, as 2.3 does when a mailbox is synchronized.
+    pub(super) fn purge_if_due(&self, index: &mut Locked<'_>) -> Result<()> {
         let Some(mut inner) = self.inner() else { return Ok(()) };
         let due = inner.cache.purge_due().map(|(condition, reason)| (condition, reason.to_owned()));
-        let forced = always.then(|| (PurgeIf::Always, "doveadm".to_owned()));
-        let Some((condition, reason)) = forced.or(due) else { return Ok(()) };
+        let Some((condition, reason)) = due.filter(|_| !index.is_in_memory()) else { return Ok(()) };
+        inner.purge(index, condition, &reason)
+    }
+
+    /// Writes the file anew.
+    pub(super) fn purge(&self, index: &mut Index) -> Result<()> {
+        let Some(mut inner) = self.inner() else { return Ok(()) };
         let mut locked = index.lock()?;
-        if locked.is_in_memory() { Ok(()) } else { inner.purge(&mut locked, condition, &reason) }
+        if locked.is_in_memory() { Ok(()) } else { inner.purge(&mut locked, PurgeIf::Always, "doveadm") }
     }
 }
 

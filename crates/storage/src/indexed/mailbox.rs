@@ -318,6 +318,8 @@ impl<D: Driver> Drop for Handle<D> {
         if self.shared.driver.is_damaged() {
             // As in 2.3 it is mended now: nobody else may have seen it. What fails is logged by then.
             let _ = self.shared.sync(SyncMode::Quick, false);
+        } else {
+            self.shared.end();
         }
         self.shared.tell_list(Tell::News);
     }

@@ -152,6 +152,8 @@ impl<D: Driver> Shared<D> {
         let mut claimed = UidSet::new();
         if stale || work.index.has_pending() || claim && has_recent {
             claimed = self.sync_locked(work, mode, stale, claim)?;
+        } else {
+            self.keep_up(&mut work.index);
         }
         self.publish(&work.index);
         Ok(claimed)
@@ -175,6 +177,7 @@ impl<D: Driver> Shared<D> {
             let settled = self.settle(&mut index, &mut work.driver, guard.as_ref(), mode, stale, claim);
             let done = settled.and_then(|()| {
                 let claimed = if claim { self.claim(&mut index)? } else { UidSet::new() };
+                self.cached.purge_if_due(&mut index)?;
                 index.synced()?;
                 Ok(claimed)
             });
@@ -182,6 +185,28 @@ impl<D: Driver> Shared<D> {
         };
         self.driver.unlocked(&work.index, &mut work.driver, guard);
         done
+    }
+
+    /// Writes the index's file and the cache anew where too much was written since, or is waste. A session
+    /// whose client is gone can do it without letting anybody wait; nor does it wait for others.
+    pub(crate) fn end(&self) {
+        let Ok(mut work) = self.work.try_lock() else { return };
+        self.keep_up(&mut work.index);
+        self.publish(&work.index);
+    }
+
+    fn keep_up(&self, index: &mut Index) {
+        if !index.is_overdue() && !self.cached.is_purge_due() {
+            return;
+        }
+        let done = index.lock().map_err(Error::from).and_then(|mut index| {
+            self.cached.purge_if_due(&mut index)?;
+            self.end_save(index)
+        });
+        // Nothing is lost by what is not written anew but time.
+        if let Err(error) = done {
+            self.driver.context().logger.error(base::chain(&error));
+        }
     }
 
     /// Whether somebody has asked, before the index was locked, for what needs the guard, which comes
