@@ -7,7 +7,7 @@ mod diff;
 mod edit;
 mod flags;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{ModSeq, Seq, SeqSet, Uid, UidSet, UidValidity};
 
@@ -55,6 +55,32 @@ pub(crate) struct Chunk {
     pub(crate) records: Vec<Record>,
     // Invariant: records.len() * columns.stride() bytes.
     pub(crate) ext: Vec<u8>,
+    /// The system flags that all of them have, and those that one of them has; found out when first needed.
+    flags: OnceLock<(Flags, Flags)>,
+}
+
+impl Chunk {
+    pub(crate) fn new(records: Vec<Record>, ext: Vec<u8>) -> Self {
+        Self { records, ext, flags: OnceLock::new() }
+    }
+
+    /// A chunk to be changed, which it is no longer shared for.
+    fn edit(chunk: &mut Arc<Self>) -> &mut Self {
+        let chunk = Arc::make_mut(chunk);
+        chunk.flags = OnceLock::new();
+        chunk
+    }
+
+    fn flags(&self) -> (Flags, Flags) {
+        let join = |(all, any): (Flags, Flags), record: &Record| (all & record.flags, any | record.flags);
+        *self.flags.get_or_init(|| self.records.iter().fold((Flags::ALL, Flags::NONE), join))
+    }
+
+    /// Whether one of them may have all flags in `has` and none in `lacks`, and whether all do.
+    fn judge(&self, has: Flags, lacks: Flags) -> (bool, bool) {
+        let (all, any) = self.flags();
+        (any.has(has) && !all.intersects(lacks), all.has(has) && !any.intersects(lacks))
+    }
 }
 
 /// An immutable snapshot of a mailbox.
@@ -192,13 +218,26 @@ impl View {
 
     /// The first message without `\Seen`: the UNSEEN response of SELECT.
     pub fn first_unseen(&self) -> Option<Seq> {
-        self.records().position(|record| !record.flags.has(Flags::SEEN)).and_then(Seq::from_index)
+        let first = self.records_flagged(Flags::NONE, Flags::SEEN).next()?;
+        self.seq(first.uid)
+    }
+
+    /// The messages that have all flags in `has` and none in `lacks`, in order.
+    pub fn records_flagged(&self, has: Flags, lacks: Flags) -> impl Iterator<Item = &Record> + '_ {
+        let chunks = self.chunks.iter().filter(move |chunk| chunk.judge(has, lacks).0);
+        let records = chunks.flat_map(|chunk| chunk.records.iter());
+        records.filter(move |record| record.flags.has(has) && !record.flags.intersects(lacks))
     }
 
     /// How many messages have all flags in `has` and none in `lacks`.
     pub fn count(&self, has: Flags, lacks: Flags) -> u32 {
-        self.records().filter(|record| record.flags.has(has) && !record.flags.intersects(lacks)).count()
-            as u32
+        let fits = |record: &&Record| record.flags.has(has) && !record.flags.intersects(lacks);
+        let count = |chunk: &Arc<Chunk>| match chunk.judge(has, lacks) {
+            (_, true) => chunk.records.len(),
+            (false, _) => 0,
+            _ => chunk.records.iter().filter(fits).count(),
+        };
+        self.chunks.iter().map(count).sum::<usize>() as u32
     }
 
     /// When a message last changed, as a client sees it: those that are not tracked changed at

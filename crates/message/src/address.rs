@@ -40,13 +40,7 @@ pub enum Missing {
 
 /// Reads the addresses of one field's value.
 pub fn parse(value: &[u8], missing: Missing) -> Vec<Address> {
-    let mut reader = Reader {
-        cursor: Cursor::new(value).keeping_comments().replacing_nul(),
-        text: Vec::new(),
-        address: Address::default(),
-        out: Vec::new(),
-        missing,
-    };
+    let mut reader = reader(value, missing);
     if reader.cursor.skip_lwsp() == Step::More {
         reader.list();
     }
@@ -55,17 +49,16 @@ pub fn parse(value: &[u8], missing: Missing) -> Vec<Address> {
 
 /// Reads the first address of one field's value, or the first mark of a group.
 pub fn first(value: &[u8], missing: Missing) -> Option<Address> {
-    let mut reader = Reader {
-        cursor: Cursor::new(value).keeping_comments().replacing_nul(),
-        text: Vec::new(),
-        address: Address::default(),
-        out: Vec::new(),
-        missing,
-    };
+    let mut reader = reader(value, missing);
     if reader.cursor.skip_lwsp() == Step::More {
         reader.address();
     }
     reader.out.into_iter().next()
+}
+
+fn reader(value: &[u8], missing: Missing) -> Reader<'_> {
+    let cursor = Cursor::new(value).keeping_comments().replacing_nul();
+    Reader { cursor, text: Vec::new(), address: Address::default(), out: Vec::new(), missing }
 }
 
 /// Reads one path as SMTP and Return-Path have it: `<local@domain>`, `<>`, or the same without
@@ -156,6 +149,73 @@ fn write_quotable(out: &mut Vec<u8>, text: &[u8], plain: impl Fn(u8) -> bool) {
     out.push(b'"');
 }
 
+/// What nearly all addresses are: `Word word <local@domain>`, `"Words" <local@domain>` or `local@domain`, with
+/// nothing in it to be taken out, replaced or judged. The grammar below gives the same for it, slowly.
+struct Simple<'a> {
+    name: Option<&'a [u8]>,
+    mailbox: &'a [u8],
+    domain: &'a [u8],
+}
+
+impl<'a> Simple<'a> {
+    /// Reads one with the white space behind it, up to a comma or the end; `None` if it is not one, or has no
+    /// name that is easily told.
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let text = cursor.rest();
+        let name = match text.first()? {
+            b'"' => Some(Self::quoted(text)?),
+            b'.' => return None,
+            _ => Self::words(text),
+        };
+        let quotes = usize::from(text.first() == Some(&b'"')) * 2;
+        let behind = text.get(name.map_or(0, |name| name.len() + quotes)..)?;
+        let address = match name {
+            Some(_) => Some(behind.strip_prefix(b" ").unwrap_or(behind).strip_prefix(b"<")?),
+            None => text.strip_prefix(b"<"),
+        };
+        let (mailbox, rest) = split_while(address.unwrap_or(text), |byte| is_atext(byte) || byte == b'.');
+        let (domain, rest) = split_while(rest.strip_prefix(b"@")?, |byte| is_atext(byte) || byte == b'.');
+        let rest = if address.is_some() { rest.strip_prefix(b">")? } else { rest };
+        let (_, rest) = split_while(rest, |byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        let is_name = !domain.is_empty() && domain.split(|&byte| byte == b'.').all(|part| !part.is_empty());
+        if !is_name || mailbox.is_empty() || !matches!(rest.first(), None | Some(b',')) {
+            return None;
+        }
+        cursor.rewind(cursor.pos() + text.len() - rest.len());
+        Some(Self { name: name.filter(|name| !name.is_empty()), mailbox, domain })
+    }
+
+    /// The text between quotes, if it stands for itself.
+    fn quoted(text: &'a [u8]) -> Option<&'a [u8]> {
+        let (inner, rest) =
+            split_while(text.get(1..)?, |byte| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n' | 0));
+        (rest.first() == Some(&b'"')).then_some(inner)
+    }
+
+    /// Words with one space between them and a bracket behind them. `None` also if there is no bracket.
+    fn words(text: &'a [u8]) -> Option<&'a [u8]> {
+        let (words, rest) = split_while(text, |byte| is_atext(byte) || matches!(byte, b'.' | b' '));
+        let words = words.strip_suffix(b" ").unwrap_or(words);
+        let is_plain = words.split(|&byte| byte == b' ').all(|word| !word.is_empty());
+        (is_plain && rest.first() == Some(&b'<')).then_some(words)
+    }
+}
+
+impl From<Simple<'_>> for Address {
+    fn from(simple: Simple<'_>) -> Self {
+        Self {
+            name: simple.name.map(<[u8]>::to_vec),
+            mailbox: Some(simple.mailbox.to_vec()),
+            domain: Some(simple.domain.to_vec()),
+            ..Self::default()
+        }
+    }
+}
+
+fn split_while(text: &[u8], is_part: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().take_while(|byte| is_part(**byte)).count())
+}
+
 struct Reader<'a> {
     cursor: Cursor<'a>,
     text: Vec<u8>,
@@ -180,6 +240,14 @@ impl Reader<'_> {
     }
 
     fn address(&mut self) -> Step {
+        if let Some(simple) = Simple::read(&mut self.cursor) {
+            self.out.push(simple.into());
+            return if self.cursor.peek().is_some() { Step::More } else { Step::End };
+        }
+        self.by_grammar()
+    }
+
+    fn by_grammar(&mut self) -> Step {
         let start = self.cursor.pos();
         match self.group() {
             Step::Bad => {
@@ -461,6 +529,25 @@ mod tests {
         check("a@b, , c@d", "~|~|a|b ; ~|~|MISSING_MAILBOX|MISSING_DOMAIN ; ~|~|c|d");
         check("<>", "~|~|MISSING_MAILBOX|MISSING_DOMAIN");
         check("", "");
+    }
+
+    #[test]
+    fn simple_addresses_are_those_of_the_grammar() {
+        let pieces = ["a", "b.", "\"", " ", "<", ">", "@", ",", "(c)", ":", "\\", "é", "\r\n ", ".c", "Foo <a@b>"];
+        let mut is_simple = 0;
+        for number in 0..pieces.len().pow(5) {
+            let place = |power: u32| number / pieces.len().pow(power) % pieces.len();
+            let text: String = (0..5).map(|power| pieces[place(power)]).collect();
+            let mut cursor = Cursor::new(text.as_bytes());
+            let Some(simple) = Simple::read(&mut cursor) else { continue };
+            let rest = cursor.rest().to_vec();
+            is_simple += 1;
+            let mut reader = reader(text.as_bytes(), Missing::Named);
+            let _ = reader.by_grammar();
+            assert_eq!(reader.out, [simple.into()], "{text:?}");
+            assert_eq!(reader.cursor.rest(), rest, "{text:?}");
+        }
+        assert!(is_simple > 1000, "{is_simple}");
     }
 
     fn check_written(value: &str, want: &str) {

@@ -40,18 +40,18 @@ impl Envelope {
     /// of repeated fields add up, so that no second `From` can hide from a client.
     pub fn take(&mut self, field: &Field<'_>) {
         let text = || Some(without_nul(&field.value_lf()));
-        let addresses = match field.name.to_ascii_lowercase().as_slice() {
-            b"date" => return self.date = text(),
-            b"subject" => return self.subject = text(),
-            b"in-reply-to" => return self.in_reply_to = text(),
-            b"message-id" => return self.message_id = text(),
-            b"from" => &mut self.from,
-            b"sender" => &mut self.sender,
-            b"reply-to" => &mut self.reply_to,
-            b"to" => &mut self.to,
-            b"cc" => &mut self.cc,
-            b"bcc" => &mut self.bcc,
-            _ => return,
+        let Some(place) = FIELDS.iter().position(|name| field.is(name.as_bytes())) else { return };
+        let addresses = match place {
+            0 => return self.date = text(),
+            1 => return self.subject = text(),
+            2 => &mut self.from,
+            3 => &mut self.sender,
+            4 => &mut self.reply_to,
+            5 => &mut self.to,
+            6 => &mut self.cc,
+            7 => &mut self.bcc,
+            8 => return self.in_reply_to = text(),
+            _ => return self.message_id = text(),
         };
         if addresses.len() < ADDRESSES_MAX {
             addresses.extend(address::parse(&field.value_lf(), Missing::Named));
@@ -78,22 +78,24 @@ impl Envelope {
 
 /// Appends the ten members, without the parentheses around them.
 pub fn write(out: &mut Vec<u8>, envelope: &Envelope) {
-    let or_from = |list| if Vec::is_empty(list) { &envelope.from } else { list };
     nstring_unfolded(out, envelope.date.as_deref());
     out.push(b' ');
     match &envelope.subject {
         Some(subject) => human(out, subject),
         None => nstring(out, None),
     }
-    let lists = [
-        &envelope.from,
-        or_from(&envelope.sender),
-        or_from(&envelope.reply_to),
-        &envelope.to,
-        &envelope.cc,
-        &envelope.bcc,
-    ];
-    for list in lists {
+    out.push(b' ');
+    let from = out.len();
+    write_addresses(out, &envelope.from);
+    let from = from..out.len();
+    for list in [&envelope.sender, &envelope.reply_to] {
+        out.push(b' ');
+        match list.is_empty() {
+            true => out.extend_from_within(from.clone()),
+            false => write_addresses(out, list),
+        }
+    }
+    for list in [&envelope.to, &envelope.cc, &envelope.bcc] {
         out.push(b' ');
         write_addresses(out, list);
     }

@@ -6,19 +6,30 @@ const QUOTED_ESCAPES_MAX: usize = 4;
 
 /// Appends a string, quoted where possible, a literal where not.
 pub fn string(out: &mut Vec<u8>, value: &[u8]) {
-    let escapes = value.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    let bare = value.iter().all(|&byte| byte < 0x80 && byte != b'\r' && byte != b'\n');
+    let (mut escapes, mut bare) = (0, true);
+    for &byte in value {
+        escapes += usize::from(byte == b'"' || byte == b'\\');
+        bare &= byte < 0x80 && byte != b'\r' && byte != b'\n';
+    }
     if escapes > QUOTED_ESCAPES_MAX || !bare {
         return literal(out, value);
     }
     out.push(b'"');
+    if escapes == 0 {
+        out.extend_from_slice(value);
+    } else {
+        put_escaped(out, value);
+    }
+    out.push(b'"');
+}
+
+fn put_escaped(out: &mut Vec<u8>, value: &[u8]) {
     for &byte in value {
         if matches!(byte, b'"' | b'\\') {
             out.push(b'\\');
         }
         out.push(byte);
     }
-    out.push(b'"');
 }
 
 /// Appends a string, or `NIL`.
@@ -55,18 +66,27 @@ fn unfolded(value: &[u8]) -> Vec<u8> {
 /// Appends a string meant for people to read: white space runs become one space, and what needs
 /// any change at all goes out as a literal.
 pub fn human(out: &mut Vec<u8>, value: &[u8]) {
-    let plain =
-        value.iter().all(|&byte| byte < 0x80 && !matches!(byte, 0 | b'\r' | b'\n' | b'\t' | b'"' | b'\\'));
-    let text = squeezed(value);
-    if plain && text.len() == value.len() {
+    if is_plain(value) {
         out.push(b'"');
         out.extend_from_slice(value);
-        out.push(b'"');
-    } else if text.is_empty() {
+        return out.push(b'"');
+    }
+    let text = squeezed(value);
+    if text.is_empty() {
         out.extend_from_slice(b"\"\"");
     } else {
         literal(out, &text);
     }
+}
+
+/// Whether a text can go out as it is: no byte that a quoted string cannot have, and nothing to squeeze.
+fn is_plain(value: &[u8]) -> bool {
+    let mut bare = true;
+    for &byte in value {
+        bare &= byte < 0x80 && !matches!(byte, 0 | b'\r' | b'\n' | b'\t' | b'"' | b'\\');
+    }
+    let doubled = |pair: &[u8]| pair == b"  ";
+    bare && value.first() != Some(&b' ') && value.last() != Some(&b' ') && !value.windows(2).any(doubled)
 }
 
 /// White space runs made one space, none at either end, NUL made 0x80.
@@ -91,8 +111,17 @@ fn squeezed(value: &[u8]) -> Vec<u8> {
 
 /// Appends a literal.
 pub fn literal(out: &mut Vec<u8>, value: &[u8]) {
-    out.extend_from_slice(format!("{{{}}}\r\n", value.len()).as_bytes());
+    out.push(b'{');
+    put_number(out, value.len());
+    out.extend_from_slice(b"}\r\n");
     out.extend_from_slice(value);
+}
+
+fn put_number(out: &mut Vec<u8>, number: usize) {
+    if number >= 10 {
+        put_number(out, number / 10);
+    }
+    out.push(b'0' + (number % 10) as u8);
 }
 
 #[cfg(test)]

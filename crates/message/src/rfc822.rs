@@ -24,8 +24,24 @@ impl Step {
 
 /// Whether `byte` may stand in an atom (RFC 5322 §3.2.3), with 8-bit bytes allowed.
 pub fn is_atext(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+    ATEXT[byte as usize]
 }
+
+/// [`is_atext`] of every byte: each address of each ENVELOPE asks for each of its bytes.
+const ATEXT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte >= 0x80;
+        byte += 1;
+    }
+    let (marks, mut place) = (b"!#$%&'*+-/=?^_`{|}~", 0);
+    while place < marks.len() {
+        table[marks[place] as usize] = true;
+        place += 1;
+    }
+    table
+};
 
 /// Whether `byte` may stand in a MIME token (RFC 2045 §5.1), dots aside.
 pub fn is_token(byte: u8) -> bool {
@@ -108,6 +124,10 @@ impl<'a> Cursor<'a> {
         self.data.get(start..self.pos).unwrap_or_default()
     }
 
+    fn skip_while(&mut self, is_part: impl Fn(u8) -> bool) {
+        self.pos += self.rest().iter().take_while(|byte| is_part(**byte)).count();
+    }
+
     /// Skips white space and comments.
     pub fn skip_lwsp(&mut self) -> Step {
         while let Some(byte) = self.peek() {
@@ -176,9 +196,7 @@ impl<'a> Cursor<'a> {
     /// Reads an atom and the white space after it.
     pub fn atom(&mut self, out: &mut Vec<u8>) -> Step {
         let start = self.pos;
-        while self.peek().is_some_and(is_atext) {
-            self.pos += 1;
-        }
+        self.skip_while(is_atext);
         if self.pos == start {
             return Step::Bad;
         }
@@ -195,9 +213,7 @@ impl<'a> Cursor<'a> {
     pub fn dot_atom(&mut self, out: &mut Vec<u8>) -> Step {
         loop {
             let start = self.pos;
-            while self.peek().is_some_and(is_atext) {
-                self.pos += 1;
-            }
+            self.skip_while(is_atext);
             if self.pos == start {
                 return Step::Bad;
             }
@@ -242,9 +258,7 @@ impl<'a> Cursor<'a> {
     /// Reads a MIME token, which may be empty, and the white space after it.
     pub fn mime_token(&mut self, out: &mut Vec<u8>) -> Step {
         let start = self.pos;
-        while self.peek().is_some_and(|byte| is_token(byte) || byte == b'.') {
-            self.pos += 1;
-        }
+        self.skip_while(|byte| is_token(byte) || byte == b'.');
         out.extend_from_slice(self.since(start));
         self.after_word()
     }
@@ -267,9 +281,7 @@ impl<'a> Cursor<'a> {
 
     fn atom_or_dot(&mut self, out: &mut Vec<u8>) -> Step {
         let start = self.pos;
-        while self.peek().is_some_and(|byte| is_atext(byte) || byte == b'.') {
-            self.pos += 1;
-        }
+        self.skip_while(|byte| is_atext(byte) || byte == b'.');
         out.extend_from_slice(self.since(start));
         self.after_word()
     }
@@ -405,9 +417,7 @@ impl<'a> Cursor<'a> {
     /// The wrong but common `name==?utf-8?b?…?=`: everything up to white space or a semicolon.
     fn raw_value(&mut self, out: &mut Vec<u8>) -> Step {
         let start = self.pos;
-        while self.peek().is_some_and(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n')) {
-            self.pos += 1;
-        }
+        self.skip_while(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
         out.extend_from_slice(self.since(start));
         Step::More
     }

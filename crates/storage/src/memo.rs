@@ -1,6 +1,6 @@
-//! What threading made of messages' headers, kept while somebody has the mailbox open, and for a few mailboxes a
-//! while longer: for the same UID it is always the same, and clients ask again and again. Webmail opens a
-//! session for each time.
+//! What threading made of messages' headers, and the numbers that messages are sorted by, kept while somebody
+//! has the mailbox open, and for a few mailboxes a while longer: for the same UID it is always the same, and
+//! clients ask again and again. Webmail opens a session for each time.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use base::{Uid, UidValidity};
 
+use crate::facts::NumberFact;
 use crate::limits::{MEMO_BYTES_MAX, MEMO_FOREST_MAX, MEMOS_CLOSED_BYTES_MAX, MEMOS_CLOSED_TIME};
 use crate::thread::{Algorithm, Forest, ThreadFacts};
 
@@ -25,6 +26,28 @@ pub(crate) struct Kept {
     bytes: usize,
     /// What came of the last threading: of these messages, by this algorithm.
     last: Option<(Algorithm, Vec<Uid>, Arc<Forest>)>,
+    numbers: Vec<Numbers>,
+}
+
+/// One number of many messages.
+struct Numbers {
+    fact: NumberFact,
+    /// Of which cache file they are: another one may know better.
+    reset_id: u32,
+    /// Of these messages, which ascend.
+    uids: Vec<Uid>,
+    values: Vec<i64>,
+}
+
+impl Numbers {
+    fn get(&self, uid: Uid, guess: &mut usize) -> Option<i64> {
+        if self.uids.get(*guess) != Some(&uid) {
+            *guess = self.uids.binary_search(&uid).ok()?;
+        }
+        let value = self.values.get(*guess).copied();
+        *guess += 1;
+        value
+    }
 }
 
 impl Memo {
@@ -32,7 +55,8 @@ impl Memo {
     pub(crate) fn kept(&self, uid_validity: UidValidity) -> MemoGuard<'_> {
         let mut inner = self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if inner.as_ref().is_none_or(|kept| kept.uid_validity != uid_validity) {
-            *inner = Some(Kept { uid_validity, threads: HashMap::new(), bytes: 0, last: None });
+            let (threads, numbers) = (HashMap::new(), Vec::new());
+            *inner = Some(Kept { uid_validity, threads, bytes: 0, last: None, numbers });
         }
         MemoGuard { inner }
     }
@@ -111,6 +135,43 @@ impl MemoGuard<'_> {
         kept.threads.insert(uid, facts);
     }
 
+    /// A number of each of these messages, as far as it is kept, from this cache file.
+    pub(crate) fn numbers(&self, fact: NumberFact, reset_id: u32, uids: &[Uid]) -> Vec<Option<i64>> {
+        let all = self.inner.as_ref().map_or(&[][..], |kept| &kept.numbers);
+        let known = all.iter().find(|known| known.fact == fact && known.reset_id == reset_id);
+        let Some(known) = known else { return vec![None; uids.len()] };
+        let mut guess = 0;
+        uids.iter().map(|uid| known.get(*uid, &mut guess)).collect()
+    }
+
+    /// Keeps a number of a message, if there is room and it comes behind those that are kept.
+    pub(crate) fn keep_number(&mut self, fact: NumberFact, reset_id: u32, uid: Uid, value: i64) {
+        let Some(kept) = self.inner.as_mut().filter(|kept| kept.bytes < MEMO_BYTES_MAX) else { return };
+        let at = kept.numbers.iter().position(|known| known.fact == fact);
+        let at = at.unwrap_or_else(|| {
+            kept.numbers.push(Numbers { fact, reset_id, uids: Vec::new(), values: Vec::new() });
+            kept.numbers.len() - 1
+        });
+        let Some(known) = kept.numbers.get_mut(at) else { return };
+        if known.reset_id != reset_id {
+            kept.bytes -= known.uids.len() * NUMBER_BYTES;
+            *known = Numbers { fact, reset_id, uids: Vec::new(), values: Vec::new() };
+        }
+        if known.uids.last().is_none_or(|last| *last < uid) {
+            known.uids.push(uid);
+            known.values.push(value);
+            kept.bytes += NUMBER_BYTES;
+        }
+    }
+
+    /// Forgets numbers: they may have been wrong.
+    pub(crate) fn forget_numbers(&mut self) {
+        if let Some(kept) = self.inner.as_mut() {
+            let count: usize = kept.numbers.drain(..).map(|known| known.uids.len()).sum();
+            kept.bytes -= count * NUMBER_BYTES;
+        }
+    }
+
     /// The threads of just these messages, if they were asked for last.
     pub(crate) fn forest(&self, algorithm: Algorithm, uids: &[Uid]) -> Option<Arc<Forest>> {
         let (known, of, forest) = self.inner.as_ref()?.last.as_ref()?;
@@ -127,6 +188,8 @@ impl MemoGuard<'_> {
 
 /// What an entry takes besides its text, roughly.
 const ENTRY_BYTES: usize = 64;
+/// What a message takes among the numbers.
+const NUMBER_BYTES: usize = size_of::<Uid>() + size_of::<i64>();
 /// What a message takes in the threads.
 const FOREST_BYTES: usize = 4 + size_of::<crate::thread::Node>();
 
@@ -170,6 +233,30 @@ mod tests {
         assert!(!knows(1) && !knows(3) && knows(4) && knows(5));
         closed.put(place(1), memo(MEMOS_CLOSED_BYTES_MAX + 1));
         assert!(!knows(1));
+    }
+
+    #[test]
+    fn numbers_are_those_of_one_cache() {
+        let memo = Memo::default();
+        let list: Vec<Uid> = (1..=100).step_by(3).filter_map(Uid::new).collect();
+        let mut kept = memo.kept(UidValidity::ONE);
+        for &uid in &list {
+            kept.keep_number(NumberFact::Size, 7, uid, i64::from(uid.get()) * 10);
+        }
+        // What does not come behind is asked again.
+        kept.keep_number(NumberFact::Size, 7, Uid::new(2).unwrap(), 5);
+        let asked: Vec<Uid> = [100, 4, 5, 7, 1].into_iter().filter_map(Uid::new).collect();
+        assert_eq!(kept.numbers(NumberFact::Size, 7, &asked), [Some(1000), Some(40), None, Some(70), Some(10)]);
+        assert_eq!(kept.numbers(NumberFact::Size, 7, &list).iter().flatten().count(), list.len());
+        assert_eq!(kept.numbers(NumberFact::Sent, 7, &asked), [None; 5]);
+        assert_eq!(kept.numbers(NumberFact::Size, 8, &asked), [None; 5]);
+        kept.keep_number(NumberFact::Size, 8, Uid::new(4).unwrap(), 1);
+        assert_eq!(kept.numbers(NumberFact::Size, 8, &asked), [None, Some(1), None, None, None]);
+        assert_eq!(kept.numbers(NumberFact::Size, 7, &asked), [None; 5]);
+        kept.forget_numbers();
+        assert_eq!(kept.numbers(NumberFact::Size, 8, &asked), [None; 5]);
+        drop(kept);
+        assert_eq!(memo.bytes(), 0);
     }
 
     #[test]

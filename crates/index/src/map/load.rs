@@ -304,7 +304,7 @@ impl Batches<'_> {
             columns.for_each(|bytes| ext.extend_from_slice(bytes));
             ext.resize(records.len() * self.stride, 0);
         }
-        Chunk { records, ext }
+        Chunk::new(records, ext)
     }
 }
 

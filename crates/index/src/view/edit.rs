@@ -55,7 +55,7 @@ impl Edit {
                 let from = chunk.ext.get(at * old.stride()..).unwrap_or_default();
                 new.convert(&old, from, ext.get_mut(at * new.stride()..).unwrap_or_default());
             }
-            Arc::make_mut(chunk).ext = ext;
+            Chunk::edit(chunk).ext = ext;
         }
     }
 
@@ -64,7 +64,7 @@ impl Edit {
         let stride = self.view.columns.stride();
         let mut removed = false;
         for chunk in affected(&mut self.view.chunks, uids) {
-            let chunk = Arc::make_mut(chunk);
+            let chunk = Chunk::edit(chunk);
             let keep: Vec<bool> = chunk.records.iter().map(|record| !uids.contains(record.uid)).collect();
             let mut bits = keep.iter();
             chunk.records.retain(|_| bits.next().copied().unwrap_or(true));
@@ -83,7 +83,7 @@ impl Edit {
     /// Calls `change` for every message in `uids`; chunks without one are not copied.
     pub fn update(&mut self, uids: &UidSet, mut change: impl FnMut(&mut Record)) {
         for chunk in affected(&mut self.view.chunks, uids) {
-            let records = &mut Arc::make_mut(chunk).records;
+            let records = &mut Chunk::edit(chunk).records;
             records.iter_mut().filter(|record| uids.contains(record.uid)).for_each(&mut change);
         }
     }
@@ -91,7 +91,7 @@ impl Edit {
     /// Calls `change` for every message.
     pub(crate) fn update_all(&mut self, mut change: impl FnMut(&mut Record)) {
         for chunk in &mut self.view.chunks {
-            Arc::make_mut(chunk).records.iter_mut().for_each(&mut change);
+            Chunk::edit(chunk).records.iter_mut().for_each(&mut change);
         }
     }
 
@@ -100,7 +100,7 @@ impl Edit {
         let at = self.view.chunk_index(uid);
         let Some(chunk) = self.view.chunks.get_mut(at) else { return false };
         let Ok(inner) = chunk.records.binary_search_by_key(&uid, |record| record.uid) else { return false };
-        Arc::make_mut(chunk).records.get_mut(inner).map(change).is_some()
+        Chunk::edit(chunk).records.get_mut(inner).map(change).is_some()
     }
 
     /// What an extension holds for one message, to be changed. `None` without the message or the
@@ -111,7 +111,7 @@ impl Edit {
         let at = self.view.chunk_index(uid);
         let chunk = self.view.chunks.get_mut(at)?;
         let inner = chunk.records.binary_search_by_key(&uid, |record| record.uid).ok()?;
-        column.of_mut(&mut Arc::make_mut(chunk).ext, inner, columns.stride())
+        column.of_mut(&mut Chunk::edit(chunk).ext, inner, columns.stride())
     }
 
     /// Zeroes what an extension holds for all messages.
@@ -119,7 +119,7 @@ impl Edit {
         let columns = self.view.columns.clone();
         let Some(column) = columns.get(id) else { return };
         for chunk in &mut self.view.chunks {
-            let chunk = Arc::make_mut(chunk);
+            let chunk = Chunk::edit(chunk);
             for at in 0..chunk.records.len() {
                 if let Some(bytes) = column.of_mut(&mut chunk.ext, at, columns.stride()) {
                     bytes.fill(0);
@@ -143,7 +143,7 @@ impl Edit {
             self.view.chunks.push(Arc::default());
         }
         if let Some(chunk) = self.view.chunks.last_mut() {
-            let chunk = Arc::make_mut(chunk);
+            let chunk = Chunk::edit(chunk);
             chunk.records.push(record);
             chunk.ext.extend_from_slice(ext.get(..stride).unwrap_or(ext));
             chunk.ext.resize(chunk.records.len() * stride, 0);
@@ -179,7 +179,7 @@ impl Edit {
         for chunk in self.view.chunks.drain(..) {
             match merged.last_mut() {
                 Some(last) if last.records.len() + chunk.records.len() <= CHUNK / 2 => {
-                    let last = Arc::make_mut(last);
+                    let last = Chunk::edit(last);
                     last.records.extend(chunk.records.iter().cloned());
                     last.ext.extend_from_slice(&chunk.ext);
                 }

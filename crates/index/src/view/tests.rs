@@ -72,3 +72,44 @@ fn keyword_sets() {
     assert_eq!(set, [63, 1].into_iter().collect());
     assert!(set.contains(63) && !set.contains(64) && !set.contains(9999));
 }
+
+#[test]
+fn flags_are_counted_as_they_are_now() {
+    let check = |view: &View| {
+        for (has, lacks) in [
+            (Flags::NONE, Flags::SEEN),
+            (Flags::SEEN, Flags::NONE),
+            (Flags::DELETED, Flags::SEEN),
+            (Flags::NONE, Flags::NONE),
+            (Flags::SEEN, Flags::SEEN),
+        ] {
+            let fits = |record: &&Record| record.flags.has(has) && !record.flags.intersects(lacks);
+            let slow: Vec<Uid> = view.records().filter(fits).map(|record| record.uid).collect();
+            let fast: Vec<Uid> = view.records_flagged(has, lacks).map(|record| record.uid).collect();
+            assert_eq!((fast.len() as u32, &fast), (view.count(has, lacks), &slow), "{has:?} {lacks:?}");
+        }
+        let unseen = view.records().position(|record| !record.flags.has(Flags::SEEN));
+        assert_eq!(view.first_unseen(), unseen.and_then(Seq::from_index));
+    };
+    let mut now = view(&(1..=1000).collect::<Vec<u32>>());
+    check(&now);
+    let steps: [&dyn Fn(&mut Edit); 5] = [
+        &|edit| edit.update_all(|record| record.flags |= Flags::SEEN),
+        &|edit| edit.update(&uids(&[300, 700]), |record| record.flags = Flags::DELETED),
+        &|edit| edit.remove(&uids(&[300])),
+        &|edit| {
+            edit.append(record(2000));
+        },
+        &|edit| {
+            edit.update_one(Uid::new(700).unwrap(), |record| record.flags |= Flags::SEEN);
+        },
+    ];
+    for step in steps {
+        // Nobody else may have the chunks.
+        let mut edit = now.edit();
+        drop(std::mem::replace(&mut now, view(&[])));
+        step(&mut edit);
+        now = edit.finish();
+        check(&now);
+    }
+}

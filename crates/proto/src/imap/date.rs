@@ -68,18 +68,31 @@ impl DateTime {
         let (days, of_day) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         let (year, month, day) = civil(days);
         let month = MONTHS.get(month as usize - 1).copied().unwrap_or("Jan");
-        let sign = if self.offset_minutes < 0 { '-' } else { '+' };
-        let offset = self.offset_minutes.unsigned_abs();
-        let text = format!(
-            "\"{day:02}-{month}-{year:04} {:02}:{:02}:{:02} {sign}{:02}{:02}\"",
-            of_day / 3600,
-            of_day / 60 % 60,
-            of_day % 60,
-            offset / 60,
-            offset % 60,
-        );
-        out.extend_from_slice(text.as_bytes());
+        let sign = if self.offset_minutes < 0 { b'-' } else { b'+' };
+        let offset = i64::from(self.offset_minutes.unsigned_abs());
+        // Digit by digit, since a listing has one of these for each message.
+        out.push(b'"');
+        put_two(out, day);
+        out.push(b'-');
+        out.extend_from_slice(month.as_bytes());
+        out.push(b'-');
+        put_two(out, year / 100);
+        put_two(out, year % 100);
+        for (mark, part) in [(b' ', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)] {
+            out.push(mark);
+            put_two(out, part);
+        }
+        out.extend_from_slice(&[b' ', sign]);
+        put_two(out, offset / 60);
+        put_two(out, offset % 60);
+        out.push(b'"');
     }
+}
+
+/// Appends a number below 100 as two digits.
+fn put_two(out: &mut Vec<u8>, number: i64) {
+    let digit = |number: i64| b'0' + number.rem_euclid(10) as u8;
+    out.extend_from_slice(&[digit(number / 10), digit(number)]);
 }
 
 const MONTHS: [&str; 12] =

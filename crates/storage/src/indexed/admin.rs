@@ -120,6 +120,7 @@ impl<D: Driver> Shared<D> {
         let mut index = work.index.lock()?;
         let Some(reset_id) = index.ext_reset_id("cache") else { return Ok(()) };
         self.cached.note_expunged(index.view(), uids);
+        self.memo.kept(index.view().uid_validity()).forget_numbers();
         let mut tx = Transaction::new();
         tx.ext(&index::ExtSpec::new("cache", 0, 4, 4), reset_id);
         for uid in index.view().records_in(uids).map(|(_, record)| record.uid) {

@@ -174,11 +174,23 @@ impl Cached {
         inner.lookup(view, uid, wanted, names, facts)
     }
 
-    /// A number of each of these messages, where the cache has it.
-    pub(super) fn numbers(&self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
-        match self.inner() {
-            Some(mut inner) => inner.numbers(view, fact, uids),
-            None => vec![None; uids.len()],
+    /// Fills in those numbers of these messages that the cache has and nobody has yet; `learn` is told of them.
+    pub(super) fn numbers(
+        &self,
+        view: &View,
+        fact: NumberFact,
+        uids: &[Uid],
+        numbers: &mut [Option<i64>],
+        mut learn: impl FnMut(Uid, i64),
+    ) {
+        let Some(mut inner) = self.inner() else { return };
+        for (&uid, number) in uids.iter().zip(numbers) {
+            if number.is_some() {
+                inner.note_read(fact, uid);
+            } else if let Some(found) = inner.number(view, fact, uid) {
+                *number = Some(found);
+                learn(uid, found);
+            }
         }
     }
 
@@ -341,19 +353,20 @@ impl Inner {
         if is_known { self.asked_of(uid, wanted, &index) } else { Asked::default() }
     }
 
-    fn numbers(&mut self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
-        let Some(column) = view.columns().named(EXT) else { return vec![None; uids.len()] };
+    fn note_read(&mut self, fact: NumberFact, uid: Uid) {
+        self.asked = true;
+        self.cache.note_read(number_field(fact), uid, &self.index);
+    }
+
+    fn number(&mut self, view: &View, fact: NumberFact, uid: Uid) -> Option<i64> {
+        let column = view.columns().named(EXT)?;
         let mut index = self.index;
         index.reset_id = Some(column.reset_id);
         self.asked = true;
         let field = number_field(fact);
-        let number = |uid: &Uid| {
-            let offset =
-                view.ext(*uid, column.id).and_then(value::decode_u32).filter(|&offset| offset != 0)?;
-            self.cache.lookup_fields(offset, *uid, (&[field], &[]), &index, &mut self.found).ok()?;
-            decode_number(fact, self.found.get(field)?)
-        };
-        uids.iter().map(number).collect()
+        let offset = view.ext(uid, column.id).and_then(value::decode_u32).filter(|&offset| offset != 0)?;
+        self.cache.lookup_fields(offset, uid, (&[field], &[]), &index, &mut self.found).ok()?;
+        decode_number(fact, self.found.get(field)?)
     }
 
     /// Facts from fields.
@@ -381,9 +394,10 @@ impl Inner {
         facts.envelope = get(Wanted::ENVELOPE, FieldId::IMAP_ENVELOPE).map(|bytes| trim_nul(bytes).into());
         self.fill_plain(wanted, facts);
         if wanted.has(Wanted::ENVELOPE) && facts.envelope.is_none() {
-            let texts = self.plan.envelope.iter().map(|(id, _)| value::header_text(found.get(*id)?));
-            let texts: Option<Vec<&[u8]>> = texts.collect();
-            facts.envelope = texts.map(content::envelope_of);
+            let text = |(id, _): &(FieldId, Arc<str>)| value::header_text(found.get(*id)?);
+            let has_all = self.plan.envelope.iter().all(|field| text(field).is_some());
+            facts.envelope =
+                has_all.then(|| content::envelope_of(self.plan.envelope.iter().filter_map(text)));
         }
         if !self.plan.headers.is_empty() {
             facts.fields = self.join().map(Into::into);
@@ -639,7 +653,7 @@ fn ext() -> ExtSpec {
     ExtSpec::new(EXT, 0, 4, 4)
 }
 
-const EXT: &str = "cache";
+pub(super) const EXT: &str = "cache";
 /// The header fields that ENVELOPE is made of.
 const ENVELOPE_FIELDS: [&str; 10] =
     ["Date", "Subject", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "In-Reply-To", "Message-ID"];

@@ -197,7 +197,7 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn numbers_at_hand(&mut self, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
-        self.shared.cached.numbers(&self.view, fact, uids)
+        self.shared.numbers_at_hand(&self.view, fact, uids)
     }
 
     fn will_fetch(&mut self, uids: &[Uid]) {

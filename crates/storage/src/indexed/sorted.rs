@@ -1,13 +1,28 @@
 //! The numbers for sorting that the index keeps: extensions with 32 bits for each message.
 
+use base::Uid;
 use index::{ExtSpec, Origin, Transaction};
 
 use crate::api::SortRanks;
 use crate::error::Result;
+use crate::facts::NumberFact;
+use crate::view::View;
 
-use super::{Driver, Shared};
+use super::{Driver, Shared, cached};
 
 impl<D: Driver> Shared<D> {
+    /// See [`Mailbox::numbers_at_hand`](crate::Mailbox::numbers_at_hand).
+    pub(crate) fn numbers_at_hand(&self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
+        let Some(column) = view.columns().named(cached::EXT) else { return vec![None; uids.len()] };
+        let mut kept = self.memo.kept(view.uid_validity());
+        let mut numbers = kept.numbers(fact, column.reset_id, uids);
+        // The cache's decisions live of what is asked.
+        self.cached.numbers(view, fact, uids, &mut numbers, |uid, number| {
+            kept.keep_number(fact, column.reset_id, uid, number);
+        });
+        numbers
+    }
+
     /// See [`Mailbox::sort_ranks`](crate::Mailbox::sort_ranks).
     pub(crate) fn sort_ranks(&self, name: &str) -> SortRanks {
         let view = self.view();

@@ -45,7 +45,7 @@ impl Search {
             Some(uids) => {
                 view.records_in(uids).map(|(_, record)| record).filter(may_fit).map(|one| one.uid).collect()
             }
-            None => view.records().filter(may_fit).map(|record| record.uid).collect(),
+            None => view.records_flagged(has, lacks).map(|record| record.uid).collect(),
         };
         let total = candidates.len();
         let now = SystemTime::now();
