@@ -45,6 +45,12 @@ pub const EXTENSIONS_MAX: usize = 256;
 /// Keywords of one mailbox, so that a damaged log cannot grow each message's record without end. The
 /// records of 2.3 end at 32 kB.
 pub const KEYWORDS_MAX: usize = 16 * 1024;
+/// The bytes of all index files that a process keeps as it loaded them, and for how long after their last use.
+pub const KEPT_BYTES_MAX: usize = 32 << 20;
+/// See [`KEPT_BYTES_MAX`].
+pub const KEPT_TIME: Duration = Duration::from_mins(10);
+/// With fewer messages than this an index file is loaded as fast as it is found.
+pub const KEPT_MESSAGES_MIN: u32 = 1000;
 /// How often an index is opened anew because other processes replace its files meanwhile.
 pub const REOPEN_MAX: usize = 10;
 /// After so long a `.newlock` that does not change is nobody's, if we hold the lock of the log that is to

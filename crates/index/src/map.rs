@@ -4,6 +4,7 @@ pub(crate) mod apply;
 mod check;
 mod encode;
 mod ext;
+pub(crate) mod kept;
 mod keywords;
 pub(crate) mod load;
 
@@ -41,6 +42,10 @@ pub(crate) struct Map {
 pub(crate) struct Names(Vec<Arc<str>>);
 
 impl Names {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn id(&mut self, name: &str) -> (ExtId, Arc<str>) {
         let at = self.0.iter().position(|known| &**known == name).unwrap_or_else(|| {
             self.0.push(name.into());

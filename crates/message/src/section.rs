@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead};
 
-use crate::crlf::to_crlf;
 use crate::header::Field;
 use crate::limits::{FIELD_BYTES_MAX, SECTION_DEPTH_MAX, SECTION_FIELDS_MAX};
 use crate::part::{Part, PartId, Parts, Size};
@@ -58,7 +57,8 @@ impl FieldNames {
 
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.sorted.binary_search(&name.to_ascii_lowercase()).is_ok()
+        let order = |known: &Vec<u8>| known.iter().copied().cmp(name.iter().map(u8::to_ascii_lowercase));
+        self.sorted.binary_search_by(order).is_ok()
     }
 
     /// The names, in lower case, sorted.
@@ -215,7 +215,13 @@ pub fn filter_header(
         }
         first = false;
         if chosen {
-            out.extend_from_slice(&to_crlf(&line));
+            match line.strip_suffix(b"\n") {
+                Some(text) => {
+                    out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+                    out.extend_from_slice(b"\r\n");
+                }
+                None => out.extend_from_slice(&line),
+            }
         }
     }
     // An excluding filter shows the header as it is, cut off where it is cut off.
@@ -240,6 +246,7 @@ pub fn partial(size: u64, offset: u64, length: Option<u64>) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crlf::to_crlf;
     use crate::{Options, parse};
 
     const MESSAGE: &str = "From: a@b\nContent-Type: multipart/mixed; boundary=x\n\npre\n--x\n\none\n--x\n\

@@ -64,7 +64,7 @@ pub(super) fn open(
                 true => header(mailbox, uid, cache)?,
                 false => header_fields(mailbox, uid, names, cache)?,
             };
-            let mut out = Vec::new();
+            let mut out = Vec::with_capacity(if *is_not { 0 } else { header.len() + SPARE_BYTES });
             filter_header(&*header, &field_names(names), *is_not, &mut out)?;
             Ok(of_bytes(out, range))
         }
@@ -263,3 +263,6 @@ impl Text {
 
 /// What is sent for NUL, which a literal must not hold (RFC 3501 §9), as in 2.3.
 const NUL_SENT: u8 = 0x80;
+
+/// What line ends add to a few header fields.
+const SPARE_BYTES: usize = 64;

@@ -3,11 +3,12 @@
 use super::rescue::Rescued;
 use super::{Index, OnDisk};
 use crate::error::{Error, Result};
-use crate::fs::is_missing;
+use crate::fs::{Stamp, is_missing};
 use crate::header::{FLAG_FSCKD, Header};
 use crate::limits::{INDEX_SIZE_MAX, REOPEN_MAX};
 use crate::log::file::{LogFile, Opened};
 use crate::map::Map;
+use crate::map::kept::Kept;
 use crate::map::load::{Loaded, load};
 
 /// From where a log is applied to an index.
@@ -54,7 +55,7 @@ impl Index {
         if self.is_in_memory() {
             return Ok(false);
         }
-        let path = &self.path;
+        let path = &self.path.clone();
         let file = match self.fs.open(path) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(false),
@@ -64,6 +65,9 @@ impl Index {
         if stamp.size > INDEX_SIZE_MAX {
             self.logger.error(format_args!("Index file too large: {}", path.display()));
             return Ok(false);
+        }
+        if self.use_kept(&stamp) {
+            return Ok(true);
         }
         let mut bytes = vec![0; usize::try_from(stamp.size).unwrap_or(0)];
         let read =
@@ -97,6 +101,8 @@ impl Index {
                         self.map.header.uid_validity = 0;
                         self.use_rescued();
                     }
+                } else if !self.on_disk.repaired {
+                    Kept::of_process().put(stamp, &self.map, &self.names);
                 }
                 Ok(true)
             }
@@ -109,6 +115,21 @@ impl Index {
                 Ok(false)
             }
         }
+    }
+
+    /// Takes the map of a file that this process has loaded before. Extensions that were seen already may have
+    /// other numbers than those of then.
+    fn use_kept(&mut self, stamp: &Stamp) -> bool {
+        let kept = if self.names.is_empty() { Kept::of_process().find(stamp) } else { None };
+        let Some((map, names)) = kept else { return false };
+        self.on_disk = OnDisk {
+            id: Some((stamp.dev, stamp.ino)),
+            log_seq: map.header.log_file_seq,
+            tail: map.header.log_file_tail_offset,
+            repaired: false,
+        };
+        (self.map, self.names) = (map, names);
+        true
     }
 
     /// Logs what was mended, and has it written with the next synchronization.

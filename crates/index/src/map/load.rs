@@ -300,9 +300,12 @@ impl Batches<'_> {
             self.fields.read(raw, &mut record);
             self.counts.add(&record);
             records.push(record);
-            let columns = self.fields.columns.iter().filter_map(|range| raw.get(range.clone()));
-            columns.for_each(|bytes| ext.extend_from_slice(bytes));
-            ext.resize(records.len() * self.stride, 0);
+            for range in &self.fields.columns {
+                ext.extend_from_slice(raw.get(range.clone()).unwrap_or_default());
+            }
+            if ext.len() != records.len() * self.stride {
+                ext.resize(records.len() * self.stride, 0);
+            }
         }
         Chunk::new(records, ext)
     }
@@ -314,7 +317,9 @@ impl Fields {
         let flags = raw.get(4).copied().unwrap_or(0);
         record.flags = Flags(flags & Flags::ALL.0);
         record.bits = flags & Record::BITS;
-        if let Some(bits) = self.keywords.clone().and_then(|range| raw.get(range)) {
+        if let Some(bits) = self.keywords.as_ref().and_then(|range| raw.get(range.clone()))
+            && self.keyword_count > 0
+        {
             record.keywords = keyword_set(bits, self.keyword_count);
         }
         if let Some(modseq) = self.modseq.and_then(|at| long(raw, at)) {
