@@ -461,3 +461,53 @@ fn the_cache_may_be_elsewhere() {
     storage.delete("Play").unwrap();
     assert!(!dir.path().join("caches/.Play").exists());
 }
+
+/// `file_seq` of a cache file, and how many records of it belong to nobody.
+fn cache_counts(path: &Path) -> (u32, u32) {
+    let bytes = std::fs::read(path).unwrap();
+    let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
+    (word(8), word(24))
+}
+
+#[test]
+fn a_cache_that_is_mostly_waste_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = location("maildir", dir.path());
+    let storage = storage_at(&text);
+    storage.create("Work", false).unwrap();
+    let mut work = storage.open("Work", OpenMode::ReadWrite).unwrap();
+    let subject = "s".repeat(600);
+    let list: Vec<u32> = (1..=100)
+        .map(|number| {
+            save(&mut *work, &format!("Subject: {number} {subject}\n\nx\n"), Flags::NONE, &[]).unwrap()
+        })
+        .collect();
+    work.sync(SyncMode::Quick).unwrap();
+    for &uid in &list {
+        work.fetch_fields(base::Uid::new(uid).unwrap(), storage::Wanted::ENVELOPE, &[]).unwrap();
+    }
+    work.sync(SyncMode::Quick).unwrap();
+    let cache = dir.path().join("mail/.Work/dovecot.index.cache");
+    let (first, wasted) = cache_counts(&cache);
+    assert_eq!(wasted, 0);
+    // `mail_cache_purge_delete_percentage`, 20.
+    work.expunge(&uids(&list[..40])).unwrap();
+    work.sync(SyncMode::Quick).unwrap();
+    // The next session finds out.
+    let (uid, facts) = (base::Uid::new(list[50]).unwrap(), storage::Wanted::ENVELOPE);
+    drop(work);
+    let mut work = storage.open("Work", OpenMode::ReadWrite).unwrap();
+    work.sync(SyncMode::Quick).unwrap();
+    let envelope = work.fetch_facts(uid, facts).unwrap().envelope;
+    drop(work);
+    let (second, wasted) = cache_counts(&cache);
+    assert!(second > first && wasted == 0, "{first} {second} {wasted}");
+    let mut work = storage.open("Work", OpenMode::ReadWrite).unwrap();
+    // Nothing has to be read for what is in the new one.
+    let known = work.fetch_facts(uid, facts | storage::Wanted::AT_HAND).unwrap();
+    assert!(known.envelope == envelope && !known.was_slow);
+    if let Some(real) = Real::new(dir.path(), &text, "") {
+        assert_eq!(real.fields("Work", "hdr.subject")[10], format!("51 {subject}"));
+        assert_eq!(cache_counts(&cache).0, second);
+    }
+}
