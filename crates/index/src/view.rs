@@ -44,6 +44,7 @@ impl Record {
     pub const BITS: u8 = Self::DIRTY | Self::BACKEND;
 
     /// A message without flags.
+    #[inline]
     pub const fn new(uid: Uid) -> Self {
         Self { uid, flags: Flags::NONE, bits: 0, keywords: KeywordSet::new(), modseq: ModSeq(0) }
     }

@@ -288,7 +288,7 @@ impl Batches<'_> {
         let mut ext = Vec::with_capacity(count * self.stride);
         for raw in batch.chunks_exact(size) {
             let uid = raw.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            let Some(mut record) = base::Uid::new(uid).map(Record::new) else {
+            let Some(known) = base::Uid::new(uid) else {
                 self.zeroes = true;
                 continue;
             };
@@ -297,7 +297,7 @@ impl Batches<'_> {
                 continue;
             }
             self.last = uid;
-            self.fields.read(raw, &mut record);
+            let record = self.fields.read(known, raw);
             self.counts.add(&record);
             records.push(record);
             for range in &self.fields.columns {
@@ -313,17 +313,18 @@ impl Batches<'_> {
 
 impl Fields {
     #[inline]
-    fn read(&self, raw: &[u8], record: &mut Record) {
+    fn read(&self, uid: base::Uid, raw: &[u8]) -> Record {
         let flags = raw.get(4).copied().unwrap_or(0);
-        record.flags = Flags(flags & Flags::ALL.0);
-        record.bits = flags & Record::BITS;
-        if let Some(bits) = self.keywords.as_ref().and_then(|range| raw.get(range.clone()))
-            && self.keyword_count > 0
-        {
-            record.keywords = keyword_set(bits, self.keyword_count);
-        }
-        if let Some(modseq) = self.modseq.and_then(|at| long(raw, at)) {
-            record.modseq = base::ModSeq(modseq);
+        let keywords = self.keywords.as_ref().filter(|_| self.keyword_count > 0);
+        let keywords = keywords.and_then(|range| raw.get(range.clone()));
+        let modseq = self.modseq.and_then(|at| long(raw, at)).unwrap_or(0);
+        Record {
+            uid,
+            flags: Flags(flags & Flags::ALL.0),
+            bits: flags & Record::BITS,
+            keywords: keywords
+                .map_or_else(KeywordSet::new, |bits| keyword_set(bits, self.keyword_count)),
+            modseq: base::ModSeq(modseq),
         }
     }
 }
