@@ -17,7 +17,8 @@ fn server(under: Under, mail: &SharedMail, driver: &str) -> Host {
     let settings = format!(
         "mail_location = {driver}:~/mail\nmail_index_log_rotate_min_size = 8k\n\
          mail_index_log_rotate_min_age = 1s\nmail_index_log_rotate_max_size = 32k\n\
-         mdbox_rotate_size = 64k\n"
+         mail_cache_purge_min_size = 0\nmail_cache_purge_delete_percentage = 5\n\
+         mail_cache_purge_continued_percentage = 20\nmdbox_rotate_size = 64k\n"
     );
     mail.server(env!("CARGO_BIN_EXE_dovecot"), under, &settings)
 }
