@@ -113,6 +113,8 @@ impl Cache {
         let (name, last_used) = (&field.name, field.last_used);
         match fate {
             Fate::Stay => {}
+            // One of `mail_cache_fields` that nobody has used yet takes no room in the records.
+            Fate::Drop if last_used == 0 => {}
             Fate::Drop => self.purge_later(format!("Drop old field {name} (last_used={last_used})")),
             Fate::ToTemp => self.purge_later(format!(
                 "Change cache decision to temp for old field {name} (last_used={last_used})"
