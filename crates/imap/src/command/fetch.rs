@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use base::{Seq, Uid, UidSet};
+use message::section::FieldNames;
 use proto::imap::command::{Fetch, FetchItem, SectionText};
 use proto::imap::date::DateTime;
 use storage::{Error, Facts, FlagChange, FlagMode, Flags, Record, Wanted};
@@ -34,7 +35,12 @@ pub(super) fn start(context: &mut Context, name: &str, uid: bool, fetch: Fetch) 
         let uids: Vec<Uid> = selected.view.records_in(&uids).map(|(_, record)| record.uid).collect();
         selected.mailbox.will_fetch(&uids);
     }
+    let fields = items.iter().map(|item| match item {
+        FetchItem::Section(section) => section::fields_of(section),
+        _ => FieldNames::default(),
+    });
     Start::Job(Box::new(FetchJob {
+        fields: fields.collect(),
         todo: Walk::new(&selected.view.seqs_of(&uids)),
         wanted,
         items,
@@ -66,6 +72,8 @@ fn wanted(items: &[FetchItem]) -> Wanted {
 struct FetchJob {
     todo: Walk,
     items: Vec<FetchItem>,
+    /// The header fields that each item names, if it does.
+    fields: Vec<FieldNames>,
     wanted: Wanted,
     uid: bool,
     marks_seen: bool,
@@ -175,6 +183,7 @@ impl FetchJob {
                 &mut *selected.mailbox,
                 message.uid,
                 section,
+                self.fields.get(message.next_item - 1).unwrap_or(&FieldNames::default()),
                 &mut message.cache,
                 &mut self.last_place,
             );

@@ -45,11 +45,20 @@ pub(super) struct LastPlace {
     place: Place,
 }
 
-/// Finds the text of a section.
+/// The header fields that a section names, for [`open`].
+pub(super) fn fields_of(section: &BodySection) -> FieldNames {
+    match &section.text {
+        SectionText::HeaderFields { names, .. } => field_names(names),
+        _ => FieldNames::default(),
+    }
+}
+
+/// Finds the text of a section, of which `fields` are the [fields](fields_of).
 pub(super) fn open(
     mailbox: &mut dyn Mailbox,
     uid: Uid,
     section: &BodySection,
+    fields: &FieldNames,
     cache: &mut MessageCache,
     last_place: &mut Option<LastPlace>,
 ) -> Result<Text, SectionError> {
@@ -65,7 +74,7 @@ pub(super) fn open(
                 false => header_fields(mailbox, uid, names, cache)?,
             };
             let mut out = Vec::with_capacity(if *is_not { 0 } else { header.len() + SPARE_BYTES });
-            filter_header(&*header, &field_names(names), *is_not, &mut out)?;
+            filter_header(&*header, fields, *is_not, &mut out)?;
             Ok(of_bytes(out, range))
         }
         (SectionText::Full, true) => {
