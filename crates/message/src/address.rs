@@ -47,6 +47,25 @@ pub fn parse(value: &[u8], missing: Missing) -> Vec<Address> {
     reader.out
 }
 
+/// Whether a field's value has nothing but addresses that are written as nearly all are, so that [`write`] gives
+/// their names, local parts and domains as they stand.
+pub fn are_simple(value: &[u8]) -> bool {
+    let mut cursor = Cursor::new(value);
+    if cursor.skip_lwsp() != Step::More {
+        return false;
+    }
+    while Simple::read(&mut cursor).is_some() {
+        if cursor.peek().is_none() {
+            return true;
+        }
+        cursor.bump();
+        if cursor.skip_lwsp() != Step::More {
+            return false;
+        }
+    }
+    false
+}
+
 /// Reads the first address of one field's value, or the first mark of a group.
 pub fn first(value: &[u8], missing: Missing) -> Option<Address> {
     let mut reader = reader(value, missing);

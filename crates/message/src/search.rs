@@ -1,6 +1,7 @@
 //! Looks for text in messages as IMAP's SEARCH does (RFC 3501 §6.4.4): in whatever charset and
 //! encoding it is written, without regard to case.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use memchr::memmem::Finder;
@@ -16,6 +17,8 @@ use crate::{Options, parse_reader};
 /// A text to look for.
 pub struct Needle {
     finder: Finder<'static>,
+    /// Whether it has nothing of what stands between the pieces of an address.
+    is_of_one_piece: bool,
 }
 
 impl Needle {
@@ -23,7 +26,10 @@ impl Needle {
     pub fn new(text: &str) -> Self {
         let mut folded = Vec::new();
         fold(text, &mut folded);
-        Self { finder: Finder::new(&folded).into_owned() }
+        let is_of_one_piece = !folded.iter().any(|byte| br#""'<>,:;\"#.contains(byte))
+            && folded.first() != Some(&b' ')
+            && folded.last() != Some(&b' ');
+        Self { finder: Finder::new(&folded).into_owned(), is_of_one_piece }
     }
 
     /// Whether it is in `text`.
@@ -61,17 +67,40 @@ fn field_has(field: &Field<'_>, needle: &Needle) -> bool {
         return true;
     }
     let raw = field.value_oneline();
-    if needle.is_in(&encoded_word::decode(&raw)) {
+    if needle.is_in(&text_of(&raw)) {
         return true;
     }
     if ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        // What is written between the pieces of an address is in no such needle, and the pieces are as they were.
+        if needle.is_of_one_piece && address::are_simple(&raw) {
+            return false;
+        }
         let mut written = Vec::new();
         address::write(&mut written, &address::parse(&raw, Missing::Named));
-        return needle.is_in(&encoded_word::decode(&written));
+        return needle.is_in(&text_of(&written));
+    }
+    if is_squeezed(&raw) {
+        return false;
     }
     let words: Vec<_> =
         raw.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty()).collect();
-    needle.is_in(&encoded_word::decode(&words.join(&b' ')))
+    needle.is_in(&text_of(&words.join(&b' ')))
+}
+
+fn text_of(value: &[u8]) -> Cow<'_, str> {
+    match memchr::memmem::find(value, b"=?") {
+        None => String::from_utf8_lossy(value),
+        Some(_) => Cow::Owned(encoded_word::decode(value)),
+    }
+}
+
+/// Whether there is one space between words, and none elsewhere.
+fn is_squeezed(value: &[u8]) -> bool {
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
+    !value.contains(&b'\t')
+        && !value.first().is_some_and(|first| is_white(first))
+        && !value.last().is_some_and(|last| is_white(last))
+        && !value.windows(2).any(|pair| pair == b"  ")
 }
 
 /// Fields whose addresses are searched in one form, however they are written.
@@ -215,6 +244,33 @@ mod tests {
         check("Subject", "", true);
         check("Cc", "", false);
         check("Cc", "a", false);
+    }
+
+    #[test]
+    fn short_ways_find_the_same() {
+        let pieces = ["Foo", " ", "a@b", "<c@d>", ",", "\"", "\t", "=?utf-8?q?x=C3=A9?=", "\n ", "(e)", ".", "ö"];
+        let needles = ["foo", "oo <", "a@b", "d>", "foo foo", "x\u{e9}", "é", "d", "ö a", "\" <c", "missing", "foo. "];
+        let needles = needles.map(Needle::new);
+        let has = |needle: &Needle, value: &[u8]| needle.is_in(&encoded_word::decode(value));
+        for number in 0..pieces.len().pow(4) {
+            let place = |power: u32| number / pieces.len().pow(power) % pieces.len();
+            let value: String = (0..4).map(|power| pieces[place(power)]).collect();
+            for (at, needle) in needles.iter().enumerate() {
+                let text = format!("From: {value}\n");
+                let field = Field::split(text.as_bytes());
+                let raw = field.value_oneline();
+                let mut written = Vec::new();
+                address::write(&mut written, &address::parse(&raw, Missing::Named));
+                let slow = has(needle, &raw) || has(needle, &written);
+                assert_eq!(field_has(&field, needle), slow, "{text:?} {at}");
+                let text = format!("Subject: {value}\n");
+                let field = Field::split(text.as_bytes());
+                let raw = field.value_oneline();
+                let words = raw.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+                let slow = has(needle, &raw) || has(needle, &words.collect::<Vec<_>>().join(&b' '));
+                assert_eq!(field_has(&field, needle), slow, "{text:?} {at}");
+            }
+        }
     }
 
     #[test]

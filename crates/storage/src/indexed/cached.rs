@@ -406,6 +406,9 @@ impl Inner {
 
     /// BODY and BODYSTRUCTURE of a message of which the cache says that it is plain text.
     fn fill_plain(&self, wanted: Wanted, facts: &mut Facts) {
+        if !wanted.has(Wanted::BODY) && !wanted.has(Wanted::BODYSTRUCTURE) {
+            return;
+        }
         let bits = self.found.bits(FieldId::FLAGS).map(RecordFlags);
         if !bits.is_some_and(|bits| bits.contains(RecordFlags::TEXT_PLAIN_7BIT_ASCII)) {
             return;
