@@ -28,6 +28,31 @@ struct Value {
 /// What is asked for, and what would be good to have.
 type Fields<'f> = (&'f [FieldId], &'f [FieldId]);
 
+/// Which fields are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'f> {
+    fields: Fields<'f>,
+    /// Whether records older than those that have them are of no interest.
+    ends_early: bool,
+    /// Those fields as bits, as far as their indexes are so small.
+    bits: u128,
+}
+
+impl<'f> Wish<'f> {
+    fn new(fields: Fields<'f>, ends_early: bool) -> Self {
+        let bit = |id: &FieldId| if id.index() < 128 { 1_u128 << id.index() } else { 0 };
+        let bits = fields.0.iter().chain(fields.1).map(bit).fold(0, |bits, bit| bits | bit);
+        Self { fields, ends_early, bits }
+    }
+
+    fn has(&self, id: FieldId) -> bool {
+        match id.index() {
+            index if index < 128 => self.bits >> index & 1 != 0,
+            _ => self.fields.0.contains(&id) || self.fields.1.contains(&id),
+        }
+    }
+}
+
 /// One record of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundRecord {
@@ -63,7 +88,7 @@ impl Found {
         &self.records
     }
 
-    /// Whether older records were left out, since newer ones had all that was wanted.
+    /// Whether something was left out: fields that nobody asked for, or older records.
     pub fn is_partial(&self) -> bool {
         self.is_partial
     }
@@ -99,12 +124,11 @@ impl Cache {
         self.find(offset, None, index, found)
     }
 
-    /// As [`lookup`](Self::lookup). Where certain fields are `enough` the oldest records that are read are those
-    /// that have them.
+    /// As [`lookup`](Self::lookup), but of certain fields only.
     fn find(
         &mut self,
         offset: u32,
-        enough: Option<Fields<'_>>,
+        wish: Option<Wish<'_>>,
         index: &IndexFacts,
         found: &mut Found,
     ) -> Result<()> {
@@ -112,7 +136,7 @@ impl Cache {
         if offset == 0 || !self.is_current(index)? {
             return Ok(());
         }
-        let walked = self.walk(offset, enough, index, found);
+        let walked = self.walk(offset, wish, index, found);
         if self.settle(walked)?.is_none() {
             found.clear();
         }
@@ -121,7 +145,7 @@ impl Cache {
 
     /// As [`lookup`](Self::lookup), for somebody who wants certain fields: each wish is noted, as the
     /// decisions live of it. Who would like to have others as well, but does not ask for them, names them behind.
-    /// More fields than these may be found, or [not](Found::is_partial).
+    /// Other fields may be found, or [not](Found::is_partial).
     pub fn lookup_fields(
         &mut self,
         offset: u32,
@@ -135,8 +159,8 @@ impl Cache {
         }
         // The records of a bitmask have a part of it each.
         let is_mask = |id: &FieldId| matches!(self.registry.field(*id).kind, FieldType::Bitmask(_));
-        let enough = Some(fields).filter(|(wanted, _)| !wanted.iter().any(is_mask));
-        self.find(offset, enough, index, found)
+        let ends_early = !fields.0.iter().any(is_mask);
+        self.find(offset, Some(Wish::new(fields, ends_early)), index, found)
     }
 
     /// Whether the file that the index means is open. Another process may have replaced it.
@@ -153,29 +177,34 @@ impl Cache {
         Ok(self.file_seq() == index.reset_id)
     }
 
-    /// Reads records until all fields that are `enough` are found, or to the oldest.
+    /// Reads records to the oldest, or until all fields of a wish are found that ends early.
     pub(super) fn walk(
         &mut self,
         offset: u32,
-        enough: Option<Fields<'_>>,
+        wish: Option<Wish<'_>>,
         index: &IndexFacts,
         found: &mut Found,
     ) -> Result<(), Trouble> {
         let mut next = offset;
         let mut seen = Seen::default();
         while next != 0 {
-            let at = found.bytes.len();
-            let record = self.read_record(next, found)?;
+            let wanted = match &wish {
+                Some(wish) => self.read_wanted(next, wish, found)?,
+                None => None,
+            };
+            let record = match wanted {
+                Some(record) => record,
+                None => self.read_record(next, index, found)?,
+            };
             if seen.is_loop(&record) {
                 return Err("record list is circular".into());
             }
             found.records.push(record);
-            self.split_record(at, index, found)?;
             if found.bytes.len() > FOUND_BYTES_MAX || found.values.len() > FOUND_VALUES_MAX {
                 return Err("record list is too large".into());
             }
             next = record.previous;
-            if next != 0 && enough.is_some_and(|enough| found.has_all(enough)) {
+            if next != 0 && wish.is_some_and(|wish| wish.ends_early && found.has_all(wish.fields)) {
                 found.is_partial = true;
                 break;
             }
@@ -183,51 +212,62 @@ impl Cache {
         Ok(())
     }
 
-    /// Appends a record's bytes to `found`.
-    fn read_record(&mut self, offset: u32, found: &mut Found) -> Result<FoundRecord, Trouble> {
-        let Some(open) = &mut self.open else { return Err("record points outside file".into()) };
-        if !(offset as usize).is_multiple_of(ALIGN) {
-            return Err("invalid record offset".into());
+    /// Appends what is wished for of a record to `found`. `None` if it has fields that another process has added
+    /// meanwhile.
+    fn read_wanted(
+        &mut self,
+        offset: u32,
+        wish: &Wish<'_>,
+        found: &mut Found,
+    ) -> Result<Option<FoundRecord>, Trouble> {
+        let Some(open) = &mut self.open else { return Err(OUTSIDE.into()) };
+        let (previous, record) = open.record(offset)?;
+        let fields_before = found.values.len();
+        let mut rest = Values { record, pos: RECORD_HEADER_BYTES };
+        while let Some(number) = rest.number() {
+            let Some(id) = self.registry.by_file_number(number) else {
+                found.values.truncate(fields_before);
+                return Ok(None);
+            };
+            let value = rest.value(self.registry.field(id).kind)?;
+            if wish.has(id) {
+                found.values.push(Value { id, at: found.bytes.len(), length: value.len() });
+                found.bytes.extend_from_slice(value);
+            } else {
+                found.is_partial = true;
+            }
         }
-        let head = open.record_bytes(offset, RECORD_HEADER_BYTES)?;
-        let (previous, size) = (u32_at(head, 0).unwrap_or(0), u32_at(head, 4).unwrap_or(0));
-        if (size as usize) < RECORD_HEADER_BYTES || size > RECORD_BYTES_MAX {
-            return Err("invalid record size".into());
-        }
-        let record = match head.get(..size as usize) {
-            Some(record) => record,
-            None => open.record_bytes(offset, size as usize)?.get(..size as usize).unwrap_or_default(),
-        };
+        rest.end()?;
+        Ok(Some(FoundRecord { offset, size: record.len() as u32, previous, fields_before }))
+    }
+
+    /// Appends a record to `found`.
+    fn read_record(
+        &mut self,
+        offset: u32,
+        index: &IndexFacts,
+        found: &mut Found,
+    ) -> Result<FoundRecord, Trouble> {
+        let Some(open) = &mut self.open else { return Err(OUTSIDE.into()) };
+        let (previous, record) = open.record(offset)?;
+        let (at, size, fields_before) = (found.bytes.len(), record.len() as u32, found.values.len());
         found.bytes.extend_from_slice(record);
-        Ok(FoundRecord { offset, size, previous, fields_before: found.values.len() })
+        self.split_record(at, index, found)?;
+        Ok(FoundRecord { offset, size, previous, fields_before })
     }
 
     /// Finds the fields in the record that is in `found` from `at` on.
     fn split_record(&mut self, at: usize, index: &IndexFacts, found: &mut Found) -> Result<(), Trouble> {
-        let end = found.bytes.len();
-        let mut pos = at + RECORD_HEADER_BYTES;
-        while pos + 4 <= end {
-            let number = u32_at(&found.bytes, pos).unwrap_or(u32::MAX);
+        let mut pos = RECORD_HEADER_BYTES;
+        loop {
+            let record = found.bytes.get(at..).unwrap_or_default();
+            let mut rest = Values { record, pos };
+            let Some(number) = rest.number() else { return rest.end() };
             let (id, kind) = self.field_of(number, index)?;
-            pos += 4;
-            let length = match kind.fixed_size() {
-                Some(size) => size as usize,
-                None if pos + 4 <= end => {
-                    pos += 4;
-                    u32_at(&found.bytes, pos - 4).map_or(usize::MAX, |size| size as usize)
-                }
-                None => usize::MAX,
-            };
-            if end - pos < length {
-                return Err("record continues outside its allocated size".into());
-            }
-            found.values.push(Value { id, at: pos, length });
-            pos += padded(length);
+            let length = rest.value(kind)?.len();
+            pos = rest.pos;
+            found.values.push(Value { id, at: at + pos - padded(length), length });
         }
-        if pos != end {
-            return Err("record has invalid size".into());
-        }
-        Ok(())
     }
 
     fn field_of(&mut self, number: u32, index: &IndexFacts) -> Result<(FieldId, FieldType), Trouble> {
@@ -243,14 +283,67 @@ impl Cache {
     }
 }
 
+/// What is left of a record.
+struct Values<'a> {
+    record: &'a [u8],
+    pos: usize,
+}
+
+impl<'a> Values<'a> {
+    /// The number of the next field; `None` if there are no more.
+    fn number(&mut self) -> Option<u32> {
+        let number = u32_at(self.record, self.pos)?;
+        self.pos += 4;
+        Some(number)
+    }
+
+    /// Its value.
+    fn value(&mut self, kind: FieldType) -> Result<&'a [u8], Trouble> {
+        let length = match kind.fixed_size() {
+            Some(size) => Some(size as usize),
+            None => {
+                let size = u32_at(self.record, self.pos).map(|size| size as usize);
+                self.pos += 4;
+                size
+            }
+        };
+        let value = length.and_then(|length| self.record.get(self.pos..self.pos.checked_add(length)?));
+        let value = value.ok_or("record continues outside its allocated size")?;
+        self.pos += padded(value.len());
+        Ok(value)
+    }
+
+    /// Whether it ends where it should.
+    fn end(&self) -> Result<(), Trouble> {
+        if self.pos == self.record.len() { Ok(()) } else { Err("record has invalid size".into()) }
+    }
+}
+
 impl OpenFile {
+    /// Where the next older record is, and the bytes of this one with its header.
+    fn record(&mut self, offset: u32) -> Result<(u32, &[u8]), Trouble> {
+        if !(offset as usize).is_multiple_of(ALIGN) {
+            return Err("invalid record offset".into());
+        }
+        let head = self.record_bytes(offset, RECORD_HEADER_BYTES)?;
+        let (previous, size) = (u32_at(head, 0).unwrap_or(0), u32_at(head, 4).unwrap_or(0));
+        if (size as usize) < RECORD_HEADER_BYTES || size > RECORD_BYTES_MAX {
+            return Err("invalid record size".into());
+        }
+        // What is at hand is looked up once more, which takes no time.
+        let record = self.record_bytes(offset, size as usize)?.get(..size as usize);
+        Ok((previous, record.unwrap_or_default()))
+    }
+
     /// So many bytes, and whatever behind them is at hand.
     fn record_bytes(&mut self, offset: u32, length: usize) -> Result<&[u8], Trouble> {
         let bytes = self.pieces.read(&self.file, u64::from(offset), length);
         let bytes = bytes.map_err(|error| Trouble::System("read", error))?;
-        bytes.ok_or("record points outside file".into())
+        bytes.ok_or(OUTSIDE.into())
     }
 }
+
+const OUTSIDE: &str = "record points outside file";
 
 /// Finds out whether a list of records goes in circles.
 #[derive(Default)]
