@@ -229,6 +229,76 @@ fn counters_of_extensions() {
 }
 
 #[test]
+fn a_long_log_is_overdue_even_if_nobody_asked_for_anything() {
+    let home = Home::new();
+    let mut index = home.filled(100);
+    index.lock().unwrap().rewrite().unwrap();
+    assert!(!index.is_overdue());
+    let spec = ExtSpec::new("cache", 0, 4, 4);
+    let all: Vec<u32> = (1..=100).collect();
+    let mut number = 0_u32;
+    while !index.is_overdue() {
+        number += 1;
+        assert!(number < 1000);
+        let mut change = Transaction::new();
+        change.ext(&spec, 0);
+        all.iter().for_each(|&of| change.ext_record("cache", uid(of), &number.to_le_bytes()));
+        index.commit(&change, Origin::External).unwrap();
+    }
+    // Whoever opens it finds the same, until somebody has asked for something.
+    let mut other = home.open();
+    assert!(other.is_overdue());
+    let mut ask = Transaction::new();
+    ask.update_flags(&uids(&[1]), Flags::SEEN, Flags::NONE);
+    index.commit(&ask, Origin::Internal).unwrap();
+    other.refresh().unwrap();
+    assert!(!other.is_overdue());
+    other.lock().unwrap().pending().unwrap();
+    other.lock().unwrap().synced().unwrap();
+    assert!(!other.is_overdue() && !home.open().is_overdue());
+    let found = home.open();
+    assert_eq!(found.view().ext(uid(7), found.ext("cache").unwrap()), Some(&number.to_le_bytes()[..]));
+    assert!(found.view().record(uid(1)).unwrap().flags.has(Flags::SEEN));
+}
+
+#[test]
+fn a_large_index_that_is_opened_again_is_up_to_date() {
+    let home = Home::new();
+    let mut index = home.filled(1500);
+    index.lock().unwrap().rewrite().unwrap();
+    let age = || {
+        // What was written a moment ago is not kept.
+        let file = std::fs::File::options().write(true).open(home.path("dovecot.index")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    };
+    age();
+    for number in 2..6 {
+        assert_eq!(show(home.open().view()), show(index.view()));
+        assert_eq!(home.open().header().seen_count, index.header().seen_count);
+        let mut change = Transaction::new();
+        change.update_flags(&uids(&[number]), Flags::SEEN, Flags::NONE);
+        change.update_keywords(&format!("kw{number}"), &uids(&[number]), true);
+        change.expunge(uid(100 + number), guid(100 + number));
+        change.ext(&ExtSpec::new(&format!("ext{number}"), 0, 4, 4), 0);
+        change.ext_record(&format!("ext{number}"), uid(1), &number.to_le_bytes());
+        index.commit(&change, Origin::External).unwrap();
+        let again = home.open();
+        assert_eq!(show(again.view()), show(index.view()));
+        let found = again.ext(&format!("ext{number}")).and_then(|id| again.view().ext(uid(1), id));
+        assert_eq!(found, Some(&number.to_le_bytes()[..]));
+        if number == 3 {
+            index.lock().unwrap().rewrite().unwrap();
+            age();
+        }
+    }
+    // Damage is found although the file was known.
+    let mut bytes = std::fs::read(home.path("dovecot.index")).unwrap();
+    bytes.truncate(2000);
+    std::fs::write(home.path("dovecot.index"), bytes).unwrap();
+    assert!(home.open().header().flags & index::header::FLAG_FSCKD != 0);
+}
+
+#[test]
 fn all_locks_exclude() {
     for method in [LockMethod::Fcntl, LockMethod::Flock, LockMethod::Dotlock] {
         let mut home = Home::new();

@@ -552,7 +552,8 @@ mod tests {
 
     #[test]
     fn simple_addresses_are_those_of_the_grammar() {
-        let pieces = ["a", "b.", "\"", " ", "<", ">", "@", ",", "(c)", ":", "\\", "é", "\r\n ", ".c", "Foo <a@b>"];
+        let pieces =
+            ["a", "b.", "\"", " ", "<", ">", "@", ",", "(c)", ":", "\\", "é", "\r\n ", ".c", "Foo <a@b>"];
         let mut is_simple = 0;
         for number in 0..pieces.len().pow(5) {
             let place = |power: u32| number / pieces.len().pow(power) % pieces.len();

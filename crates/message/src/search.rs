@@ -248,8 +248,10 @@ mod tests {
 
     #[test]
     fn short_ways_find_the_same() {
-        let pieces = ["Foo", " ", "a@b", "<c@d>", ",", "\"", "\t", "=?utf-8?q?x=C3=A9?=", "\n ", "(e)", ".", "ö"];
-        let needles = ["foo", "oo <", "a@b", "d>", "foo foo", "x\u{e9}", "é", "d", "ö a", "\" <c", "missing", "foo. "];
+        let pieces =
+            ["Foo", " ", "a@b", "<c@d>", ",", "\"", "\t", "=?utf-8?q?x=C3=A9?=", "\n ", "(e)", ".", "ö"];
+        let needles =
+            ["foo", "oo <", "a@b", "d>", "foo foo", "x\u{e9}", "é", "d", "ö a", "\" <c", "missing", "foo. "];
         let needles = needles.map(Needle::new);
         let has = |needle: &Needle, value: &[u8]| needle.is_in(&encoded_word::decode(value));
         for number in 0..pieces.len().pow(4) {

@@ -246,7 +246,10 @@ mod tests {
         // What does not come behind is asked again.
         kept.keep_number(NumberFact::Size, 7, Uid::new(2).unwrap(), 5);
         let asked: Vec<Uid> = [100, 4, 5, 7, 1].into_iter().filter_map(Uid::new).collect();
-        assert_eq!(kept.numbers(NumberFact::Size, 7, &asked), [Some(1000), Some(40), None, Some(70), Some(10)]);
+        assert_eq!(
+            kept.numbers(NumberFact::Size, 7, &asked),
+            [Some(1000), Some(40), None, Some(70), Some(10)]
+        );
         assert_eq!(kept.numbers(NumberFact::Size, 7, &list).iter().flatten().count(), list.len());
         assert_eq!(kept.numbers(NumberFact::Sent, 7, &asked), [None; 5]);
         assert_eq!(kept.numbers(NumberFact::Size, 8, &asked), [None; 5]);

@@ -59,7 +59,13 @@ impl Kept {
             entries.remove(0);
         }
         if bytes <= KEPT_BYTES_MAX {
-            entries.push(Entry { stamp, map: map.clone(), names: names.clone(), bytes, used: Instant::now() });
+            entries.push(Entry {
+                stamp,
+                map: map.clone(),
+                names: names.clone(),
+                bytes,
+                used: Instant::now(),
+            });
         }
     }
 }

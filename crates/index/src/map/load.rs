@@ -322,8 +322,7 @@ impl Fields {
             uid,
             flags: Flags(flags & Flags::ALL.0),
             bits: flags & Record::BITS,
-            keywords: keywords
-                .map_or_else(KeywordSet::new, |bits| keyword_set(bits, self.keyword_count)),
+            keywords: keywords.map_or_else(KeywordSet::new, |bits| keyword_set(bits, self.keyword_count)),
             modseq: base::ModSeq(modseq),
         }
     }

@@ -29,9 +29,8 @@ impl ListIndex {
             return;
         }
         let levels = if state.tree.refresh { None } else { self.levels(name, state_of) };
-        let (Some(levels), Some(mut index)) = (levels, state.index.take()) else {
-            return self.flag(&mut state, &[name]);
-        };
+        let Some(levels) = levels else { return self.flag(&mut state, &[name]) };
+        let Some(mut index) = state.index.take() else { return };
         let settled = settle(&mut state, &mut index, &levels);
         state.index = Some(index);
         match settled {

@@ -164,10 +164,18 @@ impl ListIndex {
             self.fail(state, &error);
             return None;
         }
-        let index = state.index.as_ref()?;
+        let index = state.index.as_mut()?;
         if index.is_in_memory() {
             state.failed = true;
             return None;
+        }
+        if index.is_overdue()
+            && self.may_write()
+            && let Err(error) =
+                index.try_lock().and_then(|locked| locked.map_or(Ok(()), |mut it| it.synced()))
+        {
+            // It only takes longer to read.
+            self.logger.error(format_args!("Mailbox list index: {}", base::chain(&error)));
         }
         let at = index.log_position();
         state.refreshed = Some(Instant::now());
