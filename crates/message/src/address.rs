@@ -544,6 +544,8 @@ mod tests {
         check("grp: a@b, C <c@d>;, e@f", "~|~|grp|~ ; ~|~|a|b ; C|~|c|d ; ~|~|~|~ ; ~|~|e|f");
         check("undisclosed-recipients:;", "~|~|undisclosed-recipients|~ ; ~|~|~|~");
         check("user", "~|~|user|MISSING_DOMAIN");
+        check("a\"b <c@d>", "~|~|a|MISSING_DOMAIN");
+        check("a\"b\\c d\\e f", "a bc d|~|MISSING_MAILBOX|MISSING_DOMAIN");
         check("two words", "two words|~|MISSING_MAILBOX|MISSING_DOMAIN");
         check("a@b, , c@d", "~|~|a|b ; ~|~|MISSING_MAILBOX|MISSING_DOMAIN ; ~|~|c|d");
         check("<>", "~|~|MISSING_MAILBOX|MISSING_DOMAIN");

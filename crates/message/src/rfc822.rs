@@ -263,18 +263,29 @@ impl<'a> Cursor<'a> {
         self.after_word()
     }
 
-    /// Reads a quoted string; the cursor stands on its first quote.
+    /// Reads a quoted string; the cursor stands on its first quote. Of one without an end `out` gets
+    /// what stands before its last fold or quoted pair, as in 2.3: mostly nothing.
     pub fn quoted_string(&mut self, out: &mut Vec<u8>) -> Step {
         self.pos += 1;
+        let mut kept = out.len();
         while let Some(byte) = self.peek() {
             if byte == b'"' {
                 self.pos += 1;
                 return self.after_word();
             }
+            let start = self.pos;
             if !self.string_byte(byte, out) {
                 break;
             }
+            kept = match byte {
+                0 if self.replace_nul => out.len(),
+                b'\n' => out.len(),
+                // The quoted byte begins what is not kept.
+                b'\\' if self.pos - start == 2 => out.len() - 1,
+                _ => kept,
+            };
         }
+        out.truncate(kept);
         self.pos = self.data.len();
         Step::Bad
     }
@@ -450,7 +461,7 @@ mod tests {
         check("..a..b.@x", |cursor, out| cursor.loose_dot_atom(out), (Step::More, "..a..b.", "@x"));
         check(r#""a\"b" <"#, |cursor, out| cursor.quoted_string(out), (Step::More, "a\"b", "<"));
         check("\"a\r\n b\"", |cursor, out| cursor.quoted_string(out), (Step::End, "a b", ""));
-        check("\"open", |cursor, out| cursor.quoted_string(out), (Step::Bad, "open", ""));
+        check("\"open", |cursor, out| cursor.quoted_string(out), (Step::Bad, "", ""));
         check("A. \"B C\" d<", |cursor, out| cursor.phrase(out), (Step::More, "A. B C d", "<"));
         check("@[1.2.3.4] ", |cursor, out| cursor.domain(out), (Step::End, "[1.2.3.4]", ""));
         check("text / plain ; x", |cursor, out| cursor.content_type(out), (Step::More, "text/plain", "; x"));
