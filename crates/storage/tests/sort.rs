@@ -55,6 +55,14 @@ fn by_each_key() {
     }
 }
 
+/// Dovecot sorts a NUL as the unknown character that it shows to clients.
+#[test]
+fn nul_is_an_unknown_character() {
+    let home = Home::new();
+    let mut inbox = mailbox(&home, &["Subject: n\0ul\n\n", "Subject: no\n\n", "Subject: n\n\n"]);
+    assert_eq!(sorted(&mut *inbox, SortKey::Subject, false), [3, 2, 1]);
+}
+
 /// What `doveadm dump` would show of the numbers, by UID.
 fn ranks(inbox: &mut dyn Mailbox) -> Vec<u32> {
     inbox.sort_ranks("sort-s").unwrap().list.into_iter().map(|(_, rank)| rank).collect()

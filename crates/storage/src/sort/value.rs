@@ -1,10 +1,12 @@
 //! What messages are sorted by: numbers and folded text, all text in one piece of memory.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use message::address::{self, Missing};
 use message::casefold::fold;
+use message::rfc822::NUL_REPLACEMENT;
 use message::{encoded_word, header, subject};
 
 use crate::facts::Facts;
@@ -149,6 +151,7 @@ pub(crate) fn unix_secs(time: SystemTime) -> i64 {
 
 /// Adds the text that a message is sorted by to `out`.
 pub(super) fn put_text(key: SortKey, raw: &[u8], out: &mut Vec<u8>) {
+    let raw = &*without_nul(raw);
     match key {
         SortKey::Subject => out.extend_from_slice(&subject::base(raw).text),
         SortKey::DisplayFrom | SortKey::DisplayTo => fold(&display_name(raw), out),
@@ -156,6 +159,14 @@ pub(super) fn put_text(key: SortKey, raw: &[u8], out: &mut Vec<u8>) {
             let mailbox = address::first(raw, Missing::Named).and_then(|address| address.mailbox);
             fold(&String::from_utf8_lossy(&mailbox.unwrap_or_default()), out);
         }
+    }
+}
+
+/// As 2.3 reads header fields: a NUL is an unknown character.
+fn without_nul(raw: &[u8]) -> Cow<'_, [u8]> {
+    match memchr::memchr(0, raw) {
+        None => Cow::Borrowed(raw),
+        Some(_) => raw.split(|&byte| byte == 0).collect::<Vec<_>>().join(NUL_REPLACEMENT).into(),
     }
 }
 
