@@ -204,6 +204,35 @@ fn sdbox_mended() {
     assert_eq!(agree(&real, &mut *inbox).len(), 4);
 }
 
+/// What is cached stays where the index is made anew, whoever does that, and nobody complains of it.
+#[test]
+fn sdbox_mended_keeps_its_cache() {
+    let place = Place::new("sdbox", "");
+    let Some(real) = place.real() else { return };
+    let mut inbox = place.storage().open("INBOX", OpenMode::ReadWrite).unwrap();
+    for number in 1..=4 {
+        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), Flags::SEEN, &[]).unwrap();
+    }
+    uids(&[1, 2, 3, 4]).iter().for_each(|uid| drop(inbox.fetch_facts(uid, Wanted::ENVELOPE).unwrap()));
+    inbox.sync(SyncMode::Quick).unwrap();
+    inbox.sync(SyncMode::Quick).unwrap();
+    let cached = |mailbox: &dyn Mailbox| {
+        let view = mailbox.view();
+        let column = view.columns().named("cache").expect("a cache");
+        let places: Vec<_> =
+            uids(&[1, 2, 3, 4]).iter().map(|uid| view.ext(uid, column.id).unwrap().to_vec()).collect();
+        (column.reset_id, places)
+    };
+    let before = cached(&*inbox);
+    assert!(before.0 != 0 && before.1.iter().all(|place| *place != [0; 4]), "{before:?}");
+    inbox.rebuild(true).unwrap();
+    assert_eq!(cached(&*inbox), before);
+    agree(&real, &mut *inbox);
+    assert!(real.try_run(&["force-resync", "INBOX"], b"").status.success());
+    inbox.rebuild(true).unwrap();
+    agree(&real, &mut *inbox);
+}
+
 /// Both change the mailbox at the same time. In the end both agree.
 fn at_the_same_time(driver: &'static str) {
     let place = Place::new(driver, "");

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::{Guid, Uid, UidValidity};
-use index::{Index, Locked, Origin, Transaction};
+use index::{ExtId, ExtSpec, Index, Locked, Origin, Transaction};
 
 use crate::error::{Error, Result};
 use crate::fs::{is_missing, join};
+use crate::indexed::BOX_NAME;
 use crate::view::{Record, View};
 
 use super::Sdbox;
@@ -60,6 +61,8 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
     tx.reset();
     tx.fsync();
     let guid = set_headers(sdbox, old, &mut tx);
+    // The cache of an index that is lost is lost with it.
+    let cache = if backup.is_none() { keep_cache(old, &mut tx) } else { None };
     let mut next = old.header().next_uid.max(1);
     for (&uid, path) in &files {
         let Some(uid) = Uid::new(uid).filter(|uid| uid.get() < u32::MAX) else { continue };
@@ -69,6 +72,9 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
         }
         adopt_attachments(sdbox, path, guid, uid);
         append(&mut tx, &view, uid, in_alt.contains_key(&uid.get()));
+        if let Some(cached) = cache.and_then(|cache| view.ext(uid, cache)) {
+            tx.ext_record(CACHE, uid, cached);
+        }
         next = next.max(uid.get() + 1);
     }
     let recent = old.header().first_recent_uid;
@@ -116,8 +122,23 @@ fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) -> Guid {
     if let Some(uid) = mailbox::pop3_uidl(old) {
         mailbox::write_pop3_uidl(tx, uid);
     }
+    if let Some(name) = old.ext_header(BOX_NAME).filter(|name| !name.is_empty()) {
+        tx.ext(&ExtSpec::new(BOX_NAME, u32::try_from(name.len()).unwrap_or(0), 0, 0), 0);
+        tx.ext_header(BOX_NAME, 0, name);
+    }
     header.guid
 }
+
+/// The cache goes on as that of the new index. Gives what says where each message is in it.
+fn keep_cache(old: &Index, tx: &mut Transaction) -> Option<ExtId> {
+    let reset_id = old.ext_reset_id(CACHE).filter(|&reset_id| reset_id != 0)?;
+    tx.ext(&ExtSpec::new(CACHE, 0, 4, 4), 0);
+    tx.ext_reset(CACHE, reset_id, true);
+    old.ext(CACHE)
+}
+
+/// 2.3's extension with the place of each message in the cache.
+const CACHE: &str = "cache";
 
 /// Has a message's attachments follow where the mailbox got another GUID.
 fn adopt_attachments(sdbox: &Sdbox, path: &Path, guid: Guid, uid: Uid) {
