@@ -190,6 +190,29 @@ fn queries_find_messages() {
     fails(&host, "search -u user1 mailbox none all", missing, 68);
 }
 
+/// What is 8-bit in a header without saying in which charset is shown as it is.
+#[test]
+fn bytes_that_are_no_text_are_shown_as_they_are() {
+    let host = host();
+    let mail = host.dir().join("latin1");
+    fs::write(&mail, b"From: J\xf6rg <j@example.com>\nSubject: \xfcber\n\nx\n").expect("a file");
+    check(&host, &format!("save -u user1 {}", mail.display()), "", "", 0);
+    let fields = "imap.envelope hdr.subject hdr.from.address_name uid";
+    for (format, expected) in [
+        ("flow", "imap.envelope=NIL {4}\r\n\u{fc}ber (({4}\r\nJ\u{f6}rg NIL \"j\" \"example.com\")) "),
+        ("pager", "imap.envelope: NIL {4}\r\n\u{fc}ber (({4}\r\nJ\u{f6}rg NIL \"j\" \"example.com\")) "),
+    ] {
+        let output = host.run("doveadm", &["-f", format, "fetch", "-u", "user1", fields, "all"]);
+        let shown: String = output.stdout.iter().map(|&byte| char::from(byte)).collect();
+        assert!(shown.starts_with(expected), "{shown}");
+        let rest = match format {
+            "flow" => "hdr.subject=\u{fc}ber hdr.from.address_name=J\u{f6}rg uid=1\n",
+            _ => "hdr.subject: \u{fc}ber\nhdr.from.address_name: J\u{f6}rg\nuid: 1\n",
+        };
+        assert!(shown.ends_with(rest), "{shown}");
+    }
+}
+
 #[test]
 fn messages_are_shown() {
     let host = host();

@@ -113,15 +113,10 @@ impl<'a> Job<'a> {
     }
 
     /// Prints a value that may be no text.
-    pub(crate) fn print_bytes(&mut self, value: &[u8]) -> Outcome {
-        match std::str::from_utf8(value) {
-            Ok(text) => self.print(text),
-            Err(_) => {
-                self.print_piece(value)?;
-                self.print_piece(b"")?;
-            }
+    pub(crate) fn print_bytes(&mut self, value: &[u8]) {
+        if let Some(table) = &mut self.table {
+            table.bytes(value, &mut self.cx.output);
         }
-        Ok(())
     }
 
     /// Prints a piece of a long value; an empty one ends it.

@@ -30,8 +30,12 @@ impl Formatter for Flow {
     }
 
     fn value(&mut self, at: usize, value: &str, output: &mut Output) {
+        self.bytes(at, value.as_bytes(), output);
+    }
+
+    fn bytes(&mut self, at: usize, value: &[u8], output: &mut Output) {
         self.title(at, output);
-        output.stream(value);
+        output.stream_bytes(value);
         self.next(at, output);
     }
 

@@ -87,6 +87,10 @@ trait Formatter {
     fn columns(&mut self, columns: &[Column], output: &mut Output);
     /// The value of column number `at`.
     fn value(&mut self, at: usize, value: &str, output: &mut Output);
+    /// The same with a value that may be no text. A format of text shows what it can of it.
+    fn bytes(&mut self, at: usize, value: &[u8], output: &mut Output) {
+        self.value(at, &String::from_utf8_lossy(value), output);
+    }
     /// A piece of the value of column number `at`, which may be long and any bytes. An empty piece
     /// ends it.
     fn piece(&mut self, at: usize, piece: &[u8], output: &mut Output) -> Result<(), MultiLine>;
@@ -139,6 +143,13 @@ impl Printer {
     pub(crate) fn value(&mut self, value: &str, output: &mut Output) {
         self.skip_fixed(output);
         self.formatter.value(self.at, value, output);
+        self.next();
+    }
+
+    /// The next value, which may be no text.
+    pub(crate) fn bytes(&mut self, value: &[u8], output: &mut Output) {
+        self.skip_fixed(output);
+        self.formatter.bytes(self.at, value, output);
         self.next();
     }
 

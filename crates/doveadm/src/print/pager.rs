@@ -30,12 +30,16 @@ impl Formatter for Pager {
     }
 
     fn value(&mut self, at: usize, value: &str, output: &mut Output) {
+        self.bytes(at, value.as_bytes(), output);
+    }
+
+    fn bytes(&mut self, at: usize, value: &[u8], output: &mut Output) {
         if at == 0 && self.begun {
             output.stream("\x0c\n");
         }
         self.begun = true;
         self.title(at, ": ", output);
-        output.stream(value);
+        output.stream_bytes(value);
         output.stream("\n");
         self.next(at);
     }

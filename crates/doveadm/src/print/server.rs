@@ -24,8 +24,12 @@ impl Formatter for Server {
     }
 
     fn value(&mut self, at: usize, value: &str, output: &mut Output) {
+        self.bytes(at, value.as_bytes(), output);
+    }
+
+    fn bytes(&mut self, at: usize, value: &[u8], output: &mut Output) {
         let mut escaped = Vec::new();
-        escape_into(value.as_bytes(), &mut escaped);
+        escape_into(value, &mut escaped);
         output.stream_bytes(&escaped);
         self.end_value(at, output);
     }

@@ -32,11 +32,15 @@ impl Formatter for Tab {
     }
 
     fn value(&mut self, at: usize, value: &str, output: &mut Output) {
+        self.bytes(at, value.as_bytes(), output);
+    }
+
+    fn bytes(&mut self, at: usize, value: &[u8], output: &mut Output) {
         self.end_titles(output);
         if at > 0 {
             output.stream("\t");
         }
-        output.stream(value);
+        output.stream_bytes(value);
         if at + 1 == self.count {
             output.stream("\n");
         }

@@ -88,7 +88,7 @@ impl<'a> Message<'a> {
             Field::Uid => job.print(self.uid),
             Field::Flags => job.print(self.flags()?),
             Field::ModSeq => job.print(self.record()?.modseq.0.max(1)),
-            Field::Fact(wanted) => job.print(self.fact(*wanted)?),
+            Field::Fact(wanted) => job.print_bytes(&self.fact(*wanted)?),
             Field::Date { kind, unixtime } => job.print(self.date(*kind, *unixtime)?),
             Field::Refcount => {
                 let count = self.found.mailbox.refcount(self.uid)?;
@@ -101,7 +101,7 @@ impl<'a> Message<'a> {
             }
             Field::NamedHeader { name, filter } => {
                 let value = self.header_field(job, name, filter.as_deref())?;
-                job.print(value);
+                job.print_bytes(&value);
             }
             Field::Header | Field::Body | Field::Text | Field::TextUtf8 | Field::Section { .. } => {
                 self.stream(job, field)?;
@@ -168,7 +168,8 @@ impl<'a> Message<'a> {
         Ok(all.join(" "))
     }
 
-    fn fact(&mut self, wanted: Wanted) -> Result<String> {
+    /// May be no text: strings stand in headers as they please.
+    fn fact(&mut self, wanted: Wanted) -> Result<Vec<u8>> {
         let Facts {
             guid,
             size_physical,
@@ -180,10 +181,9 @@ impl<'a> Message<'a> {
             pop3_order,
             ..
         } = self.found.mailbox.fetch_facts(self.uid, wanted)?;
-        let number = |number: Option<u64>| number.map(|number| number.to_string());
-        let bytes =
-            |bytes: Option<Arc<[u8]>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+        let number = |number: Option<u64>| number.map(|number| number.to_string().into_bytes());
+        let bytes = |bytes: Option<Arc<[u8]>>| bytes.map(|bytes| bytes.to_vec());
+        let text = |text: Option<Arc<str>>| text.map(|text| text.as_bytes().to_vec());
         let value = match wanted {
             Wanted::GUID => text(guid),
             Wanted::SIZE_PHYSICAL => number(size_physical),
@@ -230,7 +230,7 @@ impl<'a> Message<'a> {
         job: &Job<'_>,
         name: &str,
         filter: Option<&str>,
-    ) -> std::result::Result<String, Trouble> {
+    ) -> std::result::Result<Vec<u8>, Trouble> {
         let header = self.header()?;
         let fields = Fields::new(&header).filter(|field| field.is(name.as_bytes()));
         let values: Vec<Vec<u8>> = match filter {
@@ -240,9 +240,8 @@ impl<'a> Message<'a> {
             _ => fields.map(|field| field.value_lf().into_owned()).collect(),
         };
         let joined = values.join(&b'\n');
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(match filter {
-            None | Some("utf8") => text(&joined),
+            None | Some("utf8") => joined,
             Some(filter @ ("address" | "address_name" | "address_name.utf8")) => addresses(&joined, filter),
             Some(filter) => {
                 let text = format_args!("Unknown header filter: {filter}");
@@ -274,17 +273,19 @@ fn sent(date: message::date::SentDate, unixtime: bool) -> String {
     format!("{day} ({sign}{:02}{:02})", zone / 60, zone % 60)
 }
 
-fn addresses(value: &[u8], filter: &str) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+fn addresses(value: &[u8], filter: &str) -> Vec<u8> {
     let one = |address: &address::Address| match filter {
         "address" => {
-            let mailbox = address.mailbox.as_deref().map(text).unwrap_or_default();
-            let domain = address.domain.as_deref().map(|domain| format!("@{}", text(domain)));
-            mailbox + &domain.unwrap_or_default()
+            let mut text = address.mailbox.clone().unwrap_or_default();
+            if let Some(domain) = &address.domain {
+                text.push(b'@');
+                text.extend_from_slice(domain);
+            }
+            text
         }
-        "address_name" => address.name.as_deref().map(text).unwrap_or_default(),
-        _ => address.name.as_deref().map(encoded_word::decode).unwrap_or_default(),
+        "address_name" => address.name.clone().unwrap_or_default(),
+        _ => address.name.as_deref().map(encoded_word::decode).unwrap_or_default().into_bytes(),
     };
-    let all: Vec<String> = address::parse(value, Missing::Empty).iter().map(one).collect();
-    all.join("\n")
+    let all: Vec<Vec<u8>> = address::parse(value, Missing::Empty).iter().map(one).collect();
+    all.join(&b'\n')
 }

@@ -263,7 +263,7 @@ impl Through {
         let target = &place.target;
         for event in events {
             match event {
-                Event::Heard(Heard::Value(value)) => job.print_bytes(&value)?,
+                Event::Heard(Heard::Value(value)) => job.print_bytes(&value),
                 Event::Heard(Heard::Piece(piece)) => job.print_piece(&piece)?,
                 Event::Heard(Heard::Log(level, text)) => {
                     job.log().log(level, format_args!("remote({target}): {text}"));
