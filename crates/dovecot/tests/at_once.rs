@@ -78,6 +78,8 @@ impl Session<'_> {
             _ => {
                 ok(&mut self.client, "NOOP");
                 ok(&mut self.client, "UID FETCH 1:* (FLAGS ENVELOPE RFC822.SIZE)");
+                // Sizes are added up under a lock of their own.
+                ok(&mut self.client, "LIST \"\" * RETURN (STATUS (MESSAGES SIZE))");
             }
         }
     }

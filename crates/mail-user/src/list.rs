@@ -288,7 +288,13 @@ fn is_prefix(user: &MailUser, name: &str) -> bool {
 fn status(user: &MailUser, name: &str, items: StatusItems) -> Option<Status> {
     match user.status(name, items) {
         Ok(status) => Some(status),
-        Err(Error::NotFound(_) | Error::NotSelectable(_) | Error::NoPermission(_) | Error::Denied(_)) => None,
+        Err(
+            Error::NotFound(_)
+            | Error::MailboxGone(_)
+            | Error::NotSelectable(_)
+            | Error::NoPermission(_)
+            | Error::Denied(_),
+        ) => None,
         Err(error) => {
             user.logger().error(format_args!("STATUS of {name} failed: {}", base::chain(&error)));
             None

@@ -9,6 +9,7 @@ use crate::facts::{Facts, Wanted};
 use crate::view::View;
 
 use super::cached::Asked;
+use super::shared::Work;
 use super::{Driver, Shared, content};
 
 impl<D: Driver> Shared<D> {
@@ -91,11 +92,15 @@ impl<D: Driver> Shared<D> {
     pub(crate) fn mailbox_guid(&self) -> Result<Guid> {
         let mut work = self.work();
         let work = &mut *work;
-        let mut index = work.index.lock()?;
-        let guid = self.driver.mailbox_guid(&mut index, &mut work.driver);
-        drop(index);
+        let guid = self.guid_of(work);
         self.publish(&work.index);
         guid
+    }
+
+    pub(super) fn guid_of(&self, work: &mut Work<D::Work>) -> Result<Guid> {
+        let guard = self.guard_if(self.driver.guards_guid()?)?;
+        let mut index = work.index.lock()?;
+        self.driver.mailbox_guid(&mut index, &mut work.driver, guard.as_ref())
     }
 
     pub(crate) fn save_pop3_uidls(&self, uidls: &[(Uid, String)]) -> Result<()> {
@@ -112,8 +117,10 @@ impl<D: Driver> Shared<D> {
             return Ok(());
         }
         let mut work = self.work();
-        // A cache that cannot be written costs time only.
-        if let Err(error) = self.cached.flush(&mut work.index) {
+        // A cache that cannot be written costs time only, and of a mailbox that has gone not even that.
+        if let Err(error) = self.cached.flush(&mut work.index)
+            && self.is_in_place()
+        {
             self.driver.context().logger.error(base::chain(&error));
         }
         self.publish(&work.index);

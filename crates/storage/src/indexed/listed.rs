@@ -89,8 +89,7 @@ impl<D: Driver> Source for Look<'_, D> {
     }
 
     fn guid(&mut self) -> Result<Guid> {
-        let mut index = self.work.index.lock()?;
-        self.shared.driver.mailbox_guid(&mut index, &mut self.work.driver)
+        self.shared.guid_of(self.work)
     }
 }
 

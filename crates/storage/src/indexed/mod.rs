@@ -194,8 +194,18 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// The mailbox's GUID, if it has been read already. It may be another than before, where it was lost.
     fn guid_known(&self, index: &Index) -> Option<Guid>;
 
+    /// Whether [`mailbox_guid`](Self::mailbox_guid) needs the guard, which comes before the index's lock.
+    fn guards_guid(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The mailbox's GUID.
-    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Self::Work) -> Result<Guid>;
+    fn mailbox_guid(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Self::Work,
+        guard: Option<&Self::Guard<'_>>,
+    ) -> Result<Guid>;
 
     /// Starts saving.
     fn begin_save(shared: &Arc<Shared<Self>>) -> Box<dyn SaveBatch>;

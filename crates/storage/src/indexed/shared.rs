@@ -36,6 +36,8 @@ pub(crate) struct Shared<D: Driver> {
     pub(super) detected: Detected,
     /// The mailbox's size is being found out.
     pub(super) sizing: AtomicBool,
+    /// Held by whoever adds up the sizes of messages, who may wait for anything else meanwhile.
+    pub(super) adding_up: Mutex<()>,
 }
 
 impl<D: Driver> Drop for Shared<D> {
@@ -92,7 +94,18 @@ impl<D: Driver> Shared<D> {
         let memo = memo::Closed::of_process().take(&(inode.0, inode.1, driver.path().to_owned()));
         let channel = Channel::new(watched);
         let (detected, sizing) = (Detected::default(), AtomicBool::new(false));
-        Ok(Self { driver, work, view, cached, channel, memo, inode, detected, sizing })
+        Ok(Self {
+            driver,
+            work,
+            view,
+            cached,
+            channel,
+            memo,
+            inode,
+            detected,
+            sizing,
+            adding_up: Mutex::new(()),
+        })
     }
 
     /// See [`Mailbox::is_in_place`](crate::Mailbox::is_in_place).
@@ -509,7 +522,7 @@ impl Changes {
 }
 
 /// A panic in one session must not end the others: what a lock protects is changed in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

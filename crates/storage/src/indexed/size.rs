@@ -13,6 +13,7 @@ use crate::fs::Permissions;
 use crate::lock_file::LockFile;
 use crate::view::View;
 
+use super::shared::lock;
 use super::{Driver, Shared};
 
 /// The extension's name.
@@ -27,13 +28,13 @@ impl<D: Driver> Shared<D> {
         let last = view.uid_next().get() - 1;
         let mut found = known();
         // Whoever waits for another to add up the same messages finds the sum.
-        let mut lock = None;
+        let mut may_keep = self.driver.context().size_lock.is_none();
+        let mut turn = None;
         if found.is_none_or(|sum| sum.highest_uid != last || !is_valid(&sum, view)) {
-            lock = self.lock_size();
-            if lock.is_some() {
-                self.work().index.refresh()?;
-                found = known();
-            }
+            turn = Some(lock(&self.adding_up));
+            may_keep |= self.await_size();
+            self.work().index.refresh()?;
+            found = known();
         }
         let known = found;
         let mut sum = known.filter(|sum| is_valid(sum, view)).unwrap_or_default();
@@ -60,17 +61,24 @@ impl<D: Driver> Shared<D> {
             }
         }
         sum.highest_uid = last;
-        if lock.is_some() || self.driver.context().size_lock.is_none() {
+        if may_keep {
             self.keep_size(view, sum)?;
         }
+        drop(turn);
         Ok(sum.size)
     }
 
-    fn lock_size(&self) -> Option<LockFile> {
+    /// Waits for other processes that are adding up; `false` if they go on for long, or nobody may tell.
+    ///
+    /// The lock is not kept: Dovecot waits for it with the mail store locked, which reading messages may
+    /// have to wait for in turn. A sum is written in one piece, and right by itself, whoever is faster.
+    fn await_size(&self) -> bool {
         let context = self.driver.context();
-        let place = context.size_lock.as_ref()?;
-        let permissions = Permissions::of_dir(context.index_dir.as_deref()?);
-        LockFile::size(place, &permissions, &context.fs, &context.settings, &context.logger)
+        let (Some(place), Some(dir)) = (&context.size_lock, context.index_dir.as_deref()) else {
+            return false;
+        };
+        let permissions = Permissions::of_dir(dir);
+        LockFile::size(place, &permissions, &context.fs, &context.settings, &context.logger).is_some()
     }
 
     /// Writes the sum, unless the mailbox has changed since it was made.

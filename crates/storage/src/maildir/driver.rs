@@ -349,17 +349,24 @@ impl Driver for Maildir {
         self.names().header.guid
     }
 
-    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
+    fn guards_guid(&self) -> Result<bool> {
         let mut names = self.names();
         names.refresh(&self.place, false)?;
-        if let Some(guid) = names.header.guid {
+        Ok(names.header.guid.is_none())
+    }
+
+    fn mailbox_guid(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Known,
+        guard: Option<&Dotlock>,
+    ) -> Result<Guid> {
+        if let Some(guid) = self.names().header.guid {
             return Ok(guid);
         }
-        drop(names);
-        let guard = self.guard()?;
         let none = UidSet::new();
         let sync = Resync { mode: SyncMode::Full, claim: false, unsettled: &none };
-        self.sync_files(index, work, Some(&guard), &sync)?;
+        self.sync_files(index, work, guard, &sync)?;
         let guid = self.names().header.guid;
         guid.ok_or_else(|| {
             Error::NoPermission(format!("{} has no GUID and cannot get one", self.dir.display()))

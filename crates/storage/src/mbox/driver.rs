@@ -352,7 +352,12 @@ impl Driver for Mbox {
         Some(Self::header(index).guid)
     }
 
-    fn mailbox_guid(&self, index: &mut Locked<'_>, _work: &mut Known) -> Result<Guid> {
+    fn mailbox_guid(
+        &self,
+        index: &mut Locked<'_>,
+        _work: &mut Known,
+        _guard: Option<&Self::Guard<'_>>,
+    ) -> Result<Guid> {
         let mut header = Self::header(index);
         if header.guid == Guid::default() {
             if index.is_in_memory() {

@@ -343,7 +343,12 @@ impl Driver for Mdbox {
         self.header(index).map(|header| header.guid)
     }
 
-    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
+    fn mailbox_guid(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Known,
+        _guard: Option<&Self::Guard<'_>>,
+    ) -> Result<Guid> {
         if index.is_new() || self.header(index).is_none() {
             let none = UidSet::new();
             let sync = Resync { mode: SyncMode::Quick, claim: false, unsettled: &none };

@@ -355,7 +355,12 @@ impl Driver for Sdbox {
         mailbox::read_header(index, SDBOX_HEADER).map(|header| header.guid)
     }
 
-    fn mailbox_guid(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<Guid> {
+    fn mailbox_guid(
+        &self,
+        index: &mut Locked<'_>,
+        work: &mut Known,
+        _guard: Option<&Self::Guard<'_>>,
+    ) -> Result<Guid> {
         if index.is_new() || self.is_broken(index) {
             let none = UidSet::new();
             let sync = Resync { mode: SyncMode::Quick, claim: false, unsettled: &none };
