@@ -150,6 +150,12 @@ impl Index {
         self.log.as_ref().map_or((0, 0), |log| (log.header.file_seq, log.sync_offset))
     }
 
+    /// Whether the log goes on with what is no whole record: somebody is writing, has died of it, or the
+    /// file is damaged. [`lock`](Self::lock) waits for the one and mends the others.
+    pub fn has_unread(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.size_seen() > log.sync_offset)
+    }
+
     /// An extension's header, if the index has the extension.
     pub fn ext_header(&self, name: &str) -> Option<&[u8]> {
         self.map.ext(name).map(|ext| ext.header.as_slice())

@@ -302,6 +302,42 @@ fn a_damaged_header_does_not_change_uidvalidity() {
     }
 }
 
+/// A mailbox that is little used has no index file. What its log does not tell any more the first look
+/// finds, without a change that would have to lock it.
+#[test]
+fn a_damaged_log_is_all_there_was() {
+    for (kind, how) in [SDBOX, MDBOX].into_iter().flat_map(|kind| (0..5).map(move |how| (kind, how))) {
+        let dir = tempfile::tempdir_in(memory()).unwrap();
+        let root = dir.path().join("mail");
+        let open = || kind.storage(&root, kind.settings(&root), Fs::default());
+        for name in MAILBOXES {
+            let storage = open();
+            let _ = storage.create(name, false);
+            let mut mailbox = storage.open(name, OpenMode::ReadWrite).unwrap();
+            for subject in ["one", "two", "three"] {
+                save(&mut *mailbox, &kind.text(subject), Flags::SEEN, &[]).unwrap();
+            }
+        }
+        let good = MAILBOXES.map(|name| look(&*open(), name).unwrap().texts());
+        let dbox = root.join("mailboxes/INBOX/dbox-Mails");
+        assert!(!dbox.join("dovecot.index").exists());
+        let log = dbox.join("dovecot.index.log");
+        let mut bytes = std::fs::read(&log).unwrap();
+        let half = bytes.len() / 2;
+        match how {
+            0 => bytes.clear(),
+            1 => bytes = b"this is no log\n".repeat(50),
+            // The number of the file.
+            2 => bytes[8..12].fill(0),
+            3 => bytes.truncate(half + 3),
+            _ => bytes[half..].fill(0),
+        }
+        std::fs::write(&log, bytes).unwrap();
+        let found = MAILBOXES.map(|name| look(&*open(), name).map(|found| found.texts()));
+        assert_eq!(found, good.map(Ok), "{kind:?} {how}");
+    }
+}
+
 #[test]
 fn maildir() {
     check(MAILDIR);

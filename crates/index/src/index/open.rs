@@ -158,6 +158,10 @@ impl Index {
                 if let Some(line) = line {
                     self.logger.error(line);
                 }
+                if suffix.is_empty() {
+                    // What it had beyond the index file, which is everything where there is none, is lost.
+                    self.map.header.flags |= FLAG_FSCKD;
+                }
                 Ok(None)
             }
         }

@@ -84,7 +84,11 @@ impl<D: Driver> Shared<D> {
         let mut place = Place::new(context.index_dir.clone(), "dovecot.index");
         place.permissions = index::fs::Permissions::of_dir(driver.path());
         let place = driver.index_place(place);
-        let index = Index::open(place, settings, context.fs.clone(), context.logger.clone())?;
+        let mut index = Index::open(place, settings, context.fs.clone(), context.logger.clone())?;
+        if index.has_unread() {
+            // Where it cannot be mended, the mailbox is what could be read.
+            let _ = index.lock();
+        }
         let mut watched = driver.watched();
         watched.extend(context.index_dir.clone());
         let view = Mutex::new(index.view().clone());

@@ -164,6 +164,10 @@ impl Store {
             self.fs.mkdir_all(dir, &permissions).map_err(|error| Error::io("mkdir", dir.clone(), error))?;
         }
         let mut index = map::open(&dir, permissions, &self.settings, &self.fs, &self.logger)?;
+        if index.has_unread() {
+            // Where it cannot be mended, the map is what could be read.
+            let _ = index.lock();
+        }
         if index.is_new() {
             let mut locked = index.lock()?;
             if locked.is_new() {
