@@ -129,7 +129,13 @@ fn put_flag_names<'a>(
     };
     flags.names().for_each(&mut put);
     is_recent.then_some("\\Recent").into_iter().for_each(&mut put);
-    keywords.for_each(put);
+    keywords.filter(|keyword| can_be_shown(keyword)).for_each(put);
+}
+
+/// Whether a keyword leaves a response readable. Damaged files may have others.
+fn can_be_shown(keyword: &str) -> bool {
+    let is_bad = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'(' | b')' | b'{' | b'"' | b'\\');
+    !keyword.is_empty() && !keyword.bytes().any(is_bad)
 }
 
 /// Untagged responses that are being sent, a bounded number at a time. The client's view has
@@ -213,5 +219,18 @@ pub fn put_name(out: &mut OutBuf, name: &str) {
     match name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'&') {
         true => response::put_astring(out.raw(), name.as_bytes()),
         false => response::put_mailbox(out.raw(), name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_keyword_does_not_end_the_list() {
+        let mut out = Vec::new();
+        let keywords = ["kw", "k)w", "a b", "", "\u{1}", "x[y", "\u{fc}", "k\"", "{3}", "last"];
+        put_flag_names(&mut out, Flags::SEEN, true, keywords.into_iter());
+        assert_eq!(String::from_utf8_lossy(&out), "\\Seen \\Recent kw x[y \u{fc} last");
     }
 }
