@@ -126,8 +126,8 @@ impl MaildirStorage {
         self.clean_tmp(&dir);
         // 2.3 shows a mailbox whose cur/ cannot be written as read-only.
         let cur = dir.join("cur");
-        let writable =
-            rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS);
+        let access = rustix::fs::access(&cur, rustix::fs::Access::WRITE_OK);
+        let writable = access != Err(rustix::io::Errno::ACCESS) && access != Err(rustix::io::Errno::ROFS);
         let shared = self.shared(at)?;
         let private = self.tree.private_index(name);
         let private = private.map(|dir| PrivatePlace { dir, copies_flags: self.tree.location.is_public });
