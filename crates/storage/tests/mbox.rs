@@ -161,6 +161,16 @@ fn check_agreement(extra: &str) {
     assert_eq!(agree(&real, &mut *inbox), last);
 }
 
+/// INBOX is a file of its own beside the directory that children get.
+#[test]
+fn inbox_may_have_children() {
+    for extra in ["", ":INBOX=~/inbox"] {
+        let storage = Place::new(extra).storage();
+        let inbox = storage.list().unwrap().into_iter().find(|one| one.name == "INBOX").unwrap();
+        assert!(inbox.inferiors, "{extra}");
+    }
+}
+
 #[test]
 fn together() {
     check_agreement("");

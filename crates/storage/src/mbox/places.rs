@@ -193,7 +193,8 @@ impl Places {
         }
         all.retain(|one| one.name != "INBOX");
         if self.has_inbox {
-            let inferiors = self.is_flat() || self.top().join("INBOX").is_dir();
+            // Its mail is elsewhere: children may get a directory of the name.
+            let inferiors = self.is_flat() || !self.top().join("INBOX").is_file();
             all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors, marked: None });
         }
         Ok(all)
