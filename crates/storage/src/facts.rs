@@ -59,6 +59,10 @@ impl Wanted {
     /// [`Error::TooSlow`](crate::Error::TooSlow).
     pub const AT_HAND: Self = Self(1 << 13);
 
+    /// A size that had to be counted is kept where a lost cache does not lose it, if the mail store has a
+    /// place for it: POP3 needs those of all messages each time.
+    pub const LASTING: Self = Self(1 << 14);
+
     /// Whether all bits of `other` are in it.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0

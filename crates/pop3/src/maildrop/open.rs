@@ -102,12 +102,15 @@ impl Opening {
     }
 
     fn look_at(&mut self, uid: Uid) -> storage::Result<()> {
-        let wanted = if self.fast_sizes { Wanted::NONE } else { Wanted::SIZE_VIRTUAL };
+        let wanted = if self.fast_sizes { Wanted::NONE } else { Wanted::SIZE_VIRTUAL } | Wanted::LASTING;
         let facts = self.mailbox.fetch_facts(uid, wanted | Wanted::POP3_ORDER)?;
         // The size on disk serves where it is known without a look at the message, as in 2.3.
         let size = match facts.size_virtual.or(facts.size_physical) {
             Some(size) => size,
-            None => self.mailbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL)?.size_virtual.unwrap_or_default(),
+            None => {
+                let wanted = Wanted::SIZE_VIRTUAL | Wanted::LASTING;
+                self.mailbox.fetch_facts(uid, wanted)?.size_virtual.unwrap_or_default()
+            }
         };
         if let Some(message) = self.messages.get_mut(self.orders.len()) {
             message.size = size;

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use base::{Uid, UidSet};
 use index::cache::value::{self, RecordFlags};
 use index::cache::{
-    Added, Addition, Cache, CachePlace, FieldId, Found, IndexFacts, Occasion, PurgeIf, Purged, Want,
+    Added, Addition, Cache, CachePlace, Field as CachedField, FieldId, Found, IndexFacts, Occasion, PurgeIf,
+    Purged, Want,
 };
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 use message::Parts;
@@ -127,6 +128,11 @@ impl Asked {
             }
         }
     }
+
+    /// The size is kept elsewhere.
+    pub(super) fn leave_out_size(&mut self) {
+        self.found.retain(|(id, _)| *id != FieldId::SIZE_VIRTUAL);
+    }
 }
 
 impl Cached {
@@ -174,22 +180,13 @@ impl Cached {
         inner.lookup(view, uid, wanted, names, facts)
     }
 
-    /// Fills in those numbers of these messages that the cache has and nobody has yet; `learn` is told of them.
-    pub(super) fn numbers(
-        &self,
-        view: &View,
-        fact: NumberFact,
-        uids: &[Uid],
-        numbers: &mut [Option<i64>],
-        mut learn: impl FnMut(Uid, i64),
-    ) {
+    /// Fills in those numbers of these messages that the cache has and nobody has yet.
+    pub(super) fn numbers(&self, view: &View, fact: NumberFact, uids: &[Uid], numbers: &mut [Option<i64>]) {
         let Some(mut inner) = self.inner() else { return };
         for (&uid, number) in uids.iter().zip(numbers) {
-            if number.is_some() {
-                inner.note_read(fact, uid);
-            } else if let Some(found) = inner.number(view, fact, uid) {
-                *number = Some(found);
-                learn(uid, found);
+            match number {
+                Some(_) => inner.note_read(fact, uid),
+                None => *number = inner.number(view, fact, uid),
             }
         }
     }
@@ -251,6 +248,18 @@ impl Cached {
             inner.cache.decide(&field.name, want, last_used);
         }
         Ok(inner.cache.flush_decisions(&facts)?)
+    }
+
+    /// Whether the size of each message is wanted for good; with `alone` also where nothing else is wanted
+    /// of any message, not even for a while.
+    pub(super) fn size_is_for_good(&self, alone: bool) -> bool {
+        let Some(inner) = self.inner() else { return false };
+        let sizes = [FieldId::SIZE_VIRTUAL, FieldId::SIZE_PHYSICAL];
+        let mut fields = inner.cache.registry().iter();
+        let only_sizes =
+            |(id, field): (FieldId, &CachedField)| sizes.contains(&id) || field.decision.want == Want::No;
+        inner.cache.registry().field(FieldId::SIZE_VIRTUAL).decision.want == Want::Yes
+            || alone && fields.all(only_sizes)
     }
 
     /// Keeps what is to be written; `true` if it is time to.
@@ -378,7 +387,8 @@ impl Inner {
         let get = |bit, id| if wanted.has(bit) { found.get(id) } else { None };
         let text = |bytes: &[u8]| Arc::<str>::from(String::from_utf8_lossy(trim_nul(bytes)));
         let date = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(secs));
-        facts.size_virtual = get(Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL).and_then(value::decode_size);
+        let size = get(Wanted::SIZE_VIRTUAL, FieldId::SIZE_VIRTUAL).and_then(value::decode_size);
+        facts.size_virtual = facts.size_virtual.or(size);
         facts.size_physical = get(Wanted::SIZE_PHYSICAL, FieldId::SIZE_PHYSICAL).and_then(value::decode_size);
         facts.internal_date =
             get(Wanted::INTERNAL_DATE, FieldId::DATE_RECEIVED).and_then(value::decode_u32).map(date);

@@ -10,7 +10,7 @@ use crate::view::View;
 
 use super::cached::Asked;
 use super::shared::Work;
-use super::{Driver, Shared, content};
+use super::{Driver, Shared, content, lasting_size};
 
 impl<D: Driver> Shared<D> {
     /// What is `wanted` of a message, and its header fields of `names`.
@@ -23,11 +23,19 @@ impl<D: Driver> Shared<D> {
     /// Asks the cache.
     pub(super) fn look(&self, view: &View, uid: Uid, wanted: Wanted, names: &[&str]) -> Looked {
         let mut facts = Facts::default();
+        if wanted.has(Wanted::SIZE_VIRTUAL) {
+            facts.size_virtual = lasting_size::in_index(view, uid);
+        }
+        let in_index = facts.size_virtual.is_some();
         let asked = self.cached.lookup(view, uid, wanted, names, &mut facts);
         let from_driver = wanted.0 & DRIVER_FACTS.0 & !present(&facts).0;
         let is_enough = from_driver == 0 && unknown(&facts, wanted, names) == Wanted::NONE;
         let state = if is_enough { State::Enough } else { State::Open };
-        Looked { uid, facts, asked, parts: None, state }
+        let lasts = match wanted.has(Wanted::LASTING) || lasting_size::is_in_index(view) {
+            true => Lasts::Always,
+            false => Lasts::IfDecided { alone: names.is_empty() && wanted.0 & !POP3_FACTS.0 == 0 },
+        };
+        Looked { uid, facts, asked, parts: None, state, lasts, in_index, is_counted: false }
     }
 
     /// Asks the driver what the cache did not know, and reads the message for the rest.
@@ -69,7 +77,9 @@ impl<D: Driver> Shared<D> {
                 Some(opened) => opened,
                 None => self.driver.open(self, view, looked.uid)?,
             };
+            let is_sized = facts.size_virtual.is_some();
             looked.parts = content::read(opened, missing, facts)?;
+            looked.is_counted = !is_sized && facts.size_virtual.is_some();
             facts.fill_from_header(wanted, names);
         }
         if let Some(parts) = &looked.parts {
@@ -82,11 +92,25 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Gives what was found, of which the cache keeps what its decisions ask for.
-    pub(super) fn keep(&self, looked: Looked) -> Result<Facts> {
+    pub(super) fn keep(&self, mut looked: Looked) -> Result<Facts> {
+        let in_store = self.lasting(&looked).is_some_and(|size| self.driver.keep_size(looked.uid, size));
+        if in_store || looked.in_index {
+            looked.asked.leave_out_size();
+        }
         if self.cached.add(looked.uid, looked.asked) {
             self.flush_cache()?;
         }
         Ok(looked.facts)
+    }
+
+    /// The size that the mail store is to keep, by the rules of 2.3's `maildir_get_pop3_state()`: clients
+    /// of POP3, or such as want it of all messages, do without the cache then.
+    fn lasting(&self, looked: &Looked) -> Option<u64> {
+        let is_wanted = match looked.lasts {
+            Lasts::Always => looked.state == State::Read,
+            Lasts::IfDecided { alone } => looked.is_counted && self.cached.size_is_for_good(alone),
+        };
+        looked.facts.size_virtual.filter(|_| is_wanted)
     }
 
     pub(crate) fn mailbox_guid(&self) -> Result<Guid> {
@@ -135,6 +159,20 @@ pub(super) struct Looked {
     asked: Asked,
     parts: Option<Parts>,
     state: State,
+    lasts: Lasts,
+    /// The size comes from the index.
+    in_index: bool,
+    /// The size had to be counted.
+    is_counted: bool,
+}
+
+/// Whether the mail store is to keep the size.
+#[derive(Clone, Copy)]
+enum Lasts {
+    /// It is.
+    Always,
+    /// If the cache's decisions say so; with `alone` nothing was asked that POP3 does not ask.
+    IfDecided { alone: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,6 +234,10 @@ const DRIVER_FACTS: Wanted = Wanted(
         | Wanted::POP3_UIDL.0
         | Wanted::POP3_ORDER.0,
 );
+
+/// What POP3 asks for, as 2.3 has it.
+const POP3_FACTS: Wanted =
+    Wanted(Wanted::SIZE_VIRTUAL.0 | Wanted::FILE_NAME.0 | Wanted::AT_HAND.0 | Wanted::LASTING.0);
 
 fn present(facts: &Facts) -> Wanted {
     let mut present = Wanted::NONE;

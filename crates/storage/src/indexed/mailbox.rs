@@ -315,6 +315,7 @@ impl<D: Driver> Drop for Handle<D> {
         }
         // What was found out is of use to the next session; without it only time is lost.
         let _ = self.shared.flush_cache();
+        self.shared.driver.flush_sizes();
         if self.shared.driver.is_damaged() {
             // As in 2.3 it is mended now: nobody else may have seen it. What fails is logged by then.
             let _ = self.shared.sync(SyncMode::Quick, false);

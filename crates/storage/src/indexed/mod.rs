@@ -12,6 +12,7 @@ mod content;
 mod delta;
 mod detected;
 mod facts;
+mod lasting_size;
 mod listed;
 mod mailbox;
 mod private;
@@ -184,6 +185,15 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
         let _ = (view, uid);
         None
     }
+
+    /// Takes the counted size of a message for a place of the store's own; `false` if there is none.
+    fn keep_size(&self, uid: Uid, size: u64) -> bool {
+        let _ = (uid, size);
+        false
+    }
+
+    /// Writes what [`keep_size`](Self::keep_size) has taken: a session gives up the mailbox.
+    fn flush_sizes(&self) {}
 
     /// A message's GUID, if it can be told without waiting for a lock: the mailbox is locked.
     fn guid_at_hand(&self, view: &View, uid: Uid) -> Option<Guid> {

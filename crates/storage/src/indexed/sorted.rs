@@ -8,18 +8,28 @@ use crate::error::Result;
 use crate::facts::NumberFact;
 use crate::view::View;
 
-use super::{Driver, Shared, cached};
+use super::{Driver, Shared, cached, lasting_size};
 
 impl<D: Driver> Shared<D> {
     /// See [`Mailbox::numbers_at_hand`](crate::Mailbox::numbers_at_hand).
     pub(crate) fn numbers_at_hand(&self, view: &View, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
-        let Some(column) = view.columns().named(cached::EXT) else { return vec![None; uids.len()] };
+        let reset_id = view.columns().named(cached::EXT).map_or(0, |column| column.reset_id);
+        let mut numbers = self.memo.kept(view.uid_validity()).numbers(fact, reset_id, uids);
+        let is_news: Vec<bool> = numbers.iter().map(Option::is_none).collect();
+        // The cache is told in any case: its decisions live of what is asked.
+        self.cached.numbers(view, fact, uids, &mut numbers);
+        if fact == NumberFact::Size {
+            let size = |uid| lasting_size::in_index(view, uid).or_else(|| self.driver.size_virtual(view, uid));
+            for (&uid, number) in uids.iter().zip(&mut numbers).filter(|(_, number)| number.is_none()) {
+                *number = size(uid).and_then(|size| i64::try_from(size).ok());
+            }
+        }
         let mut kept = self.memo.kept(view.uid_validity());
-        let mut numbers = kept.numbers(fact, column.reset_id, uids);
-        // The cache's decisions live of what is asked.
-        self.cached.numbers(view, fact, uids, &mut numbers, |uid, number| {
-            kept.keep_number(fact, column.reset_id, uid, number);
-        });
+        for ((&uid, number), _) in uids.iter().zip(&numbers).zip(is_news).filter(|(_, is_news)| *is_news) {
+            if let Some(number) = number {
+                kept.keep_number(fact, reset_id, uid, *number);
+            }
+        }
         numbers
     }
 

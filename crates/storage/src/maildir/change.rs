@@ -150,6 +150,56 @@ impl Maildir {
     }
 }
 
+impl Maildir {
+    /// Notes a counted size for the uidlist, if neither that nor the file's name has one. `false` where it
+    /// cannot be written.
+    pub(super) fn note_size(&self, uid: Uid, size: u64) -> bool {
+        let mut names = self.names();
+        if names.refuses_sizes {
+            return false;
+        }
+        let Some(entry) = names.entry_mut(uid) else { return false };
+        if self.sizes(entry).1.is_none() {
+            entry.fields = uidlist::with_field(&entry.fields, b'W', size.to_string().as_bytes()).into();
+            names.sizes.insert(uid, size);
+            // Whoever writes the list for another reason takes them along.
+            names.recreate = true;
+        }
+        true
+    }
+
+    /// Writes sizes that were noted into the uidlist. Where that fails the cache has to do.
+    pub(super) fn write_sizes(&self) {
+        let sizes = std::mem::take(&mut self.names().sizes);
+        if sizes.is_empty() {
+            return;
+        }
+        let written = self.lock_uidlist().and_then(|_guard| {
+            let mut names = self.names();
+            names.refresh(self, true)?;
+            let mut is_new = false;
+            for (uid, size) in sizes {
+                let Some(entry) = names.entry_mut(uid) else { continue };
+                // The list may have been read anew since, without them.
+                if uidlist::field(&entry.fields, b'W').is_none() {
+                    entry.fields =
+                        uidlist::with_field(&entry.fields, b'W', size.to_string().as_bytes()).into();
+                    is_new = true;
+                }
+            }
+            names.recreate |= is_new;
+            let end = names.entries.len();
+            names.write(self, end, &[])
+        });
+        if let Err(error) = written {
+            self.names().refuses_sizes = true;
+            if !matches!(error, Error::NoPermission(_) | Error::Denied(_) | Error::NoSpace { .. }) {
+                self.logger.error(base::chain(&error));
+            }
+        }
+    }
+}
+
 /// Remembers where a file is now, or that it could not be changed.
 fn note(names: &mut Names, done: &mut Done, uid: Uid, outcome: Outcome) {
     match outcome {

@@ -339,6 +339,14 @@ impl Driver for Maildir {
         self.known_size(uid)
     }
 
+    fn keep_size(&self, uid: Uid, size: u64) -> bool {
+        self.note_size(uid, size)
+    }
+
+    fn flush_sizes(&self) {
+        self.write_sizes();
+    }
+
     fn guid_at_hand(&self, _view: &View, uid: Uid) -> Option<Guid> {
         let mut facts = Facts::default();
         self.names_of(&self.entry(uid).ok()?, &mut facts);

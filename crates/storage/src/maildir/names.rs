@@ -1,7 +1,7 @@
 //! Which file is which message: the uidlist as this process knows it, with the names under which the
 //! files were seen last. Loaded when a file name is first needed, which a look at flags is not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use base::{Uid, UidSet};
@@ -58,6 +58,10 @@ pub(crate) struct Names {
     pub entries: Vec<Entry>,
     /// Names that stand in the uidlist but have no file any more.
     pub gone: HashSet<Vec<u8>>,
+    /// Sizes that were counted and are to be written into the uidlist.
+    pub sizes: BTreeMap<Uid, u64>,
+    /// The uidlist could not be written.
+    pub refuses_sizes: bool,
 }
 
 /// What a directory listing has shown beyond what was known.

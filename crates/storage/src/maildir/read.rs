@@ -98,7 +98,7 @@ impl Maildir {
         facts.file_name = Some(base);
     }
 
-    fn sizes(&self, entry: &Entry) -> (Option<u64>, Option<u64>) {
+    pub(super) fn sizes(&self, entry: &Entry) -> (Option<u64>, Option<u64>) {
         let field = |key| {
             let value = uidlist::field(&entry.fields, key)?;
             std::str::from_utf8(value).ok()?.parse().ok()
