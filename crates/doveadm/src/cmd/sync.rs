@@ -25,7 +25,7 @@ use crate::print::{Format, untitled};
 use crate::sync::original::both::Both;
 use crate::sync::original::export::push;
 use crate::sync::original::state::States;
-use crate::sync::original::{Line, Original, Terms};
+use crate::sync::original::{Base, Line, Original, Terms};
 use crate::sync::rawlog::logged;
 use crate::sync::remote::Peer;
 use crate::sync::side::{Filter, Scope, Side};
@@ -465,17 +465,53 @@ impl Work<'_> {
             return self.both(job, line, &terms, &mut own);
         }
         if self.reverse {
-            match Original::ask(line, terms) {
-                Ok(mut other) => self.run(job, &mut own, &mut other),
-                Err(error) => job.fail(format_args!("{} failed", self.command), &error),
-            }
-            return Ok(());
+            return self.pull(job, user, scope, line, terms, &mut own);
         }
         let mut report = Reporter { job: &mut *job, desync: None };
         // A state of nothing is none.
         let states = self.states.filter(|states| !states.is_empty());
         let done = push(line, &terms, &mut own, (self.way, states), self.choice, &mut report);
         report.end();
+        self.ended(job, done);
+        Ok(())
+    }
+
+    /// Takes over the mail at the other end; with a state what has changed since.
+    fn pull<R: std::io::Read, W: Write>(
+        &self,
+        job: &mut Job<'_>,
+        user: &Arc<MailUser>,
+        scope: &Scope,
+        line: Line<R, W>,
+        terms: Terms,
+        own: &mut Local,
+    ) -> Outcome {
+        let base = |states: &States| {
+            let local = Local::new(user.clone(), scope)?.with_whole_names();
+            let (way, filter) = (self.way, self.choice.filter.clone());
+            Ok::<_, storage::Error>(Base { states: states.clone(), local, way, filter })
+        };
+        // A state of nothing is none.
+        let states = self.states.filter(|states| !states.is_empty());
+        let asked = states.map(base).transpose().and_then(|base| Original::ask(line, terms, base));
+        let mut other = match asked {
+            Ok(other) => other,
+            Err(error) => {
+                job.fail(format_args!("{} failed", self.command), &error);
+                return Ok(());
+            }
+        };
+        if !self.has_source(job, &mut other) {
+            return Ok(());
+        }
+        let mut report = Reporter { job: &mut *job, desync: None };
+        let done = run(&mut other, own, self.way, self.choice, &mut report);
+        other.desyncs().iter().for_each(|why| report.desync(why.clone()));
+        report.end();
+        let done = done.and_then(|()| match self.states {
+            Some(_) => other.states(own),
+            None => Ok(States::default()),
+        });
         self.ended(job, done);
         Ok(())
     }
@@ -507,17 +543,25 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn run(&self, job: &mut Job<'_>, own: &mut dyn Side, other: &mut dyn Side) {
-        // A place that is not there must not empty the user's mailboxes.
-        if self.reverse && self.way == Way::Mirror {
-            match other.tree() {
-                Ok(tree) if tree.exists => {}
-                Ok(_) => {
-                    job.log().error(format_args!("{} failed: There is no mail to take over", self.command));
-                    return job.fail_as(status::TEMPFAIL);
-                }
-                Err(error) => return job.fail(format_args!("{} failed", self.command), &error),
+    /// A place that is not there must not empty the user's mailboxes; that is said.
+    fn has_source(&self, job: &mut Job<'_>, other: &mut dyn Side) -> bool {
+        if !self.reverse || self.way != Way::Mirror {
+            return true;
+        }
+        match other.tree() {
+            Ok(tree) if tree.exists => return true,
+            Ok(_) => {
+                job.log().error(format_args!("{} failed: There is no mail to take over", self.command));
+                job.fail_as(status::TEMPFAIL);
             }
+            Err(error) => job.fail(format_args!("{} failed", self.command), &error),
+        }
+        false
+    }
+
+    fn run(&self, job: &mut Job<'_>, own: &mut dyn Side, other: &mut dyn Side) {
+        if !self.has_source(job, other) {
+            return;
         }
         let mut report = Reporter { job: &mut *job, desync: None };
         let done = match self.reverse {

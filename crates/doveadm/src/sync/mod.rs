@@ -107,9 +107,11 @@ pub(crate) fn run(
     let mut due: VecDeque<Levels> = names(&trees, way, choice).into();
     while let Some(levels) = here.turn(&mut due)? {
         let done = mailbox(here, there, &levels, way, choice, report)
-            .and_then(|()| attributes::synchronize(here, there, &levels, way));
-        if let Err(error) = done {
-            report.fail(format!("Mailbox {} sync failed", levels.join("/")), &error);
+            .and_then(|whole| attributes::synchronize(here, there, &levels, way).map(|()| whole));
+        match done {
+            Ok(true) => here.synced(),
+            Ok(false) => {}
+            Err(error) => report.fail(format!("Mailbox {} sync failed", levels.join("/")), &error),
         }
     }
     apply(here, there, &tree::subscriptions(&trees.0, &trees.1, way, &wants_name), report);
@@ -169,6 +171,7 @@ fn apply_to(side: &mut dyn Side, steps: &[Step], report: &mut dyn Report) -> boo
     done
 }
 
+/// Whether both have the same now.
 fn mailbox(
     here: &mut dyn Side,
     there: &mut dyn Side,
@@ -176,7 +179,7 @@ fn mailbox(
     way: Way,
     choice: &Choice,
     report: &mut dyn Report,
-) -> Result<()> {
+) -> Result<bool> {
     let own = here.open(levels, &choice.filter)?;
     let mut other = there.open(levels, &choice.filter)?;
     let mut planned = plan(&own, &other, way);
@@ -194,7 +197,7 @@ fn mailbox(
         return Err(Error::InUse("Somebody else saves messages there: run it again".to_owned()));
     };
     if for_here.is_none() && for_there.is_none() {
-        return Ok(());
+        return Ok(true);
     }
     prepare(here, &for_here, own.uid_next)?;
     prepare(there, &for_there, other.uid_next)?;
@@ -204,11 +207,12 @@ fn mailbox(
     if !arrived {
         // Nothing is lost: the next time it gets UIDs that are free.
         report.desync(format!("Mailbox {}: messages were saved meanwhile", levels.join("/")));
-        return Ok(());
+        return Ok(false);
     }
     finish(here, &for_here)?;
     finish(there, &for_there)?;
-    level(here, there, levels, way)
+    level(here, there, levels, way)?;
+    Ok(true)
 }
 
 fn is_impossible(error: Error) -> Result<()> {

@@ -211,6 +211,9 @@ pub(crate) trait Side {
         Ok(due.pop_front())
     }
 
+    /// The other side has the same as the mailbox whose turn it is.
+    fn synced(&mut self) {}
+
     /// All has been done.
     fn finish(&mut self) -> Result<()> {
         Ok(())

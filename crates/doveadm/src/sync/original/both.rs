@@ -289,6 +289,7 @@ fn current(levels: &Levels, opened: &Opened, heard: &Told, guids: HashMap<u32, S
         attributes: Vec::new(),
         guids,
         asked: true,
+        is_synced: false,
         ended: false,
         early: HashMap::new(),
     }

@@ -21,7 +21,9 @@ use storage::{Error, Flags, Result};
 
 use self::line::{ATTRIBUTE, CHANGE, HANDSHAKE, MAIL, MAILBOX, REQUEST, STATE, Values};
 pub(crate) use self::line::{Line, VERSION, greeting};
-use self::since::{Base, Common};
+pub(crate) use self::since::Base;
+use self::since::Common;
+use self::state::{State, States};
 use super::local::short_guid;
 use super::remote::broken;
 use super::side::{Attribute, Changed, Filter, Flagged, Identity, Levels, Message, Meta, Opened, Side, Tree};
@@ -73,8 +75,8 @@ impl Terms {
 
 /// Who names the mailboxes.
 enum Turns {
-    /// We do.
-    Ours,
+    /// We do; what the filter leaves out is not wanted.
+    Ours(Filter),
     /// The other side does; this one is open next.
     Theirs(Option<Told>),
 }
@@ -98,6 +100,10 @@ pub(crate) struct Original<R: Read, W: Write> {
     base: Option<Base>,
     /// A mailbox could not be synchronized because of its state.
     needs_all: bool,
+    /// Mailboxes that are the same now, and up to where.
+    settled: Vec<(Levels, Guid, State)>,
+    /// Why something may have to be done again.
+    desyncs: Vec<String>,
 }
 
 /// The mailbox whose turn it is.
@@ -108,6 +114,8 @@ struct Current {
     /// As the sender has them, by UID: they may be longer than those that are compared.
     guids: HashMap<u32, String>,
     asked: bool,
+    /// The other side of [`run`](crate::sync::run) has the same.
+    is_synced: bool,
     /// All that was asked for has come.
     ended: bool,
     /// What came before it was wanted, by UID.
@@ -115,35 +123,99 @@ struct Current {
 }
 
 impl<R: Read, W: Write> Original<R, W> {
-    /// Asks a server for mail.
-    pub(crate) fn ask(mut line: Line<R, W>, terms: Terms) -> Result<Self> {
+    /// Asks a server for mail, with a `base` for what has changed since only.
+    pub(crate) fn ask(mut line: Line<R, W>, terms: Terms, mut base: Option<Base>) -> Result<Self> {
         line.greet()?;
         let mut values = terms.values();
         // It is the sender.
         values.push(("backup_send", String::new()));
+        if let Some(base) = &mut base {
+            // Of the others all is told.
+            base.keep_usable()?;
+            values.retain(|(name, _)| *name != "sync_type");
+            values.push(("sync_type", "s".to_owned()));
+        }
         line.send_all(HANDSHAKE, &values)?;
         line.expect(HANDSHAKE)?;
+        base.as_ref().map_or(Ok(()), |base| since::send_states(&mut line, &base.states))?;
         let (tree, known) = trees::exchange(&mut line, None, &terms)?;
-        Ok(Self { line, turns: Turns::Ours, tree, known, current: None, base: None, needs_all: false })
+        Ok(Self::new(line, Turns::Ours(terms.filter), (tree, known), base))
     }
 
     /// Takes the mail that a client sends, whose tree is known.
     fn hear(line: Line<R, W>, tree: Tree, known: trees::Known, base: Option<Base>) -> Self {
-        Self { line, turns: Turns::Theirs(None), tree, known, current: None, base, needs_all: false }
+        Self::new(line, Turns::Theirs(None), (tree, known), base)
     }
 
-    /// Says which mailbox is wanted next, and hears of all its messages.
-    fn read_mailbox(&mut self, levels: &Levels, filter: &Filter) -> Result<Current> {
+    fn new(line: Line<R, W>, turns: Turns, (tree, known): (Tree, trees::Known), base: Option<Base>) -> Self {
+        let (settled, desyncs) = (Vec::new(), Vec::new());
+        Self { line, turns, tree, known, current: None, base, needs_all: false, settled, desyncs }
+    }
+
+    /// Why something may have to be done again.
+    pub(crate) fn desyncs(&self) -> &[String] {
+        &self.desyncs
+    }
+
+    /// How things stand now: up to where the mailboxes of `own` have what the other side has told.
+    ///
+    /// # Errors
+    /// What cannot be opened.
+    pub(crate) fn states(&self, own: &mut dyn Side) -> Result<States> {
+        let mut states = States::default();
+        if self.needs_all {
+            return Ok(states);
+        }
+        for (levels, guid, state) in &self.settled {
+            let opened = own.open(levels, &Filter::default())?;
+            let there = opened.messages.iter().filter(|message| message.uid <= state.common_uid).count();
+            let messages = u32::try_from(there).unwrap_or(u32::MAX);
+            if (opened.guid, opened.uid_validity) == (*guid, state.uid_validity) {
+                states.put(*guid, State { messages, ..*state });
+            }
+        }
+        Ok(states)
+    }
+
+    /// Begins with a mailbox that we name; `false` if it is passed over, which is to be reported.
+    fn begin(&mut self, levels: &Levels) -> Result<bool> {
+        self.leave()?;
+        let (Turns::Ours(filter), Some(&(guid, uid_validity))) = (&self.turns, self.known.get(levels)) else {
+            return Ok(true);
+        };
+        let filter = filter.clone();
+        let common = match &mut self.base {
+            Some(base) => base.common(levels, guid).unwrap_or(Common::Lost),
+            None => Common::Nothing,
+        };
+        let common = match common {
+            Common::Nothing => None,
+            Common::Some(opened) if opened.uid_validity == uid_validity => Some(opened),
+            // The other side would tell what has changed since a state that is none any more.
+            Common::Some(_) | Common::Lost => {
+                let name = levels.join("/");
+                self.desyncs.push(format!("Incremental sync failed: {name} is not what it was"));
+                self.needs_all = true;
+                return Ok(false);
+            }
+        };
+        self.current = self.read_mailbox(levels, (None, common), &filter)?;
+        if self.current.is_none() {
+            self.desyncs.push(format!("Remote lost mailbox GUID {guid} (maybe it was just deleted?)"));
+        }
+        Ok(self.current.is_some())
+    }
+
+    /// Says which mailbox is wanted next, if the other side has not told that, and hears of its messages:
+    /// all, or what has changed since both had something in common. `None` if it is not there any more.
+    fn read_mailbox(
+        &mut self,
+        levels: &Levels,
+        (told, common): (Option<Values>, Option<Opened>),
+        filter: &Filter,
+    ) -> Result<Option<Current>> {
         let unknown = || Error::NotFound(levels.join("/"));
         let (guid, uid_validity) = *self.known.get(levels).ok_or_else(unknown)?;
-        let told = match &mut self.turns {
-            Turns::Ours => None,
-            Turns::Theirs(next) => match next.take() {
-                Some(named) if named.levels == *levels => Some(named),
-                _ => return Err(unknown()),
-            },
-        };
-        let (told, common) = told.map_or((None, None), |named| (Some(named.told), named.common));
         let uid_validity = match &told {
             Some(told) => told.wanted("uid_validity")?,
             None => uid_validity,
@@ -156,7 +228,7 @@ impl<R: Read, W: Write> Original<R, W> {
             None => self.line.expect(MAILBOX)?,
         };
         if told.has("mailbox_lost") || told.has("mailbox_ignore") {
-            return Err(unknown());
+            return Ok(None);
         }
         // Of attributes, too, only those come that have changed.
         let mut attributes = match self.base.as_mut().filter(|_| common.is_some()) {
@@ -199,7 +271,8 @@ impl<R: Read, W: Write> Original<R, W> {
         opened.messages.sort_by_key(|message| message.uid);
         opened.expunged.sort_unstable();
         let (levels, early) = (levels.clone(), HashMap::new());
-        Ok(Current { levels, opened, attributes, guids, asked: false, ended: false, early })
+        let (asked, is_synced, ended) = (false, false, false);
+        Ok(Some(Current { levels, opened, attributes, guids, asked, is_synced, ended, early }))
     }
 
     /// Comes to an end with the mailbox whose turn it is.
@@ -211,7 +284,11 @@ impl<R: Read, W: Write> Original<R, W> {
         if !current.ended {
             while next_mail(&mut self.line)?.is_some() {}
         }
-        self.line.expect(STATE)?;
+        let told = self.line.expect(STATE)?;
+        if current.is_synced {
+            let state = State::of_opened(&current.opened).or_lower(&told)?;
+            self.settled.push((current.levels, current.opened.guid, state));
+        }
         trees::send_state(&mut self.line, &current.opened)
     }
 
@@ -302,8 +379,13 @@ impl<R: Read, W: Write> Side for Original<R, W> {
     }
 
     fn turn(&mut self, due: &mut VecDeque<Levels>) -> Result<Option<Levels>> {
-        if matches!(self.turns, Turns::Ours) {
-            return Ok(due.pop_front());
+        if matches!(self.turns, Turns::Ours(_)) {
+            while let Some(levels) = due.pop_front() {
+                if self.begin(&levels)? {
+                    return Ok(Some(levels));
+                }
+            }
+            return Ok(None);
         }
         self.leave()?;
         while let Some(told) = self.line.next(MAILBOX)? {
@@ -360,11 +442,12 @@ impl<R: Read, W: Write> Side for Original<R, W> {
         {
             return Ok(current.opened.clone());
         }
+        let unknown = || Error::NotFound(levels.join("/"));
         self.leave()?;
-        let current = self.read_mailbox(levels, filter)?;
-        let opened = current.opened.clone();
-        self.current = Some(current);
-        Ok(opened)
+        let Turns::Theirs(next) = &mut self.turns else { return Err(unknown()) };
+        let named = next.take().filter(|named| named.levels == *levels).ok_or_else(unknown)?;
+        self.current = self.read_mailbox(levels, (Some(named.told), named.common), filter)?;
+        Ok(self.current()?.opened.clone())
     }
 
     fn expunge(&mut self, _: &[u32]) -> Result<()> {
@@ -420,12 +503,19 @@ impl<R: Read, W: Write> Side for Original<R, W> {
         read_only()
     }
 
+    fn synced(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.is_synced = true;
+        }
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.leave()?;
         match self.turns {
-            Turns::Ours => {
+            Turns::Ours(_) => {
                 self.line.send_end()?;
-                trees::hear_finish(&mut self.line).map(drop)
+                self.needs_all |= trees::hear_finish(&mut self.line)?;
+                Ok(())
             }
             Turns::Theirs(_) => trees::send_finish(&mut self.line, None, self.needs_all),
         }

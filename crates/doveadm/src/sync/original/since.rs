@@ -89,11 +89,11 @@ pub(super) fn stale(opened: &Opened, state: &State) -> Option<String> {
 }
 
 /// What the receiver of mail remembers of the last time, and its mailboxes.
-pub(super) struct Base {
-    pub(super) states: States,
-    pub(super) local: Local,
-    pub(super) way: Way,
-    pub(super) filter: Filter,
+pub(crate) struct Base {
+    pub(crate) states: States,
+    pub(crate) local: Local,
+    pub(crate) way: Way,
+    pub(crate) filter: Filter,
 }
 
 /// What a mailbox has in common with the other side's.
@@ -107,6 +107,20 @@ pub(super) enum Common {
 }
 
 impl Base {
+    /// Keeps only the states of mailboxes that are still like that here.
+    pub(super) fn keep_usable(&mut self) -> Result<()> {
+        let mut usable = States::default();
+        for node in self.local.tree()?.mailboxes {
+            let Some(state) = self.states.of(node.guid).copied() else { continue };
+            // Why it cannot be opened is said when its turn comes.
+            if matches!(self.common(&node.levels, node.guid), Ok(Common::Some(_))) {
+                usable.put(node.guid, state);
+            }
+        }
+        self.states = usable;
+        Ok(())
+    }
+
     /// What the mailbox `guid` has in common with the other side's.
     pub(super) fn common(&mut self, levels: &Levels, guid: Guid) -> Result<Common> {
         let Some(state) = self.states.of(guid).copied().filter(State::is_any) else {
