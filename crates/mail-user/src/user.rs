@@ -220,7 +220,8 @@ impl MailUser {
 
     /// DELETE, but only if there are no messages in it; `false` if there are some.
     pub fn delete_empty(&self, name: &str) -> Result<bool> {
-        let mut mailbox = self.open_mailbox(name, OpenMode::ReadWrite)?;
+        // Who only looks leaves `\Recent` to others.
+        let mut mailbox = self.open_mailbox(name, OpenMode::Append)?;
         if !mailbox.sync(storage::SyncMode::Full)?.is_empty() {
             return Ok(false);
         }

@@ -512,3 +512,41 @@ fn mdbox_compressed() {
     compressed("mdbox", Format::Gz);
     compressed("mdbox", Format::Lz4);
 }
+
+/// `RENAME INBOX` (RFC 9051 §6.3.6): the mail is in the new mailbox, and INBOX is empty.
+#[test]
+fn inbox_is_renamed() {
+    for driver in ["sdbox", "mdbox"] {
+        let place = Place::new(driver, "");
+        let Some(real) = place.real() else { return };
+        let storage = place.storage();
+        let open = |name: &str| storage.open(name, OpenMode::ReadWrite).unwrap();
+        save(&mut *open("INBOX"), "Subject: 1\r\n\r\none\r\n", Flags::SEEN, &["work"]).unwrap();
+        storage.create("INBOX/below", false).unwrap();
+        let before = ours(&mut *open("INBOX"));
+        storage.rename("INBOX", "Moved").unwrap();
+        assert_eq!(ours(&mut *open("Moved")), before);
+        assert_eq!(agree(&real, &mut *open("Moved")), before);
+        assert_eq!(agree(&real, &mut *open("INBOX")), Vec::<String>::new());
+        assert_eq!(real.run(&["mailbox", "list"], b"").len(), "INBOX\nMoved\nMoved/below\n".len());
+        real.run(&["mailbox", "rename", "INBOX", "Empty"], b"");
+        save(&mut *open("INBOX"), "Subject: 2\r\n\r\ntwo\r\n", Flags::NONE, &[]).unwrap();
+        assert_eq!(agree(&real, &mut *open("INBOX")).len(), 1);
+    }
+}
+
+/// What the cache knows of messages outlives an index that is made anew.
+#[test]
+fn a_rebuilt_index_finds_its_cache() {
+    let place = Place::new("sdbox", "");
+    let Some(real) = place.real() else { return };
+    real.run(&["save"], b"Subject: 1\r\n\r\none\r\n");
+    real.run(&["fetch", "hdr.subject", "all"], b"");
+    let storage = place.storage();
+    let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+    inbox.rebuild(false).unwrap();
+    let facts = inbox.fetch_fields(base::Uid::ONE, Wanted::AT_HAND, &["Subject"]).unwrap();
+    assert_eq!(facts.fields.as_deref(), Some(&b"Subject: 1\n"[..]));
+    drop(inbox);
+    real.run(&["fetch", "hdr.subject", "all"], b"");
+}

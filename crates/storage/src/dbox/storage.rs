@@ -394,7 +394,9 @@ impl Storage for DboxStorage {
         self.check(from)?;
         self.check(to)?;
         let _lock = self.lock_list()?;
-        if from == "INBOX" {
+        // As in 2.3 a new one is made when somebody opens it. Where it lies apart from the others, its place
+        // is not ours to empty.
+        if from == "INBOX" && self.location().inbox.is_some() {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }
         if self.state(to)? == MailboxState::Selectable {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::{Guid, Uid, UidValidity};
-use index::{ExtId, ExtSpec, Index, Locked, Origin, Transaction};
+use index::{ExtSpec, Index, Locked, Origin, Transaction};
 
 use crate::error::{Error, Result};
 use crate::fs::{is_missing, join};
@@ -62,8 +62,9 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
     tx.fsync();
     let guid = set_headers(sdbox, old, &mut tx);
     // The cache of an index that is lost is lost with it.
-    let cache = if backup.is_none() { keep_cache(old, &mut tx) } else { None };
+    let kept: &[_] = if backup.is_none() { &[CACHE, SIZE] } else { &[SIZE] };
     let mut next = old.header().next_uid.max(1);
+    declare(&mut tx, &view, kept);
     for (&uid, path) in &files {
         let Some(uid) = Uid::new(uid).filter(|uid| uid.get() < u32::MAX) else { continue };
         if !is_readable(sdbox, path)? {
@@ -71,10 +72,7 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
             continue;
         }
         adopt_attachments(sdbox, path, guid, uid);
-        append(&mut tx, &view, uid, in_alt.contains_key(&uid.get()));
-        if let Some(cached) = cache.and_then(|cache| view.ext(uid, cache)) {
-            tx.ext_record(CACHE, uid, cached);
-        }
+        append(&mut tx, &view, uid, in_alt.contains_key(&uid.get()), kept);
         next = next.max(uid.get() + 1);
     }
     let recent = old.header().first_recent_uid;
@@ -129,17 +127,6 @@ fn set_headers(sdbox: &Sdbox, old: &Index, tx: &mut Transaction) -> Guid {
     header.guid
 }
 
-/// The cache goes on as that of the new index. Gives what says where each message is in it.
-fn keep_cache(old: &Index, tx: &mut Transaction) -> Option<ExtId> {
-    let reset_id = old.ext_reset_id(CACHE).filter(|&reset_id| reset_id != 0)?;
-    tx.ext(&ExtSpec::new(CACHE, 0, 4, 4), 0);
-    tx.ext_reset(CACHE, reset_id, true);
-    old.ext(CACHE)
-}
-
-/// 2.3's extension with the place of each message in the cache.
-const CACHE: &str = "cache";
-
 /// Has a message's attachments follow where the mailbox got another GUID.
 fn adopt_attachments(sdbox: &Sdbox, path: &Path, guid: Guid, uid: Uid) {
     let Ok(refs) = attachments_in(&sdbox.context().fs, path) else { return };
@@ -169,7 +156,7 @@ fn is_readable(sdbox: &Sdbox, path: &Path) -> Result<bool> {
 }
 
 /// A message with what the old index knew of it.
-fn append(tx: &mut Transaction, view: &View, uid: Uid, in_alt: bool) {
+fn append(tx: &mut Transaction, view: &View, uid: Uid, in_alt: bool, kept: &[Kept]) {
     let bits = if in_alt { Record::BACKEND } else { 0 };
     match view.record(uid) {
         Some(record) => {
@@ -180,4 +167,31 @@ fn append(tx: &mut Transaction, view: &View, uid: Uid, in_alt: bool) {
         }
         None => tx.append_with_bits(uid, crate::view::Flags::NONE, bits, []),
     }
+    for &(name, size) in kept {
+        let column = view.columns().named(name).filter(|column| column.size() == usize::from(size));
+        if let Some(bytes) = column.and_then(|column| view.ext(uid, column.id)) {
+            tx.ext_record(name, uid, bytes);
+        }
+    }
 }
+
+/// Makes room for what is kept of messages.
+fn declare(tx: &mut Transaction, view: &View, kept: &[Kept]) {
+    for &(name, size) in kept {
+        let Some(column) = view.columns().named(name).filter(|column| column.size() == usize::from(size))
+        else {
+            continue;
+        };
+        tx.ext(&ExtSpec::new(name, 0, size, size), 0);
+        if column.reset_id != 0 {
+            tx.ext_reset(name, column.reset_id, false);
+        }
+    }
+}
+
+/// An extension that an index made anew has as well, and the bytes it has for each message.
+type Kept = (&'static str, u16);
+/// Where the cache has a message.
+const CACHE: Kept = ("cache", 4);
+/// Its size.
+const SIZE: Kept = ("vsize", 4);
