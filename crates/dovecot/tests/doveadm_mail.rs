@@ -277,7 +277,7 @@ fn messages_are_shown() {
 
 /// Whoever looks at the cache is no client, and what is new stays new.
 #[test]
-fn the_caches_decisions_leave_messages_recent() {
+fn what_only_looks_leaves_messages_recent() {
     let host = host();
     with_mail(&host);
     // So that there is a cache.
@@ -287,6 +287,9 @@ fn the_caches_decisions_leave_messages_recent() {
     assert!(out.contains("guid  yes") && err.is_empty() && status == 0, "{out}{err}");
     check(&host, "-f flow mailbox status -u user1 recent INBOX", "INBOX recent=3\n", "", 0);
     finds(&host, "modseq 1", &[1, 2, 3]);
+    let isnt_empty = "Can't delete mailbox INBOX: Mailbox isn't empty";
+    fails(&host, "mailbox delete -u user1 -e INBOX", isnt_empty, 65);
+    check(&host, "-f flow mailbox status -u user1 recent INBOX", "INBOX recent=3\n", "", 0);
 }
 
 /// As 2.3.19 finds them.

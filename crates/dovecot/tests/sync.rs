@@ -353,3 +353,15 @@ fn same_but_long_guids(one: &Place<'_>, other: &Place<'_>, what: &str) {
     };
     assert_eq!(short(one.state()), short(other.state()), "{what}");
 }
+
+/// Mailboxes with all messages, where `-a` would look, are made by a plugin.
+#[test]
+fn without_the_virtual_plugin() {
+    let host = host(Under::Ours);
+    let (one, other) = (Place::new(&host, "sdbox", "one"), Place::new(&host, "maildir", "other"));
+    one.save("INBOX", "one");
+    let (out, said, status) = sync(&one, &["sync", "-a", "virtual/All", &other.location]);
+    let why = "-a is supported only with Dovecot at the other end, which looks for messages there";
+    assert_eq!((out.as_str(), status), ("", Some(64)), "{said}");
+    assert_eq!(said, format!("doveadm(user1): Fatal: {why}\n"));
+}

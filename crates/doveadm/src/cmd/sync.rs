@@ -359,7 +359,15 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// `-a` would be of no effect where we save the messages: mailboxes with all of them are made by 2.3's
+    /// virtual plugin.
+    fn has_no_virtual(&self, job: &Job<'_>) -> Outcome {
+        let why = "-a is supported only with Dovecot at the other end, which looks for messages there";
+        self.virtual_all.map_or(Ok(()), |_| Err(job.fatal(why, status::USAGE)))
+    }
+
     fn local(&self, job: &mut Job<'_>, user: &Arc<MailUser>, location: &str) -> Outcome {
+        self.has_no_virtual(job)?;
         let mut own = self.own(job, user)?;
         let home = user.home().map(PathBuf::from);
         let other = open_location(user, user.username(), home, location)
@@ -431,7 +439,10 @@ impl Work<'_> {
             job.fatal(format_args!("open({path}) failed: {}", base::reason(&error)), status::TEMPFAIL)
         })?;
         match remote::connect(input, output, self.scope, whole_names) {
-            Ok(Peer::Ours(mut other)) => self.run(job, &mut self.own(job, user)?, &mut *other),
+            Ok(Peer::Ours(mut other)) => {
+                self.has_no_virtual(job)?;
+                self.run(job, &mut self.own(job, user)?, &mut *other);
+            }
             Ok(Peer::Original(line)) => self.with_the_original(job, user, line)?,
             Err(error) => job.fail(format_args!("{} failed", self.command), &error),
         }
@@ -465,6 +476,7 @@ impl Work<'_> {
             return self.both(job, line, &terms, &mut own);
         }
         if self.reverse {
+            self.has_no_virtual(job)?;
             return self.pull(job, user, scope, line, terms, &mut own);
         }
         let mut report = Reporter { job: &mut *job, desync: None };
