@@ -338,6 +338,42 @@ fn a_damaged_log_is_all_there_was() {
     }
 }
 
+/// What stands behind the last record of the map's log is said, in Dovecot's words, and cut off: no message
+/// gets another UID.
+#[test]
+fn garbage_behind_the_maps_log() {
+    use std::sync::{Arc, Mutex, PoisonError};
+    for garbage in [&b"abc"[..], &[0; 40], b"\x80\x80\x80\x90\0\0\0\x01abcdefghijkl", &[0x5a; 37]] {
+        let dir = tempfile::tempdir_in(memory()).unwrap();
+        let root = dir.path().join("mail");
+        let storage = || MDBOX.storage(&root, MDBOX.settings(&root), Fs::default());
+        fill(MDBOX, &*storage());
+        let good = MAILBOXES.map(|name| look(&*storage(), name).unwrap());
+        let path = root.join("storage/dovecot.map.index.log");
+        let sound = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&sound, garbage].concat()).unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (lines, place) = (said.clone(), root.display().to_string());
+        base::log::listen(Some(Box::new(move |_, _, line| {
+            // Other tests of this process log as well.
+            if line.contains(&place) {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+            }
+        })));
+        let found = MAILBOXES.map(|name| look(&*storage(), name).unwrap());
+        let mended = std::mem::take(&mut *said.lock().unwrap());
+        let again = MAILBOXES.map(|name| look(&*storage(), name).unwrap());
+        base::log::listen(None);
+        let expected = format!("Unexpected garbage at EOF (sync_offset={})", sound.len());
+        assert!(mended.iter().any(|line| line.ends_with(&expected)), "{mended:?}");
+        assert!(said.lock().unwrap().is_empty(), "{said:?}");
+        assert_eq!(found, good);
+        assert_eq!(again, good);
+        let after = std::fs::read(&path).unwrap();
+        assert!(after.starts_with(&sound) && !after[sound.len()..].starts_with(garbage), "{after:?}");
+    }
+}
+
 #[test]
 fn maildir() {
     check(MAILDIR);
