@@ -5,9 +5,15 @@ use std::process::Command;
 
 use harness::{Builder, Host, Under, needs};
 
+/// Logs are rotated and caches written anew all the time.
+const BUSY: &str = "mail_index_log_rotate_min_size = 1k\nmail_index_log_rotate_max_size = 2k\n\
+    mail_index_rewrite_min_log_bytes = 512\nmail_index_rewrite_max_log_bytes = 1k\n\
+    mail_cache_purge_min_size = 1k\n";
+
 fn host(under: Under, format: &str) -> Host {
+    let (format, more) = format.strip_prefix("busy ").map_or((format, ""), |format| (format, BUSY));
     let config = format!(
-        "mail_location = {format}:@DIR@/mail/%u/box\nmail_home = @DIR@/mail/%u\n\
+        "{more}mail_location = {format}:@DIR@/mail/%u/box\nmail_home = @DIR@/mail/%u\n\
          namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n"
     );
     Builder::new(env!("CARGO_BIN_EXE_dovecot")).under(under).config(&config).start()
@@ -92,6 +98,7 @@ fn check(writer: Under, format: &str) {
     assert!(found.len() >= 3, "{found:?}");
     for path in found {
         let path = path.to_str().unwrap();
+        assert_eq!(dump(&ours.program("doveadm"), &host, &["-t", "index", path, "x"]).2, Some(75));
         for words in [&[path][..], &["-t", "index", path, "2"]] {
             let expected = dump(&theirs.program("doveadm"), &host, words);
             if words.len() > 1 && expected.2 != Some(0) {
@@ -117,6 +124,25 @@ fn sdbox_of_the_original() {
 #[test]
 fn mdbox_of_the_original() {
     check(Under::Dovecot, "mdbox");
+}
+
+#[test]
+fn mbox_of_the_original() {
+    check(Under::Dovecot, "mbox");
+}
+
+#[test]
+fn rotated_logs_of_the_original() {
+    for format in ["busy maildir", "busy sdbox", "busy mdbox"] {
+        check(Under::Dovecot, format);
+    }
+}
+
+#[test]
+fn our_rotated_logs() {
+    for format in ["busy maildir", "busy mdbox"] {
+        check(Under::Ours, format);
+    }
 }
 
 #[test]

@@ -135,8 +135,16 @@ impl Index {
     /// The index as its file would be if it were written now: for [`dump`](crate::dump).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut map = self.map.clone();
-        // What nobody told is not in the file.
-        map.header.log_file_tail_offset = self.log.as_ref().map_or(0, |log| log.tail_if_told());
+        // As 2.3 knows it that begins to read: what nobody told is not in the file.
+        if let Some(log) = &self.log {
+            let (seq, head) = (log.header.file_seq, map.header.log_file_head_offset);
+            let on_disk = if self.on_disk.log_seq == seq { self.on_disk.tail } else { 0 };
+            map.header.log_file_tail_offset = log.tail_told_within(&self.fs).max(on_disk);
+            map.set_modseq_header(seq, head, log.modseq);
+        }
+        if map.dirt_passed {
+            map.header.flags |= crate::header::FLAG_HAVE_DIRTY;
+        }
         map.encode()
     }
 

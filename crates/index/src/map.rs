@@ -35,6 +35,9 @@ pub(crate) struct Map {
     pub(crate) exts: Vec<Ext>,
     pub(crate) keywords: Vec<Arc<str>>,
     pub(crate) view: Arc<View>,
+    /// Messages became dirty and clean again while a log was read: 2.3 has the header's flag for them until
+    /// it reads on.
+    pub(crate) dirt_passed: bool,
 }
 
 /// The names of all extensions that were seen: what makes [`ExtId`]s last.
@@ -72,6 +75,7 @@ impl Map {
             exts: Vec::new(),
             keywords: Vec::new(),
             view: Arc::new(View::empty(UidValidity::ONE, Uid::ONE)),
+            dirt_passed: false,
         }
     }
 

@@ -339,12 +339,24 @@ impl LogFile {
         Ok(())
     }
 
-    /// The tail if index file or log say where it is; 0 if neither does, as 2.3 has it then.
-    pub(crate) fn tail_if_told(&self) -> u32 {
-        match self.tail_told > u64::from(self.header.hdr_size) {
-            true => u32::try_from(self.tail).unwrap_or(u32::MAX),
-            false => 0,
+    /// The tail as somebody knows it who has read nothing but the log: where a record says that it is, and
+    /// behind what follows there and was not asked for; 0 if none says it.
+    pub(crate) fn tail_told_within(&self, fs: &Fs) -> u32 {
+        let Where::File { file, .. } = &self.place else { return 0 };
+        let mut bytes = vec![0; usize::try_from(self.sync_offset).unwrap_or(0)];
+        let read = fs.read_at(file, &mut bytes, 0).unwrap_or(0);
+        bytes.truncate(read);
+        let (mut tail, mut offset) = (0, u64::from(self.header.hdr_size));
+        while let Next::Record(record) = RawRecord::at(&bytes, 0, offset) {
+            offset = record.end();
+            let told = tail_update(&record).filter(|_| record.what() == Some(Kind::HeaderUpdate));
+            match told.filter(|_| record.is_external()) {
+                Some(told) => tail = told.max(tail),
+                None if record.is_external() && tail == record.offset => tail = offset,
+                None => {}
+            }
         }
+        u32::try_from(tail).unwrap_or(u32::MAX)
     }
 
     /// Whether a record has to say that the tail is at `offset`.

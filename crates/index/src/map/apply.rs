@@ -32,6 +32,7 @@ pub(crate) struct Applier<'a> {
     current: Current,
     no_dirty: bool,
     changed: bool,
+    had_dirt: bool,
     dirt_may_be_gone: bool,
     /// What could not be applied, each with its log offset and the reason in 2.3's words.
     pub(crate) errors: Vec<(u64, String)>,
@@ -45,6 +46,7 @@ const ERRORS_MAX: usize = 10;
 impl<'a> Applier<'a> {
     pub(crate) fn new(map: &'a mut Map, names: &'a mut Names, no_dirty: bool) -> Self {
         let edit = map.view.edit();
+        let had_dirt = map.header.flags & FLAG_HAVE_DIRTY != 0;
         Self {
             map,
             names,
@@ -52,6 +54,7 @@ impl<'a> Applier<'a> {
             current: Current::None,
             no_dirty,
             changed: false,
+            had_dirt,
             dirt_may_be_gone: false,
             errors: Vec::new(),
             delete_requested: None,
@@ -284,6 +287,7 @@ impl<'a> Applier<'a> {
         }
         if !self.edit.peek().records().any(|record| record.bits & Record::DIRTY != 0) {
             self.map.header.flags &= !FLAG_HAVE_DIRTY;
+            self.map.dirt_passed = !self.had_dirt;
         }
     }
 }

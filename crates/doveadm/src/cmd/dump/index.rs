@@ -15,7 +15,7 @@ use base::Logger;
 
 use super::extension::{self, Field};
 use super::{broken, number};
-use crate::context::{Context, Outcome};
+use crate::context::{Context, Failure, Outcome};
 use crate::localtime;
 
 /// The index that a path means: a file, or one of those in a directory.
@@ -42,7 +42,10 @@ pub(super) fn print(cx: &mut Context, path: &Path, args: &[String]) -> Outcome {
     let file = file_of(path).ok_or_else(|| cannot_open(path))?;
     let only = match args.first() {
         None => 0,
-        Some(text) => text.parse::<u32>().map_err(|_| broken(format_args!("Invalid uid number {text}")))?,
+        Some(text) => text.parse::<u32>().map_err(|_| {
+            // As 2.3 ends then.
+            Failure::fatal(format_args!("Invalid uid number {text}"))
+        })?,
     };
     let bytes = mapped(&file).ok_or_else(|| cannot_open(path))?;
     let shown = IndexFile::parse(&bytes).map_err(broken)?;

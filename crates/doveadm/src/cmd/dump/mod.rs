@@ -94,11 +94,12 @@ fn is_dbox(path: &Path) -> bool {
     name.starts_with("m.") || name.starts_with("u.")
 }
 
-/// `dovecot.index`, of which there may only be the log, or the directory that it is in.
+/// `dovecot.index`, of which there may only be the log, or the directory that it is in. Without its log it is
+/// a copy.
 fn is_index(path: &Path) -> bool {
     index::file_of(path).is_some_and(|file| {
         // The major version, which is the first byte.
-        begins_with(&file, &[7]) || (!file.exists() && is_log(&index::log_of(&file)))
+        (begins_with(&file, &[7]) || !file.exists()) && is_log(&index::log_of(&file))
     })
 }
 
