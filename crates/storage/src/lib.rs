@@ -25,6 +25,7 @@ pub mod mbox;
 pub mod memo;
 pub mod notify;
 mod place;
+pub mod progress;
 mod remove;
 pub mod search;
 mod session_lock;

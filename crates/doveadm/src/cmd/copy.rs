@@ -114,6 +114,7 @@ fn transfer(job: &mut Job<'_>, mut found: Found, target: &mut dyn Mailbox, mode:
 
 /// Adds a message to the batch, with its flags, keywords and dates.
 pub(crate) fn copy_one(batch: &mut dyn storage::SaveBatch, found: &mut Found, uid: base::Uid) -> Result<()> {
+    storage::progress::step();
     let record = found.view.record(uid).ok_or(Error::Expunged(uid))?;
     let meta = SaveMeta {
         flags: record.flags,

@@ -20,6 +20,7 @@ pub(crate) fn deduplicate(cx: &mut Context, args: &Args) -> Outcome {
             let mut seen = HashSet::new();
             let mut again = UidSet::new();
             for uid in found.uids.clone() {
+                storage::progress::step();
                 match key(&mut *found.mailbox, uid, by_id) {
                     Ok(Some(key)) if !seen.insert(key.clone()) => again.insert(uid),
                     Ok(_) | Err(Error::Expunged(_)) => {}

@@ -23,6 +23,7 @@ pub(crate) fn force_resync(cx: &mut Context, args: &Args) -> Outcome {
             }
         };
         for place in places {
+            storage::progress::step();
             let name = &place.name;
             match user.open_mailbox(name, OpenMode::Append) {
                 Ok(mut mailbox) => {

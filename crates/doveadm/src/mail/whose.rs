@@ -11,7 +11,7 @@ use service::authmaster::User;
 
 use super::job::Job;
 use super::login::{self, Opened};
-use super::progress::Progress;
+use super::progress::{Count, Progress};
 use super::through::{Routes, Through};
 use crate::args::Args;
 use crate::context::{Context, Failure, Outcome, status};
@@ -107,6 +107,11 @@ impl Whose {
     }
 
     fn run(&self, mut job: Job<'_>, work: &mut Work<'_>) -> Outcome {
+        let mut counted = |job: &mut Job<'_>, user: &Arc<MailUser>| {
+            let _count = Count::begin(job.cx, (!self.is_one()).then(|| user.username()));
+            work(job, user)
+        };
+        let work: &mut Work<'_> = &mut counted;
         if let Some(batched) = job.cx.batched.clone() {
             job.begin(batched.user.username());
             job.found(batched.user.username());

@@ -274,6 +274,7 @@ fn arrive<S: Sender + ?Sized>(side: &mut dyn Side, other: &mut S, work: &Work) -
     for chunk in work.arrive.chunks(BATCH) {
         let mut wanted = Vec::with_capacity(chunk.len());
         for arrival in chunk {
+            storage::progress::step();
             match arrival.from {
                 Source::Own(uid) => side.copy(uid, arrival.uid)?,
                 Source::Other(uid) => {

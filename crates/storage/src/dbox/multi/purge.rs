@@ -261,6 +261,7 @@ impl FilePurge<'_> {
                 unused.push(one);
             }
             at = metadata.end;
+            crate::progress::step();
         }
         let size = self.file.size().map_err(|error| Error::io("fstat", self.path.clone(), error))?;
         if at != size {

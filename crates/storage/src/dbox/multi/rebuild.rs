@@ -230,6 +230,7 @@ impl Rebuild<'_> {
                 refcount: 0,
                 is_unused: false,
             });
+            crate::progress::step();
         }
         Ok(())
     }

@@ -299,6 +299,7 @@ impl Driver for Sdbox {
         let uids: UidSet = index.view().records_in(uids).map(|(_, record)| record.uid).collect();
         for uid in uids.iter() {
             self.move_file(uid, to_alt)?;
+            crate::progress::step();
         }
         let (add, remove) = if to_alt { (Record::BACKEND, 0) } else { (0, Record::BACKEND) };
         let mut tx = Transaction::new();

@@ -66,6 +66,7 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
     let mut next = old.header().next_uid.max(1);
     declare(&mut tx, &view, kept);
     for (&uid, path) in &files {
+        crate::progress::step();
         let Some(uid) = Uid::new(uid).filter(|uid| uid.get() < u32::MAX) else { continue };
         if !is_readable(sdbox, path)? {
             logger.warning(format_args!("sdbox: Skipping unfixable file: {}", path.display()));
