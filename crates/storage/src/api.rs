@@ -5,7 +5,7 @@
 //! `mail-user` crate translates to and from the names of namespaces.
 
 use std::io::{Read, Seek};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -92,6 +92,11 @@ pub trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// `VOLATILEDIR=`: where lock files are that need not outlive the machine.
+    fn volatile_dir(&self) -> Option<&Path> {
+        None
+    }
+
     /// `pop3_lock_session`: keeps other POP3 sessions out; `None` if there is one already.
     fn lock_session(&self) -> Result<Option<SessionLock>> {
         Err(Error::Unsupported(
@@ -140,12 +145,20 @@ pub struct Listed {
 /// Kinds of paths of a mailbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PathKind {
+    /// What stands for the mailbox: where the messages are, or what `DIRNAME=` is below.
+    Dir,
+    /// The same below `ALT=`.
+    AltDir,
     /// Where the messages are.
     Mailbox,
+    /// Where messages are that were moved to `ALT=`.
+    AltMailbox,
     /// `CONTROL=`: uidlist, keywords, subscriptions.
     Control,
     /// `INDEX=`.
     Index,
+    /// `INDEXPVT=`: the user's own flags.
+    IndexPrivate,
 }
 
 /// How thoroughly to look for changes.
@@ -195,6 +208,17 @@ pub trait Mailbox: Send {
 
     /// The messages that are `\Recent` in this session.
     fn recent(&self) -> &UidSet;
+
+    /// Keeps when the mailbox got another name, from when on `autoexpunge` counts.
+    fn note_renamed(&mut self, at: SystemTime) -> Result<()> {
+        let _ = at;
+        Ok(())
+    }
+
+    /// When it last got another name, if that is known.
+    fn renamed_at(&self) -> Option<SystemTime> {
+        None
+    }
 
     /// Whether clients may make up new keywords (`\*` in PERMANENTFLAGS).
     fn allows_new_keywords(&self) -> bool;

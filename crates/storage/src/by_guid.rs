@@ -4,7 +4,7 @@
 //! A list that is lost or damaged is made anew from the directories; each mailbox's index has its name.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -488,6 +488,10 @@ impl Storage for GuidStorage {
 
     fn mailbox_log(&self) -> Option<MailboxLog> {
         self.inner.mailbox_log()
+    }
+
+    fn volatile_dir(&self) -> Option<&Path> {
+        self.location().volatile.as_deref()
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {

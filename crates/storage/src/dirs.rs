@@ -38,8 +38,8 @@ struct Listing {
     listed: Vec<Listed>,
 }
 
-/// What may be directories in a directory, but for those whose names begin with a dot: each with whether it is
-/// sure to be one.
+/// What may be directories in a directory, but for those whose names begin with two dots, which are on their way
+/// out: each with whether it is sure to be one.
 #[derive(Debug, Default)]
 pub(crate) struct Entries(Vec<(Vec<u8>, bool)>);
 
@@ -99,7 +99,7 @@ impl Dirs {
         let mut found = Entries::default();
         let read = fs.read_dir(dir, |name, kind| {
             let may_be_dir = matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown);
-            if may_be_dir && !name.starts_with(b".") {
+            if may_be_dir && !name.starts_with(b"..") {
                 found.0.push((name.to_vec(), kind == FileType::Directory));
             }
         });

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use base::Guid;
 
-use crate::api::Listed;
+use crate::api::{Listed, PathKind};
 use crate::dirs::{Dirs, Entries, Walk};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, is_missing, join};
+use crate::fs::{Fs, Permissions, is_missing, join};
 use crate::location::{IndexPlace, Layout, Location};
 
 /// The names and paths of one location.
@@ -139,6 +139,20 @@ impl Tree {
         self.below(&self.location.root, name)
     }
 
+    /// What something new of a mailbox is made with: what its directory has or, while that is not there, the
+    /// nearest one above.
+    pub(crate) fn permissions(&self, name: &str) -> Permissions {
+        let mut at = Some(name).filter(|name| *name != "INBOX");
+        while let Some(name) = at {
+            let node = self.node(name);
+            if node.is_dir() {
+                return Permissions::of_dir(&node);
+            }
+            at = name.rsplit_once(self.separator()).map(|(above, _)| above);
+        }
+        Permissions::of_dir(&self.location.root)
+    }
+
     /// The control directory of a mailbox.
     pub(crate) fn control(&self, name: &str) -> PathBuf {
         match &self.location.control {
@@ -164,6 +178,13 @@ impl Tree {
     /// The directory of a user's own index of a mailbox (`INDEXPVT=`).
     pub(crate) fn private_index(&self, name: &str) -> Option<PathBuf> {
         self.location.index_private.as_ref().map(|private| self.apart(private, name))
+    }
+
+    /// What `ALT=` has in the place of a mailbox. Only dbox moves messages there.
+    pub(crate) fn alt(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
+        let node = self.below(self.location.alt.as_ref()?, name);
+        let is_whole = kind != PathKind::AltMailbox || self.location.dir_name.is_empty();
+        Some(if is_whole { node } else { node.join(&self.location.dir_name) })
     }
 
     /// The directory in `INDEX=` that stands for a name, where mailboxes are listed from there.

@@ -50,6 +50,7 @@ pub use dbox::DboxStorage;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, NumberFact, Wanted};
 pub use location::Location;
+pub use lock_file::UserLock;
 pub use maildir::MaildirStorage;
 pub use mbox::MboxStorage;
 pub use notify::{Hub, Subscription};

@@ -199,6 +199,26 @@ impl Drop for LockFile {
     }
 }
 
+/// A lock on what is done for a whole user, held until it is dropped.
+pub struct UserLock {
+    _lock: LockFile,
+}
+
+impl UserLock {
+    /// Takes the lock file `name` in `dir`, which is the user's home or `VOLATILEDIR=`; `None` if somebody has
+    /// it.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked.
+    pub fn attempt(dir: &Path, name: &str, settings: &MailSettings, logger: &Logger) -> Result<Option<Self>> {
+        let place = LockPlace::volatile(dir, name.to_owned());
+        let (fs, permissions) = (Fs::default().on_nfs(settings.nfs()), Permissions::default());
+        LockFile::make_dir(&place, &permissions, &fs)?;
+        let lock = LockFile::attempt(&place, &permissions, &fs, settings, logger)?;
+        Ok(lock.map(|lock| Self { _lock: lock }))
+    }
+}
+
 /// SHA1 in hexadecimal digits, as in the names of such files.
 fn hash(text: &str) -> String {
     Sha1::digest(text).iter().fold(String::new(), |mut hex, byte| {

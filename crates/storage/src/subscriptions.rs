@@ -20,6 +20,20 @@ pub(crate) fn read(path: &Path, separator: char) -> Result<Vec<String>> {
     Ok(lines.map(|line| decode(&String::from_utf8_lossy(line), version, separator)).collect())
 }
 
+/// The names as users know them, but for those that are none: each level is decoded by itself, as it stands on
+/// disk.
+pub(crate) fn decoded(
+    names: &[String],
+    separator: char,
+    decode: &dyn Fn(&[u8]) -> Option<String>,
+) -> Vec<String> {
+    let name = |name: &String| {
+        let levels = name.split(separator).map(|level| decode(level.as_bytes()));
+        levels.collect::<Option<Vec<_>>>().map(|levels| levels.join(&separator.to_string()))
+    };
+    names.iter().filter_map(name).collect()
+}
+
 /// Adds or removes a name; `false` if it was so already.
 pub(crate) fn change(
     fs: &Fs,

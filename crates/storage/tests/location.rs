@@ -281,6 +281,48 @@ fn what_a_rename_leaves_behind() {
 }
 
 #[test]
+fn names_that_begin_with_a_dot() {
+    for location in ["maildir:~/mail:LAYOUT=fs", "mbox:~/mail", "sdbox:~/mail", "mdbox:~/mail:LAYOUT=fs"] {
+        let twins = Twins::new(location, "");
+        twins.go(&[Save("INBOX"), Create(".x"), Create("a/.y"), Create(".z/b"), Save(".z/b")]);
+        let listed = twins.storage(twins.ours.path()).list().unwrap();
+        assert!(listed.iter().any(|one| one.name == "a/.y"), "{location}: {listed:?}");
+    }
+}
+
+#[test]
+fn children_have_the_rights_of_their_parents() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    for (location, dir, child) in [
+        ("maildir:~/mail", "mail/.a", "mail/.a.b/cur"),
+        ("maildir:~/mail:LAYOUT=fs", "mail/a", "mail/a/b/cur"),
+        ("maildir:~/mail:INDEX=~/idx", "mail/.a", "idx/.a.b"),
+        ("sdbox:~/mail", "mail/mailboxes/a", "mail/mailboxes/a/b/dbox-Mails"),
+        ("mbox:~/mail", "mail/a", "mail/a/b"),
+    ] {
+        let twins = Twins::new(location, "");
+        let first = if location.starts_with("mbox") { "a/x" } else { "a" };
+        twins.go(&[Save("INBOX"), Create(first)]);
+        for top in [twins.ours.path(), twins.theirs.path()].iter().filter(|top| top.join(dir).exists()) {
+            std::fs::set_permissions(top.join(dir), PermissionsExt::from_mode(0o770)).unwrap();
+        }
+        twins.go(&[Create("a/b")]);
+        let mode = |top: &Path| std::fs::metadata(top.join(child)).map(|meta| meta.mode() & 0o777).ok();
+        let expected = if location.starts_with("mbox") { 0o660 } else { 0o770 };
+        assert_eq!(mode(twins.ours.path()), Some(expected), "{location}");
+        assert!(mode(twins.theirs.path()).is_none_or(|theirs| theirs == expected), "{location}");
+    }
+}
+
+#[test]
+fn the_root_is_no_subfolder() {
+    let twins = Twins::new("maildir:~/mail", "");
+    twins.go(&[Create("a"), Save("INBOX")]);
+    let mail = twins.ours.path().join("mail");
+    assert!(mail.join(".a/maildirfolder").exists() && !mail.join("maildirfolder").exists());
+}
+
+#[test]
 fn both_find_the_same_mail() {
     let dir = tempfile::tempdir().unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -447,6 +489,11 @@ fn broken_names_are_shown() {
         }
         twins.check_lists();
         let storage = twins.storage(twins.ours.path());
+        // Subscriptions have several levels in one name.
+        for name in ["t/u", "x/y/z"].map(|name| name.replace('/', &storage.separator().to_string())) {
+            assert!(storage.set_subscribed(&name, true).unwrap());
+            assert!(storage.subscriptions().unwrap().contains(&name), "{location}");
+        }
         let listed = storage.list().unwrap();
         assert!(listed.len() > names.len(), "{location}: {listed:?}");
         for one in listed.into_iter().filter(|one| one.selectable) {

@@ -563,7 +563,7 @@ fn dotlocks_with_the_group_of_the_system() {
     run(true);
     let inbox = spool.join("user");
     let meta = std::fs::metadata(&inbox).unwrap();
-    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (USER, GROUP, 0o660));
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (USER, GROUP, 0o600));
     assert_eq!(std::fs::read_to_string(&inbox).unwrap().matches("Subject: 1").count(), 2);
     let said = run(false);
     let group = sys::accounts::group_name(GROUP).unwrap().unwrap_or_else(|| GROUP.to_string());

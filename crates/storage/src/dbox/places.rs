@@ -8,7 +8,7 @@ use base::Guid;
 use crate::api::Listed;
 use crate::dirs::{Dirs, Entries, Walk};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, join};
+use crate::fs::{Fs, Permissions, join};
 use crate::layout::Tree;
 use crate::location::{IndexPlace, Layout, Location};
 
@@ -66,6 +66,11 @@ impl Places {
     /// The directory that stands for a name and holds its children.
     pub(crate) fn node(&self, name: &str) -> PathBuf {
         self.tree.node(name)
+    }
+
+    /// See [`Tree::permissions`].
+    pub(crate) fn permissions(&self, name: &str) -> Permissions {
+        self.tree.permissions(name)
     }
 
     /// The GUID of the mailbox with this place, where directories are named so.

@@ -140,10 +140,16 @@ impl DboxStorage {
         self.fs.mkdir_all(dir, &self.permissions()).map_err(|error| Error::io("mkdir", dir, error))
     }
 
+    /// A directory of a mailbox, with the rights of its others.
+    fn mkdir_for(&self, name: &str, dir: &Path) -> Result<()> {
+        let permissions = self.places.permissions(name);
+        self.fs.mkdir_all(dir, &permissions).map_err(|error| Error::io("mkdir", dir, error))
+    }
+
     /// A node without mail.
     fn make_node(&self, name: &str) -> Result<()> {
-        self.mkdir_all(&self.places.node(name))?;
-        self.places.listed_node(name).map_or(Ok(()), |node| self.mkdir_all(&node))
+        self.mkdir_for(name, &self.places.node(name))?;
+        self.places.listed_node(name).map_or(Ok(()), |node| self.mkdir_for(name, &node))
     }
 
     fn at(&self, name: &str) -> At {
@@ -154,8 +160,8 @@ impl DboxStorage {
     fn make(&self, at: &At) -> Result<()> {
         let place = &at.place;
         self.make_node(place)?;
-        self.mkdir_all(&self.places.dir(place))?;
-        self.mkdir_all(&self.places.index(place))?;
+        self.mkdir_for(place, &self.places.dir(place))?;
+        self.mkdir_for(place, &self.places.index(place))?;
         // UIDVALIDITY and the GUID are there from the beginning.
         match &self.store {
             Some(store) => made(&*self.shared_multi(store, at)?, at),
@@ -167,11 +173,11 @@ impl DboxStorage {
         let name = &at.place;
         let index_dir = self.places.index(name);
         if self.location().index.is_some() {
-            self.mkdir_all(&index_dir)?;
+            self.mkdir_for(name, &index_dir)?;
         }
         let cache_dir = self.places.cache(name);
         if let Some(dir) = &cache_dir {
-            self.mkdir_all(dir)?;
+            self.mkdir_for(name, dir)?;
         }
         let size_lock = LockPlace::of_size(self.location(), &index_dir, &at.stored);
         Ok(MailboxPlace {
@@ -223,7 +229,7 @@ impl DboxStorage {
         let name = &at.place;
         if !self.exists(&self.places.dir(name))? {
             // Only its index is there, from which it is listed.
-            self.mkdir_all(&self.places.dir(name))?;
+            self.mkdir_for(name, &self.places.dir(name))?;
         }
         if let Some(store) = &self.store {
             // The messages are elsewhere, and go with their last reference.
@@ -474,9 +480,14 @@ impl Storage for DboxStorage {
         Some(MailboxLog::new(self.fs.clone(), path, Permissions::of_dir(root), self.logger.clone()))
     }
 
+    fn volatile_dir(&self) -> Option<&Path> {
+        self.location().volatile.as_deref()
+    }
+
     fn subscriptions(&self) -> Result<Vec<String>> {
         let names = subscriptions::read(&self.subscriptions_file(), self.separator())?;
-        Ok(names.into_iter().filter_map(|name| self.places.decode(name.as_bytes())).collect())
+        let decode = |level: &[u8]| self.places.decode(level);
+        Ok(subscriptions::decoded(&names, self.separator(), &decode))
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
@@ -552,11 +563,15 @@ impl Placed for DboxStorage {
     }
 
     fn path_at(&self, place: &str, kind: PathKind) -> Option<PathBuf> {
-        Some(match kind {
-            PathKind::Mailbox => self.places.dir(place),
-            PathKind::Control => self.places.control(place),
-            PathKind::Index => self.places.index(place),
-        })
+        match kind {
+            PathKind::Dir => Some(self.places.node(place)),
+            PathKind::AltDir => self.places.alt_node(place),
+            PathKind::Mailbox => Some(self.places.dir(place)),
+            PathKind::AltMailbox => self.places.alt_dir(place),
+            PathKind::Control => Some(self.places.control(place)),
+            PathKind::Index => Some(self.places.index(place)),
+            PathKind::IndexPrivate => self.places.private_index(place),
+        }
     }
 
     fn store_proof(&self, _place: &str, check: CheckProof<'_>) {

@@ -1,5 +1,7 @@
 //! What administrators do to a mailbox: its identity, its index and its cache.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use base::{Seq, Uid, UidSet};
 use index::{ExtSpec, Origin, Transaction};
 
@@ -56,6 +58,30 @@ impl<D: Driver> Shared<D> {
         work.index.commit(&tx, Origin::Internal)?;
         self.publish(&work.index);
         Ok(())
+    }
+
+    /// See [`Mailbox::note_renamed`](crate::Mailbox::note_renamed).
+    pub(crate) fn note_renamed(&self, at: SystemTime) -> Result<()> {
+        let mut work = self.work();
+        let work = &mut *work;
+        if work.index.is_new() || work.index.is_in_memory() {
+            return Ok(());
+        }
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let secs = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        let mut tx = Transaction::new();
+        tx.ext(&ExtSpec::new(LAST_RENAME, 4, 0, 0), 0);
+        tx.ext_header(LAST_RENAME, 0, &secs.to_le_bytes());
+        work.index.commit(&tx, Origin::Internal)?;
+        self.publish(&work.index);
+        Ok(())
+    }
+
+    /// See [`Mailbox::renamed_at`](crate::Mailbox::renamed_at).
+    pub(crate) fn renamed_at(&self) -> Option<SystemTime> {
+        let work = self.work();
+        let secs = u32::from_le_bytes(work.index.ext_header(LAST_RENAME)?.try_into().ok()?);
+        (secs != 0).then(|| UNIX_EPOCH + Duration::from_secs(secs.into()))
     }
 
     /// See [`Mailbox::rebuild`](crate::Mailbox::rebuild).
@@ -144,3 +170,5 @@ impl<D: Driver> Shared<D> {
 
 /// 2.3's extension with the mailbox's name.
 pub(crate) const BOX_NAME: &str = "box-name";
+/// That in which the index keeps when the mailbox was last renamed, in seconds since 1970.
+const LAST_RENAME: &str = "last-rename-stamp";

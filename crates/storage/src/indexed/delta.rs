@@ -116,7 +116,7 @@ fn has(view: &View, set: &KeywordSet, name: &str) -> bool {
 pub(crate) fn check_keywords(names: &[String], limit: usize) -> Result<()> {
     match names.iter().find(|name| name.is_empty() || name.len() > limit) {
         Some(name) if name.is_empty() => Err(Error::BadRequest("Invalid keyword: ''".to_owned())),
-        Some(_) => Err(Error::BadRequest(format!("Keyword length too long (max {limit})"))),
+        Some(_) => Err(Error::BadRequest("Keyword length too long".to_owned())),
         None => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use base::{Guid, ModSeq, Seq, Uid, UidSet};
 
@@ -126,6 +127,14 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn is_in_place(&self) -> bool {
         self.shared.is_in_place()
+    }
+
+    fn note_renamed(&mut self, at: SystemTime) -> Result<()> {
+        self.shared.note_renamed(at)
+    }
+
+    fn renamed_at(&self) -> Option<SystemTime> {
+        self.shared.renamed_at()
     }
 
     fn guid(&mut self) -> Result<Guid> {

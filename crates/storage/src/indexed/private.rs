@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use base::{Guid, Logger, ModSeq, Seq, Uid, UidSet};
 use index::{Index, Origin, Place, Transaction};
@@ -321,6 +322,14 @@ impl<D: Driver> Mailbox for Private<D> {
 
     fn numbers_at_hand(&mut self, fact: NumberFact, uids: &[Uid]) -> Vec<Option<i64>> {
         self.shared.numbers_at_hand(fact, uids)
+    }
+
+    fn note_renamed(&mut self, at: SystemTime) -> Result<()> {
+        self.shared.note_renamed(at)
+    }
+
+    fn renamed_at(&self) -> Option<SystemTime> {
+        self.shared.renamed_at()
     }
 
     fn memo(&self) -> Option<Arc<Memo>> {

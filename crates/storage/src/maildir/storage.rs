@@ -89,7 +89,7 @@ impl MaildirStorage {
         self.fs.stamp(&cur).map(|stamp| stamp.is_some()).map_err(|error| Error::io("stat", cur, error))
     }
 
-    /// Modes for something new: those of the nearest directory above that exists, else of the root.
+    /// Modes for what belongs to no mailbox.
     fn permissions(&self) -> Permissions {
         Permissions::of_dir(&self.tree.location.root)
     }
@@ -135,7 +135,7 @@ impl MaildirStorage {
     }
 
     fn make_maildir(&self, name: &str) -> Result<()> {
-        let (dir, permissions) = (self.tree.dir(name), self.permissions());
+        let (dir, permissions) = (self.tree.dir(name), self.tree.permissions(name));
         let mkdir = |path: PathBuf| {
             self.fs.mkdir_all(&path, &permissions).map_err(|error| Error::io("mkdir", path.clone(), error))
         };
@@ -148,7 +148,7 @@ impl MaildirStorage {
         }
         mkdir(self.tree.control(name))?;
         self.index_dir(name)?;
-        if self.tree.location.layout == Layout::MaildirPlusPlus {
+        if self.tree.location.layout == Layout::MaildirPlusPlus && name != "INBOX" {
             // Maildir++ marks subfolders so that delivery agents find the quota of the root.
             let path = dir.join("maildirfolder");
             self.fs.create(&path, &permissions).map_err(|error| Error::io("open", path, error))?;
@@ -181,7 +181,7 @@ impl MaildirStorage {
     fn index_dir(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(dir) = self.tree.index(name) else { return Ok(None) };
         if self.tree.location.index.is_some() {
-            let made = self.fs.mkdir_all(&dir, &self.permissions());
+            let made = self.fs.mkdir_all(&dir, &self.tree.permissions(name));
             made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
         }
         Ok(Some(dir))
@@ -189,7 +189,7 @@ impl MaildirStorage {
 
     fn cache_dir(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(dir) = self.tree.cache(name) else { return Ok(None) };
-        let made = self.fs.mkdir_all(&dir, &self.permissions());
+        let made = self.fs.mkdir_all(&dir, &self.tree.permissions(name));
         made.map_err(|error| Error::io("mkdir", dir.clone(), error))?;
         Ok(Some(dir))
     }
@@ -423,7 +423,7 @@ impl Storage for MaildirStorage {
         }
         let location = &self.tree.location;
         if directory && location.layout == Layout::Fs && !location.no_noselect {
-            let permissions = self.permissions();
+            let permissions = self.tree.permissions(name);
             for node in [Some(self.tree.node(name)), self.tree.listed_node(name)].into_iter().flatten() {
                 self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
             }
@@ -480,7 +480,7 @@ impl Storage for MaildirStorage {
             return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
         } else if let Some(parent) = self.tree.node(to).parent() {
             self.fs
-                .mkdir_all(parent, &self.permissions())
+                .mkdir_all(parent, &self.tree.permissions(to))
                 .map_err(|error| Error::io("mkdir", parent, error))?;
         }
         let mut moved = self.rename_one(from, to)?;
@@ -534,10 +534,15 @@ impl Storage for MaildirStorage {
         Some(MailboxLog::new(self.fs.clone(), path, Permissions::of_dir(root), self.logger.clone()))
     }
 
+    fn volatile_dir(&self) -> Option<&Path> {
+        self.tree.location.volatile.as_deref()
+    }
+
     fn subscriptions(&self) -> Result<Vec<String>> {
         let path = self.tree.control_root().join(&self.tree.location.subscriptions);
         let names = subscriptions::read(&path, self.separator())?;
-        Ok(names.into_iter().filter_map(|name| self.tree.decode(name.as_bytes())).collect())
+        let decode = |level: &[u8]| self.tree.decode(level);
+        Ok(subscriptions::decoded(&names, self.separator(), &decode))
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
@@ -608,7 +613,10 @@ impl Placed for MaildirStorage {
 
     fn path_at(&self, place: &str, kind: PathKind) -> Option<PathBuf> {
         match kind {
-            PathKind::Mailbox => Some(self.tree.dir(place)),
+            PathKind::Dir if !self.tree.location.dir_name.is_empty() => Some(self.tree.node(place)),
+            PathKind::Dir | PathKind::Mailbox => Some(self.tree.dir(place)),
+            PathKind::AltDir | PathKind::AltMailbox => self.tree.alt(place, kind),
+            PathKind::IndexPrivate => self.tree.private_index(place),
             PathKind::Control if place == "INBOX" && self.tree.location.control.is_none() => {
                 Some(self.tree.dir(place))
             }

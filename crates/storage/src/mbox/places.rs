@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::api::{Listed, MailboxState};
+use crate::api::{Listed, MailboxState, PathKind};
 use crate::dirs::Dirs;
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions, is_missing, join};
@@ -88,6 +88,11 @@ impl Places {
         self.tree.node(name)
     }
 
+    /// See [`Tree::alt`].
+    pub(super) fn alt(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
+        self.tree.alt(name, kind)
+    }
+
     /// The file with a mailbox's messages.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         if name == "INBOX" {
@@ -166,6 +171,14 @@ impl Places {
         Permissions::of_dir(&self.location().root)
     }
 
+    /// The same for what belongs to a mailbox.
+    pub(super) fn permissions_of(&self, name: &str) -> Permissions {
+        match self.is_flat() {
+            true => self.permissions(),
+            false => self.tree.permissions(name),
+        }
+    }
+
     /// What is under a name: a mailbox, or only others below it.
     pub(super) fn found(&self, name: &str) -> Result<MailboxState> {
         let is_file = |path: PathBuf| match std::fs::metadata(&path) {
@@ -238,7 +251,7 @@ impl Places {
         let mut names = Vec::new();
         let read = fs.read_dir(dir, |name, kind| {
             let is_dir_name = self.has_dir_name() && name == self.location().dir_name.as_bytes();
-            if !name.starts_with(b".") && !name.ends_with(LOCK_SUFFIX.as_bytes()) && !is_dir_name {
+            if !name.starts_with(b"..") && !name.ends_with(LOCK_SUFFIX.as_bytes()) && !is_dir_name {
                 names.push((name.to_vec(), kind));
             }
         });

@@ -118,7 +118,8 @@ impl MboxStorage {
             if dir.ancestors().any(Path::is_file) {
                 return Err(Error::Unsupported("Mailbox doesn't allow inferior mailboxes".to_owned()));
             }
-            self.mkdir_all(dir)?;
+            let made = self.fs.mkdir_all(dir, &self.places.permissions_of(name));
+            made.map_err(|error| Error::io("mkdir", dir, error))?;
         }
         match self.create_file(name, &path) {
             Ok(_) => {}
@@ -134,10 +135,10 @@ impl MboxStorage {
 
     fn create_file(&self, name: &str, path: &Path) -> io::Result<File> {
         if !self.places.is_privileged(name) {
-            return self.fs.create_new(path, &self.places.permissions());
+            return self.fs.create_new(path, &self.places.permissions_of(name));
         }
-        // The mode of what the system makes there.
-        let permissions = Permissions { file_mode: 0o660, ..Permissions::default() };
+        // As 2.3 makes it under its umask, and not as the spool's directory is.
+        let permissions = Permissions::default();
         match self.fs.create_new(path, &permissions) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match Privileged::open(path) {
                 Ok(Some(place)) => place.create(&self.fs, &permissions),
@@ -422,15 +423,23 @@ impl Storage for MboxStorage {
     fn path(&self, name: &str, kind: PathKind) -> Option<PathBuf> {
         self.places.check_name(name).ok()?;
         match kind {
-            PathKind::Mailbox => Some(self.places.file(name)),
+            PathKind::Dir if self.places.has_dir_name() => Some(self.places.node(name)),
+            PathKind::Dir | PathKind::Mailbox => Some(self.places.file(name)),
+            PathKind::AltDir | PathKind::AltMailbox => self.places.alt(name, kind),
+            PathKind::IndexPrivate => self.places.private_index(name),
             PathKind::Control => Some(self.places.control(name)),
             PathKind::Index => self.places.index(name),
         }
     }
 
+    fn volatile_dir(&self) -> Option<&Path> {
+        self.places.location().volatile.as_deref()
+    }
+
     fn subscriptions(&self) -> Result<Vec<String>> {
         let names = subscriptions::read(&self.places.subscriptions_file(), self.separator())?;
-        Ok(names.into_iter().filter_map(|name| self.places.decode(name.as_bytes())).collect())
+        let decode = |level: &[u8]| self.places.decode(level);
+        Ok(subscriptions::decoded(&names, self.separator(), &decode))
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {

@@ -14,11 +14,13 @@ const NAME: &str = "mailbox path";
 
 pub(crate) fn path(cx: &mut Context, args: &Args) -> Outcome {
     let kind = match args.text("type") {
-        None | Some("index") => Some(PathKind::Index),
-        Some("dir" | "mailbox") => Some(PathKind::Mailbox),
-        Some("control") => Some(PathKind::Control),
-        // No format has such a place yet.
-        Some("alt-dir" | "alt-mailbox" | "index-private") => None,
+        None | Some("index") => PathKind::Index,
+        Some("dir") => PathKind::Dir,
+        Some("alt-dir") => PathKind::AltDir,
+        Some("mailbox") => PathKind::Mailbox,
+        Some("alt-mailbox") => PathKind::AltMailbox,
+        Some("control") => PathKind::Control,
+        Some("index-private") => PathKind::IndexPrivate,
         Some(_) => return Err(help(NAME)),
     };
     let whose = Whose::parse(cx, args)?;
@@ -29,7 +31,7 @@ pub(crate) fn path(cx: &mut Context, args: &Args) -> Outcome {
                 job.fail(format_args!("Failed to lookup mailbox {name} path"), &error);
             }
             _ => {
-                if let Some(path) = kind.and_then(|kind| user.path(name, kind)) {
+                if let Some(path) = user.path(name, kind) {
                     job.print(path.display());
                 }
             }
