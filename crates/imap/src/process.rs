@@ -67,6 +67,9 @@ pub async fn serve(
     task.out.put(&connection.greeting);
     let reason = task.live(ending).await;
     let out_total = task.out.total();
+    // The client need not wait for what is left to do.
+    let _ = task.stream.shutdown().await;
+    let _ = blocking(AssertUnwindSafe(|| task.session.after_client()));
     let stats = task.session.stats().expand(&settings.logout_format, out_total, &session_id);
     log.info(format_args!("Disconnected: {reason} {stats}"));
 }

@@ -141,6 +141,12 @@ impl Session {
         &mut self.context.stats
     }
 
+    /// What is left to do when the client is gone. May take long.
+    pub fn after_client(&mut self) {
+        self.context.selected = None;
+        self.context.stats.autoexpunged = self.context.user.autoexpunge();
+    }
+
     /// What the client selected.
     pub fn selected_mailbox(&mut self) -> Option<&mut dyn storage::Mailbox> {
         self.context.selected.as_mut().map(|selected| &mut *selected.mailbox as &mut dyn storage::Mailbox)

@@ -23,7 +23,7 @@ pub struct Stats {
     pub fetch_body_bytes: u64,
     /// APPENDed messages.
     pub appended: u64,
-    /// Messages that automatic expunging removed; nothing does yet.
+    /// Messages that `autoexpunge` removed when the session ended.
     pub autoexpunged: u64,
 }
 

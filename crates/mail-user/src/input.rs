@@ -67,6 +67,14 @@ pub struct NamespaceSettings {
     pub mailboxes: Vec<MailboxSettings>,
 }
 
+impl NamespaceSettings {
+    /// Whether it stands for one namespace of each other user, with variables about that user, which is not
+    /// done yet.
+    pub fn is_of_others(&self) -> bool {
+        self.kind == NamespaceType::Shared && self.prefix.contains('%')
+    }
+}
+
 impl Default for NamespaceSettings {
     /// Dovecot 2.3's defaults of a namespace block.
     fn default() -> Self {

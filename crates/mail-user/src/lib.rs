@@ -5,6 +5,8 @@
 //! separator. Protocols turn them into modified UTF-7 themselves (`base::mutf7`).
 
 pub mod attributes;
+mod autoexpunge;
+mod check;
 mod from_settings;
 pub mod input;
 pub mod list;

@@ -14,29 +14,38 @@ pub struct Namespace {
     settings: Arc<NamespaceSettings>,
     separator: char,
     storage: Arc<dyn Storage>,
+    /// Another name for the namespace that has INBOX.
+    is_inbox_alias: bool,
+}
+
+/// What is wrong with the namespaces of a configuration, in 2.3's words.
+pub(crate) fn invalid(why: std::fmt::Arguments<'_>) -> Error {
+    Error::Unsupported(format!("namespace configuration error: {why}"))
+}
+
+/// An error with the namespace that it is about.
+fn of(prefix: &str, error: Error) -> Error {
+    match error {
+        Error::Unsupported(why) => Error::Unsupported(format!("Namespace '{prefix}': {why}")),
+        error => error,
+    }
 }
 
 impl Namespace {
     /// Opens the storage of `settings`, or shares that of the namespace it is an alias for.
     pub(crate) fn open(input: &MailUserInput, settings: NamespaceSettings, others: &[Self]) -> Result<Self> {
-        let storage = match &settings.alias_for {
+        let (storage, is_inbox_alias) = match &settings.alias_for {
             Some(prefix) => {
-                let target = others.iter().find(|other| other.prefix() == prefix);
-                target
-                    .map(|other| other.storage.clone())
-                    .ok_or_else(|| Error::Unsupported(format!("Invalid namespace alias_for: {prefix}")))?
+                let target = others
+                    .iter()
+                    .find(|other| other.prefix() == prefix)
+                    .ok_or_else(|| invalid(format_args!("Invalid namespace alias_for: {prefix}")))?;
+                (target.storage.clone(), target.settings.inbox)
             }
-            None => open_storage(input, &settings)?,
+            None => (open_storage(input, &settings).map_err(|error| of(&settings.prefix, error))?, false),
         };
         let separator = settings.separator.chars().next().unwrap_or_else(|| storage.separator());
-        if !settings.prefix.is_empty() && !settings.prefix.ends_with(separator) && settings.prefix != "INBOX"
-        {
-            let prefix = &settings.prefix;
-            return Err(Error::Unsupported(format!(
-                "Namespace '{prefix}': prefix doesn't end with the separator '{separator}'"
-            )));
-        }
-        Ok(Self { settings: Arc::new(settings), separator, storage })
+        Ok(Self { settings: Arc::new(settings), separator, storage, is_inbox_alias })
     }
 
     /// The block it comes from.
@@ -85,6 +94,9 @@ impl Namespace {
         let invalid = |why: &str| Error::InvalidName { name: name.to_owned(), why: why.to_owned() };
         let rest = self.strip(name).ok_or_else(|| invalid("Missing namespace prefix"))?;
         let (own, below) = (self.separator, self.storage.separator());
+        if self.is_inbox_alias && rest.eq_ignore_ascii_case("INBOX") {
+            return Ok("INBOX".to_owned());
+        }
         if rest == "INBOX" && !self.prefix().is_empty() {
             return Err(Error::NotFound(name.to_owned()));
         }

@@ -9,6 +9,7 @@ use storage::api::PathKind;
 use storage::mailbox_log::{self, Action, name_hash};
 use storage::{Error, Mailbox, MailboxState, MailboxUpdate, OpenMode, Result, Status, StatusItems};
 
+use crate::check;
 use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
 use crate::list::{self, ListEntry, ListOptions};
 use crate::namespace::Namespace;
@@ -26,7 +27,7 @@ impl MailUser {
     /// A `mail_location` that cannot be understood or has a driver that is not there.
     pub fn open(input: MailUserInput) -> Result<Arc<Self>> {
         let mut blocks = input.settings.namespaces.clone();
-        blocks.retain(|block| !block.disabled);
+        blocks.retain(|block| !block.disabled && !block.is_of_others());
         if blocks.is_empty() {
             blocks.push(NamespaceSettings {
                 name: "inbox".to_owned(),
@@ -43,21 +44,13 @@ impl MailUser {
                 Err(error) if optional => {
                     input
                         .logger
-                        .warning(format_args!("Ignoring namespace '{prefix}': {}", base::chain(&error)));
+                        .debug(format_args!("Ignoring namespace '{prefix}': {}", base::chain(&error)));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let inboxes = namespaces.iter().filter(|ns| ns.settings().inbox && ns.settings().alias_for.is_none());
-        match inboxes.count() {
-            1 => Ok(Arc::new(Self { input, namespaces })),
-            0 => Err(Error::Unsupported(
-                "namespace configuration error: inbox=yes namespace missing".to_owned(),
-            )),
-            _ => Err(Error::Unsupported(
-                "namespace configuration error: There can be only one namespace with inbox=yes".to_owned(),
-            )),
-        }
+        check::namespaces(&namespaces)?;
+        Ok(Arc::new(Self { input, namespaces }))
     }
 
     /// The user name.
@@ -143,6 +136,7 @@ impl MailUser {
             Some(bare) => (bare, true),
             None => (name, false),
         };
+        check::new_name(bare)?;
         let (namespace, below) = self.resolve(bare)?;
         if below == "INBOX" || below.is_empty() {
             return Err(Error::Exists(bare.to_owned()));
@@ -153,6 +147,9 @@ impl MailUser {
     /// DELETE. INBOX is refused.
     pub fn delete(&self, name: &str) -> Result<()> {
         let (namespace, below) = self.resolve(name)?;
+        if below.is_empty() {
+            return Err(Error::BadRequest("Storage root can't be deleted".to_owned()));
+        }
         // The log wants the GUID, which goes with the mailbox; without one there is no record.
         let guid = namespace.storage().guid_to_delete(&below);
         namespace.storage().delete(&below).map_err(|error| named(error, name))?;
@@ -166,9 +163,16 @@ impl MailUser {
     /// RENAME, with all children. INBOX is refused, as 2.3 does.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (old, from_below) = self.resolve(from)?;
+        if from_below.is_empty() {
+            return Err(Error::BadRequest("Can't rename mailbox root".to_owned()));
+        }
+        check::new_name(to)?;
         let (new, to_below) = self.resolve(to)?;
         if !Arc::ptr_eq(old.storage(), new.storage()) {
             return Err(Error::Unsupported("Can't rename mailboxes across specified storages.".to_owned()));
+        }
+        if from_below == to_below {
+            return Err(Error::Unsupported("Can't rename mailbox to itself.".to_owned()));
         }
         old.storage().rename(&from_below, &to_below).map_err(|error| match error {
             Error::Exists(_) => Error::Exists(to.to_owned()),
@@ -176,6 +180,10 @@ impl MailUser {
             error => named(error, from),
         })?;
         self.note(new, Action::Rename, name_hash(to));
+        // A node without mail has nothing to keep it in, and if it is not kept, mail goes earlier at most.
+        if let Ok(mut mailbox) = new.storage().open(&to_below, OpenMode::Append) {
+            let _ = mailbox.note_renamed(SystemTime::now());
+        }
         Ok(())
     }
 
@@ -304,7 +312,7 @@ impl MailUser {
     }
 
     /// The namespace and its storage's name for `name`.
-    fn resolve(&self, name: &str) -> Result<(&Namespace, String)> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<(&Namespace, String)> {
         let namespace = self.namespace_of(name);
         let namespace = namespace.ok_or_else(|| {
             Error::BadRequest(format!("Client tried to access nonexistent namespace. (Mailbox name should probably be prefixed with: {})", self.inbox_prefix()))

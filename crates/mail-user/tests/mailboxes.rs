@@ -1,6 +1,7 @@
 //! Namespaces, LIST and automatic mailboxes over Maildirs.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base::Logger;
 use mail_user::input::Auto;
@@ -235,7 +236,117 @@ fn what_cannot_be_says_so() {
         ("maildir:~/x:LAYOUT=none", "LAYOUT=none isn't supported yet"),
     ] {
         let error = fixture.open(vec![location(text)]).err().unwrap();
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.to_string(), format!("Namespace '': {expected}"));
     }
-    assert!(fixture.open(vec![inbox("", ""), inbox("b.", ".")]).is_err());
+    let other = |prefix: &str| NamespaceSettings {
+        prefix: prefix.to_owned(),
+        separator: "/".to_owned(),
+        ..NamespaceSettings::default()
+    };
+    let unlisted = NamespaceSettings { list: NamespaceList::No, ..inbox("", "") };
+    let hidden = NamespaceSettings { hidden: true, ..inbox("", "") };
+    for (namespaces, expected) in [
+        (vec![inbox("", ""), inbox("b.", ".")], "There can be only one namespace with inbox=yes"),
+        (vec![other("b/")], "inbox=yes namespace missing"),
+        (vec![inbox("", "/"), other("")], "Duplicate namespace prefix: \"\""),
+        (vec![inbox("", "/"), other("b.")], "list=yes requires prefix=b. to end with separator /"),
+        (vec![inbox("INBOX", "/")], "list=yes requires prefix=INBOX to end with separator /"),
+        (vec![inbox("", "/"), other("/b/")], "list=yes requires prefix=/b/ not to start with separator"),
+        (vec![unlisted], "list=yes namespace missing"),
+        (vec![hidden], "hidden=no namespace missing"),
+    ] {
+        let error = fixture.open(namespaces).err().expect(expected);
+        assert_eq!(error.to_string(), format!("namespace configuration error: {expected}"));
+    }
+}
+
+#[test]
+fn namespaces_of_other_users_are_left_out() {
+    let fixture = Fixture::new();
+    let others = NamespaceSettings {
+        kind: NamespaceType::Shared,
+        prefix: "users/%u/".to_owned(),
+        separator: "/".to_owned(),
+        ..NamespaceSettings::default()
+    };
+    let user = fixture.open(vec![inbox("", "/"), others]).unwrap();
+    assert_eq!(user.namespaces().len(), 1);
+}
+
+#[test]
+fn an_alias_has_the_inbox_too() {
+    let fixture = Fixture::new();
+    let alias = NamespaceSettings {
+        prefix: "old/".to_owned(),
+        separator: "/".to_owned(),
+        alias_for: Some(String::new()),
+        hidden: true,
+        list: NamespaceList::No,
+        ..NamespaceSettings::default()
+    };
+    let user = fixture.open(vec![inbox("", "/"), alias]).unwrap();
+    fill(&user, "old/INBOX", 1);
+    assert_eq!(count(&user, "INBOX"), 1);
+}
+
+fn fill(user: &MailUser, name: &str, count: usize) {
+    let mut mailbox = user.open_mailbox(name, OpenMode::Append).unwrap();
+    for _ in 0..count {
+        let mut batch = mailbox.begin_save().unwrap();
+        batch.begin(storage::SaveMeta::default()).unwrap();
+        batch.write(b"Subject: x\n\nx\n").unwrap();
+        batch.end().unwrap();
+        batch.commit().unwrap();
+    }
+}
+
+fn count(user: &MailUser, name: &str) -> u32 {
+    user.open_mailbox(name, OpenMode::ReadOnly).unwrap().sync(SyncMode::Quick).unwrap().len()
+}
+
+/// With `autoexpunge` of the mailbox `name`, and another mailbox for the same messages.
+fn expiring(name: &str, secs: u64, max: u64) -> (Fixture, Arc<MailUser>) {
+    let fixture = Fixture::new();
+    let mailbox = MailboxSettings {
+        name: name.to_owned(),
+        autoexpunge_secs: secs,
+        autoexpunge_max_mails: max,
+        ..MailboxSettings::default()
+    };
+    let user = fixture.open(vec![NamespaceSettings { mailboxes: vec![mailbox], ..inbox("", "/") }]).unwrap();
+    assert_eq!(user.autoexpunge(), 0);
+    for name in ["Old/1", "Old/2", "New"] {
+        user.create(name).unwrap();
+        fill(&user, name, 3);
+    }
+    (fixture, user)
+}
+
+#[test]
+fn too_much_mail_is_expunged() {
+    let (_fixture, user) = expiring("Old/1", 0, 2);
+    assert_eq!(user.autoexpunge(), 1);
+    assert_eq!(["Old/1", "Old/2", "New"].map(|name| count(&user, name)), [2, 3, 3]);
+    assert_eq!(user.autoexpunge(), 0);
+    let (_fixture, user) = expiring("Old/*", 3600, 1);
+    assert_eq!(user.autoexpunge(), 4);
+    assert_eq!(["Old/1", "Old/2", "New"].map(|name| count(&user, name)), [1, 1, 3]);
+}
+
+#[test]
+fn old_mail_is_expunged_and_a_new_name_makes_it_young() {
+    let (_fixture, user) = expiring("Old/*", 3600, 0);
+    assert_eq!(user.autoexpunge(), 0);
+    let (fixture, user) = expiring("Old/*", 2, 0);
+    let (begun, mut gone) = (Instant::now(), 0);
+    while gone < 6 && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+        gone += user.autoexpunge();
+    }
+    assert_eq!((gone, count(&user, "New")), (6, 3));
+    // Its messages are as old, but have only now come to where they are too old.
+    let begun = Instant::now();
+    user.rename("New", "Old/3").unwrap();
+    assert!(user.autoexpunge() == 0 || begun.elapsed() > Duration::from_secs(1));
+    assert!(!fixture.dir.path().join("dovecot.autoexpunge.lock").exists());
 }

@@ -124,6 +124,7 @@ impl Session {
             }
         }
         self.lock = None;
+        self.user.autoexpunge();
     }
 
     /// The server ends the session: a last word to the client, unless an answer is under way.

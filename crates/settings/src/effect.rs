@@ -59,7 +59,12 @@ impl Found {
                     self.tell(format!("{word} in {setting}"), source);
                 }
             }
-            if decl.has(flags::NO_EFFECT_YET) {
+            // Such a prefix stands for a namespace of each other user.
+            let is_of_others = node.kind == SectionKind::Namespace
+                && *index == key::namespace::PREFIX.index()
+                && node.value(key::namespace::TYPE.index()).text() == "shared"
+                && entry.value.text().contains("%%");
+            if decl.has(flags::NO_EFFECT_YET) || is_of_others {
                 self.tell(setting, source);
             }
         }

@@ -104,9 +104,14 @@ fn nothing_is_silently_ignored() {
         ("service imap {\n  process_limit = 3\n}\n", vec![]),
         ("mailbox_list_index = yes\nmail_plugins =\n", vec![]),
         (
-            "namespace inbox {\n  inbox = yes\n  mailbox Trash {\n    autoexpunge = 1d\n  }\n}\n",
-            vec![(4, "mailbox Trash { autoexpunge }")],
+            "namespace inbox {\n  inbox = yes\n  mailbox Trash {\n    driver = x\n  }\n}\n",
+            vec![(4, "mailbox Trash { driver }")],
         ),
+        (
+            "namespace all {\n  type = shared\n  prefix = users/%%u/\n}\n",
+            vec![(3, "namespace all { prefix }")],
+        ),
+        ("namespace all {\n  type = public\n  prefix = users/%%u/\n}\n", vec![]),
     ] {
         let expected: Vec<String> = expected
             .into_iter()

@@ -14,9 +14,9 @@ settings! { Mailbox from 0;
     /// Storage driver for this mailbox only.
     DRIVER: Str = "", MAIL_USER, NO_EFFECT_YET;
     /// Comment for METADATA.
-    COMMENT: Str = "", MAIL_USER, NO_EFFECT_YET;
+    COMMENT: Str = "", MAIL_USER;
     /// Age at which messages are expunged.
-    AUTOEXPUNGE: Time = "0", MAIL_USER, NO_EFFECT_YET;
+    AUTOEXPUNGE: Time = "0", MAIL_USER;
     /// Number of messages above which the oldest are expunged.
-    AUTOEXPUNGE_MAX_MAILS: u64 = "0", MAIL_USER, NO_EFFECT_YET;
+    AUTOEXPUNGE_MAX_MAILS: u64 = "0", MAIL_USER;
 }
