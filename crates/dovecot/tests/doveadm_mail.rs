@@ -124,6 +124,29 @@ fn mailboxes_come_and_go() {
     check_lines(&host, "mailbox list -u user1 -s", &["a", "c"]);
     check(&host, "mailbox path -u user1 c", "DIR/mail/user1/Maildir/.c\n", "", 0);
     check(&host, "mailbox path -u user1 -t alt-dir c", "", "", 0);
+    let dbox = "-o mail_location=sdbox:~/box:ALT=~/alt:INDEXPVT=~/own";
+    for (kind, path) in [
+        ("dir", "box/mailboxes/c"),
+        ("mailbox", "box/mailboxes/c/dbox-Mails"),
+        ("alt-dir", "alt/mailboxes/c"),
+        ("alt-mailbox", "alt/mailboxes/c/dbox-Mails"),
+        ("index-private", "own/mailboxes/c"),
+    ] {
+        let path = format!("DIR/mail/user1/{path}\n");
+        check(&host, &format!("{dbox} mailbox path -u user1 -t {kind} c"), &path, "", 0);
+    }
+    fails(
+        &host,
+        "mailbox rename -u user1 c c",
+        "Can't rename mailbox c to c: Can't rename mailbox to itself.",
+        65,
+    );
+    let root = "Can't delete mailbox : Storage root can't be deleted";
+    fails(&host, "mailbox delete -u user1 ", root, 64);
+    let controls = "Can't create mailbox a\tb: Control characters not allowed in new mailbox names";
+    fails(&host, "mailbox create -u user1 a\tb", controls, 64);
+    let driver = "Namespace '': Unknown mail storage driver foo";
+    fails(&host, "-o mail_location=foo:x mailbox list -u user1", driver, 75);
     let missing = "Can't delete mailbox none: Mailbox doesn't exist: none";
     fails(&host, "mailbox delete -u user1 none", missing, 68);
     check(&host, "mailbox delete -u user1 -s -e a c", "", "", 0);
@@ -134,6 +157,14 @@ fn mailboxes_come_and_go() {
     check(&host, "mailbox unsubscribe -u user1 none", "", "", 0);
     check(&host, "mailbox mutf7 é", "&AOk-\n", "", 0);
     check(&host, "mailbox mutf7 -7 &AOk-", "é\n", "", 0);
+}
+
+#[test]
+fn a_mailbox_that_is_named_twice_is_looked_at_once() {
+    let host = host();
+    with_mail(&host);
+    finds(&host, "mailbox INBOX uid 1", &[1]);
+    finds(&host, "mailbox INBOX x-mailbox INBOX uid 1", &[1]);
 }
 
 #[test]
@@ -323,6 +354,16 @@ fn messages_are_changed() {
     check(&host, "flags replace -u user1 \\Flagged mailbox INBOX uid 2", "", "", 0);
     finds(&host, "flagged", &[2]);
     check(&host, "flags add -u user1 \\Bogus all", "", "Fatal: Invalid system flag: \\Bogus\n", 75);
+    for (keywords, why) in [
+        ("x a(b", "Invalid characters in keyword"),
+        ("*", "Invalid characters in keyword"),
+        ("é", "8bit characters in keyword"),
+    ] {
+        let words = ["flags", "add", "-u", "user1", keywords, "mailbox", "INBOX", "all"];
+        let err = format!("doveadm(user1): Error: Invalid keywords: {why}\n");
+        assert_eq!(said_words(&host, &words), (String::new(), err, 65), "{keywords}");
+    }
+    check(&host, "-f tab fetch -u user1 flags mailbox INBOX uid 2", "flags\n\\Flagged \\Recent\n", "", 0);
     check(&host, "expunge -u user1 mailbox INBOX flagged", "", "", 0);
     finds(&host, "all", &[1]);
     check(&host, "expunge -u user1 -d mailbox a all", "", "", 0);

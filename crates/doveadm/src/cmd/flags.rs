@@ -1,7 +1,8 @@
 //! `doveadm flags add|remove|replace`: changes the flags and keywords of messages.
 
+use proto::imap::flag::is_keyword;
 use storage::view::Flags;
-use storage::{Error, FlagChange, FlagMode, OpenMode};
+use storage::{Error, FlagChange, FlagMode, Mailbox, OpenMode};
 
 use crate::args::Args;
 use crate::cmd::auth::help;
@@ -35,7 +36,9 @@ fn change(cx: &mut Context, args: &Args, command: &str, mode: FlagMode) -> Outco
     let query = SearchQuery::parse(&words)?;
     whose.each(cx, &mut |job, user| {
         found::each(job, user, &query, OpenMode::Append, Some(found::sync_failed), &mut |job, mut found| {
-            match found.mailbox.store_flags(&found.set(), &change) {
+            let changed = check(&*found.mailbox, &change.keywords)
+                .and_then(|()| found.mailbox.store_flags(&found.set(), &change));
+            match changed {
                 Ok(_) => {}
                 Err(error @ Error::BadRequest(_)) => {
                     job.log().error(format_args!("Invalid keywords: {}", Told(&error)));
@@ -48,6 +51,19 @@ fn change(cx: &mut Context, args: &Args, command: &str, mode: FlagMode) -> Outco
             Ok(())
         })
     })
+}
+
+/// Refuses new keywords that no client could ask for.
+fn check(mailbox: &dyn Mailbox, keywords: &[String]) -> storage::Result<()> {
+    let view = mailbox.view();
+    let is_new = |name: &&String| view.keyword_index(name).is_none();
+    match keywords.iter().filter(is_new).find(|name| !is_keyword(name)) {
+        Some(name) if name.chars().find(|c| !is_keyword(c.encode_utf8(&mut [0; 4]))) > Some('\x7f') => {
+            Err(Error::BadRequest("8bit characters in keyword".to_owned()))
+        }
+        Some(_) => Err(Error::BadRequest("Invalid characters in keyword".to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// Flags that begin with a backslash are the system's, all others keywords.

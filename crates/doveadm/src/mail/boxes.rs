@@ -30,7 +30,13 @@ pub(crate) fn of_query(user: &MailUser, query: &SearchQuery, listing: Listing) -
     let (patterns, has_guid) = query.patterns();
     let has_wildcards = patterns.iter().any(|pattern| pattern.contains(['*', '%']));
     if !patterns.is_empty() && !has_wildcards {
-        return Ok(patterns.into_iter().map(|name| named(user, name)).collect());
+        let mut all: Vec<Selected> = Vec::with_capacity(patterns.len());
+        for one in patterns.into_iter().map(|name| named(user, name)) {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        return Ok(all);
     }
     let own_only = patterns.is_empty() && !has_guid && listing == Listing::Selectable;
     let all = list(user, &patterns, listing)?;

@@ -6,7 +6,7 @@ use base::Guid;
 use mail_user::{MailUser, Namespace};
 use storage::{Error, MailboxUpdate, Result};
 
-use super::names;
+use super::{check_new, names};
 use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Outcome};
@@ -21,6 +21,7 @@ pub(crate) fn create(cx: &mut Context, args: &Args) -> Outcome {
     };
     let whose = Whose::parse(cx, args)?;
     let names = names(args, NAME)?;
+    names.iter().try_for_each(|name| check_new(name))?;
     let subscribe = args.flag("subscriptions");
     whose.each(cx, &mut |job, user| {
         for name in names {

@@ -3,6 +3,7 @@
 
 use storage::{Error, OpenMode};
 
+use super::check_new;
 use crate::args::Args;
 use crate::cmd::auth::help;
 use crate::context::{Context, Outcome};
@@ -13,6 +14,7 @@ pub(crate) fn rename(cx: &mut Context, args: &Args) -> Outcome {
     let (Some(from), Some(to)) = (args.text("mailbox"), args.text("new-name")) else {
         return Err(help("mailbox rename"));
     };
+    check_new(to)?;
     whose.each(cx, &mut |job, user| {
         match user.rename(from, to) {
             Ok(()) => {}
