@@ -134,7 +134,8 @@ fn put_flag_names<'a>(
 
 /// Whether a keyword leaves a response readable. Damaged files may have others.
 fn can_be_shown(keyword: &str) -> bool {
-    let is_bad = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'(' | b')' | b'{' | b'"' | b'\\');
+    let is_bad =
+        |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'(' | b')' | b'{' | b'"' | b'\\');
     !keyword.is_empty() && !keyword.bytes().any(is_bad)
 }
 

@@ -162,6 +162,8 @@ pub struct Cache {
     last_lock_failed: bool,
     /// A file that is damaged and could not be removed.
     given_up: Option<Stamp>,
+    /// Of which index's file there was none: a new one will be another's.
+    missing: Option<u32>,
 }
 
 /// A purge that should come, and for which file.
@@ -222,6 +224,7 @@ impl Cache {
             due: None,
             last_lock_failed: false,
             given_up: None,
+            missing: None,
         }
     }
 

@@ -48,6 +48,9 @@ pub const SEARCH_STACK_BYTES: usize = 1 << 20;
 /// Levels of hierarchy in `dovecot.list.index`: a name of 4096 bytes (2.3's limit) has no more.
 pub const LIST_DEPTH_MAX: usize = 2048;
 
+/// Messages that a search may find unreadable before it gives up: those that others expunge meanwhile.
+pub const SEARCH_FAILED_MAX: usize = 100;
+
 /// What threads keep of one open mailbox: some hundred thousand subjects.
 pub const MEMO_BYTES_MAX: usize = 16 << 20;
 

@@ -165,7 +165,11 @@ impl Cache {
 
     /// Whether the file that the index means is open. Another process may have replaced it.
     fn is_current(&mut self, index: &IndexFacts) -> Result<bool> {
+        if self.open.is_none() && self.missing.is_some() && self.missing == index.reset_id {
+            return Ok(false);
+        }
         if !self.open(index)? {
+            self.missing = index.reset_id;
             return Ok(false);
         }
         if self.file_seq() != index.reset_id && self.is_replaced()? {

@@ -19,7 +19,8 @@ impl<D: Driver> Shared<D> {
         // The cache is told in any case: its decisions live of what is asked.
         self.cached.numbers(view, fact, uids, &mut numbers);
         if fact == NumberFact::Size {
-            let size = |uid| lasting_size::in_index(view, uid).or_else(|| self.driver.size_virtual(view, uid));
+            let size =
+                |uid| lasting_size::in_index(view, uid).or_else(|| self.driver.size_virtual(view, uid));
             for (&uid, number) in uids.iter().zip(&mut numbers).filter(|(_, number)| number.is_none()) {
                 *number = size(uid).and_then(|size| i64::try_from(size).ok());
             }

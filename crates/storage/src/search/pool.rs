@@ -13,8 +13,7 @@ use base::Uid;
 use message::search::{self, Needle};
 
 use crate::api::MessageReader;
-use crate::error::{Error, Result};
-use crate::limits::{SEARCH_OPEN_MAX, SEARCH_STACK_BYTES, SEARCH_WAITING_PER_THREAD};
+use crate::limits::{SEARCH_FAILED_MAX, SEARCH_OPEN_MAX, SEARCH_STACK_BYTES, SEARCH_WAITING_PER_THREAD};
 use crate::threads::Permit;
 
 use super::plan::Residue;
@@ -42,8 +41,12 @@ struct State {
     waiting: VecDeque<Task>,
     is_closed: bool,
     found: Vec<Uid>,
-    failed: Option<Error>,
+    /// What could not be read, and why.
+    failed: Vec<(Uid, io::Error)>,
 }
+
+/// What was found, in order, and what could not be read.
+pub(super) type Outcome = (Vec<Uid>, Vec<(Uid, io::Error)>);
 
 impl<'a> Pool<'a> {
     pub(super) fn new(texts: &'a [Text]) -> Self {
@@ -83,13 +86,10 @@ impl<'a> Pool<'a> {
         self.work();
     }
 
-    /// What was found, in order. To be called when no thread works any more.
-    pub(super) fn into_found(self) -> Result<Vec<Uid>> {
+    /// What came of it. To be called when no thread works any more.
+    pub(super) fn into_outcome(self) -> Outcome {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failed {
-            Some(error) => Err(error),
-            None => Ok(state.found),
-        }
+        (state.found, state.failed)
     }
 
     fn work(&self) {
@@ -118,9 +118,11 @@ impl<'a> Pool<'a> {
             Ok(false) => {}
             Err(error) => {
                 let mut state = self.lock();
-                state.failed.get_or_insert(Error::io("read", format!("UID {uid}"), error));
-                // The search has failed, whatever the others say.
-                state.waiting.clear();
+                state.failed.push((uid, error));
+                if state.failed.len() > SEARCH_FAILED_MAX {
+                    // So many do not go at once.
+                    state.waiting.clear();
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use base::{Uid, UidSet};
 
 use crate::api::Mailbox;
 use crate::error::{Error, Result};
+use crate::limits::SEARCH_FAILED_MAX;
 use crate::view::{Record, View};
 
 use super::in_thread::Threads;
@@ -104,7 +105,16 @@ impl Search {
             result
         });
         let is_done = result?;
-        self.found.extend(pool.into_found()?);
+        let (found, failed) = pool.into_outcome();
+        let is_whole = failed.len() <= SEARCH_FAILED_MAX;
+        for (uid, error) in failed {
+            // Attachments of a message that another session expunges go while it is being read.
+            match mailbox.open_message(uid) {
+                Err(Error::Expunged(_)) if is_whole => self.expunged = true,
+                _ => return Err(Error::io("read", format!("UID {uid}"), error)),
+            }
+        }
+        self.found.extend(found);
         self.found.get_mut(before..).unwrap_or_default().sort_unstable();
         Ok(is_done)
     }
