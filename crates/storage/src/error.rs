@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use base::Uid;
 
+use crate::denied;
+
 /// The result of everything that touches mail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -129,6 +131,9 @@ impl Error {
     pub fn io(op: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         match source.kind() {
+            _ if source.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error()) => {
+                Self::Denied(denied::explained(op, &path))
+            }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Self::Denied(format!("{op}({}) failed: {}", path.display(), base::reason(&source)))
             }
@@ -188,6 +193,36 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_told() {
+        use std::fs::{Permissions, create_dir, set_permissions, write};
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (top, file) = (dir.path().join("top"), dir.path().join("top/file"));
+        create_dir(&top).unwrap();
+        write(&file, "").unwrap();
+        let denied =
+            |op, path: &std::path::Path| Error::io(op, path, rustix::io::Errno::ACCESS.into()).to_string();
+        let euid = rustix::process::geteuid().as_raw();
+        let text = denied("open", &file);
+        assert!(
+            text.starts_with(&format!("open({}) failed: Permission denied (euid={euid}(", file.display()))
+        );
+        // Rights are there, so that nobody knows what it was.
+        assert!(text.ends_with(" UNIX perms appear ok (ACL/MAC wrong?))"), "{text}");
+        if euid == 0 {
+            return;
+        }
+        for (mode, op, path, missing) in [
+            (0o500, "mkdir", top.join("new"), format!(" missing +w perm: {})", top.display())),
+            (0o600, "open", file.clone(), format!(" missing +x perm: {})", top.display())),
+        ] {
+            set_permissions(&top, Permissions::from_mode(mode)).unwrap();
+            assert!(denied(op, &path).ends_with(&missing), "{}", denied(op, &path));
+        }
+        set_permissions(&top, Permissions::from_mode(0o700)).unwrap();
+    }
 
     #[test]
     fn rights_on_disk_are_the_administrators_to_mend() {

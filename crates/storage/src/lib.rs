@@ -11,6 +11,7 @@ pub mod attributes;
 mod by_guid;
 pub mod compress;
 pub mod dbox;
+mod denied;
 mod dirs;
 pub mod error;
 pub mod facts;
