@@ -308,7 +308,7 @@ impl Tree {
             if !is_sure {
                 walk.depends_on_more();
             }
-            if is_sure || self.dir(&name).join("cur").is_dir() {
+            if is_sure || self.dir(&name).is_dir() {
                 let selectable = true;
                 found.push(Listed { name, selectable, inferiors: true, marked: None });
             }

@@ -48,7 +48,7 @@ pub struct MailSettings {
     pub maildir_stat_dirs: bool,
     /// `maildir_copy_with_hardlinks`
     pub maildir_copy_with_hardlinks: bool,
-    /// `maildir_very_dirty_syncs`: trust that nobody else changes cur/.
+    /// `maildir_very_dirty_syncs`: trust that whoever else changes cur/ changes its time.
     pub maildir_very_dirty_syncs: bool,
     /// `maildir_broken_filename_sizes`: do not trust `,S=` in file names.
     pub maildir_broken_filename_sizes: bool,

@@ -190,3 +190,31 @@ fn a_size_that_takes_long_comes_later() {
     let sizes = whole.view().uids().iter().count() as u64;
     assert!(found > sizes * 40, "{found}");
 }
+
+#[test]
+fn with_very_dirty_syncs_the_time_of_a_directory_is_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = MailSettings { maildir_very_dirty_syncs: true, ..MailSettings::default() };
+    let storage = storage("maildir", dir.path(), settings, Fs::default());
+    let mut inbox = open(&*storage, "INBOX");
+    save(&mut *inbox, PLAIN, Flags::NONE, &[]).unwrap();
+    inbox.sync(SyncMode::Full).unwrap();
+    let cur = dir.path().join("maildir/cur");
+    std::fs::write(cur.join("1700000000.M1.other:2,S"), PLAIN).unwrap();
+    assert_eq!(inbox.sync(SyncMode::Quick).unwrap().len(), 2);
+    std::fs::remove_file(cur.join("1700000000.M1.other:2,S")).unwrap();
+    assert_eq!(inbox.sync(SyncMode::Quick).unwrap().len(), 1);
+}
+
+#[test]
+fn a_directory_is_a_name_with_maildir_stat_dirs_too() {
+    for maildir_stat_dirs in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = MailSettings { maildir_stat_dirs, ..MailSettings::default() };
+        let storage = storage("maildir", dir.path(), settings, Fs::default());
+        std::fs::create_dir_all(dir.path().join("maildir/.dir")).unwrap();
+        std::fs::write(dir.path().join("maildir/.file"), "").unwrap();
+        let names: Vec<String> = storage.list().unwrap().into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["dir", "INBOX"], "{maildir_stat_dirs}");
+    }
+}

@@ -110,8 +110,8 @@ impl Dirs {
         }
     }
 
-    /// Whether a directory may have changed since it was read.
-    pub(super) fn changed(&self, place: &Place, sub: &str, seen: &DirSeen) -> Result<bool> {
+    /// Whether a directory has another time than when it was read.
+    pub(super) fn has_other_time(&self, place: &Place, sub: &str, seen: &DirSeen) -> Result<bool> {
         let path = place.dir.join(sub);
         place.fs.renew_mail_name(&path);
         let stamp = place.fs.stamp(&path).map_err(|error| Error::io("stat", path.clone(), error))?;
@@ -119,7 +119,12 @@ impl Dirs {
             place.make_directories()?;
             return Ok(true);
         };
-        if stamp.mtime_ns != seen.mtime_ns {
+        Ok(stamp.mtime_ns != seen.mtime_ns)
+    }
+
+    /// Whether a directory may have changed since it was read.
+    pub(super) fn changed(&self, place: &Place, sub: &str, seen: &DirSeen) -> Result<bool> {
+        if self.has_other_time(place, sub, seen)? {
             return Ok(true);
         }
         // After a change of our own, which may hide another, we look again only when the last look is a

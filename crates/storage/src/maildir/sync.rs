@@ -48,8 +48,11 @@ impl Maildir {
         }
         work.dirs.refresh(index);
         let new = work.dirs.changed(self, "new", &work.dirs.new)?;
-        let watches_cur = !self.settings.maildir_very_dirty_syncs;
-        let cur = watches_cur && work.dirs.changed(self, "cur", &work.dirs.cur)?;
+        let cur = match self.settings.maildir_very_dirty_syncs {
+            false => work.dirs.changed(self, "cur", &work.dirs.cur)?,
+            // Only what its time tells.
+            true => work.dirs.has_other_time(self, "cur", &work.dirs.cur)?,
+        };
         // Messages that a session is to claim may lie in new/.
         let has_recent = index.header().first_recent_uid < index.header().next_uid;
         Ok(Look { any: new || cur || claim && has_recent, cur })
