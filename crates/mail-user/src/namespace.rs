@@ -1,6 +1,7 @@
 //! A namespace: a prefix and separator over a storage (RFC 2342), and the translation between the
 //! names that users see and those of the storage.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use storage::location::Owner;
@@ -16,6 +17,8 @@ pub struct Namespace {
     storage: Arc<dyn Storage>,
     /// Another name for the namespace that has INBOX.
     is_inbox_alias: bool,
+    /// What `~` is, where names may be paths (`mail_full_filesystem_access`).
+    paths_from: Option<PathBuf>,
 }
 
 /// What is wrong with the namespaces of a configuration, in 2.3's words.
@@ -42,10 +45,14 @@ impl Namespace {
                     .ok_or_else(|| invalid(format_args!("Invalid namespace alias_for: {prefix}")))?;
                 (target.storage.clone(), target.settings.inbox)
             }
-            None => (open_storage(input, &settings).map_err(|error| of(&settings.prefix, error))?, false),
+            None => (open_storage(input, &settings)?, false),
         };
         let separator = settings.separator.chars().next().unwrap_or_else(|| storage.separator());
-        Ok(Self { settings: Arc::new(settings), separator, storage, is_inbox_alias })
+        let may_be_path = input.settings.mail.mail_full_filesystem_access
+            && settings.prefix.is_empty()
+            && (separator, storage.separator()) == ('/', '/');
+        let paths_from = may_be_path.then(|| input.home.clone().unwrap_or_default());
+        Ok(Self { settings: Arc::new(settings), separator, storage, is_inbox_alias, paths_from })
     }
 
     /// The block it comes from.
@@ -102,6 +109,13 @@ impl Namespace {
         }
         if own != below && rest.contains(below) {
             return Err(Error::BadRequest(format!("Character not allowed in mailbox name: '{below}'")));
+        }
+        if let Some(home) = &self.paths_from {
+            match rest.strip_prefix("~/") {
+                Some(below) => return Ok(home.join(below).display().to_string()),
+                None if rest.starts_with('/') => return Ok(rest.to_owned()),
+                None => {}
+            }
         }
         if rest.starts_with(own) {
             return Err(invalid("Begins with hierarchy separator"));
@@ -177,26 +191,30 @@ fn open_storage(input: &MailUserInput, settings: &NamespaceSettings) -> Result<A
         own => own,
     };
     let owner = Owner { home: input.home.as_deref(), name: &input.username };
-    let mut location = storage::Location::of(text, &owner)?;
+    let of = |error| of(&settings.prefix, error);
+    let mut location = storage::Location::of(text, &owner).map_err(of)?;
     location.names.separator = settings.separator.chars().next();
     location.prefix.clone_from(&settings.prefix);
     location.is_public = settings.kind == NamespaceType::Public;
     let mail: Arc<MailSettings> = Arc::new(input.settings.mail.clone());
     if location.layout == storage::location::Layout::Index {
-        return Ok(Arc::new(GuidStorage::new(location, mail, settings.inbox, input.logger.clone())?));
+        let made = GuidStorage::new(location, mail, settings.inbox, input.logger.clone()).map_err(of)?;
+        return Ok(Arc::new(made));
     }
     match location.driver.as_str() {
         "maildir" => Ok(Arc::new(MaildirStorage::new(location, mail, settings.inbox, input.logger.clone()))),
         "sdbox" | "dbox" | "mdbox" => {
-            Ok(Arc::new(DboxStorage::new(location, mail, settings.inbox, input.logger.clone())?))
+            let made = DboxStorage::new(location, mail, settings.inbox, input.logger.clone()).map_err(of)?;
+            Ok(Arc::new(made))
         }
         "mbox" => {
             let (has_inbox, owner) = (settings.inbox, input.username.as_str());
+            // What is wrong with settings of locks is no namespace's.
             Ok(Arc::new(MboxStorage::new(location, mail, has_inbox, owner, input.logger.clone())?))
         }
         driver @ ("imapc" | "pop3c" | "cydir" | "obox" | "virtual") => {
-            Err(Error::Unsupported(format!("Mail storage driver {driver} isn't available yet: {text}")))
+            Err(of(Error::Unsupported(format!("Mail storage driver {driver} isn't available yet: {text}"))))
         }
-        driver => Err(Error::Unsupported(format!("Unknown mail storage driver {driver}"))),
+        driver => Err(of(Error::Unsupported(format!("Unknown mail storage driver {driver}")))),
     }
 }

@@ -27,6 +27,10 @@ impl Fixture {
             namespaces,
             ..UserSettings::default()
         };
+        self.open_with(settings)
+    }
+
+    fn open_with(&self, settings: UserSettings) -> storage::Result<Arc<MailUser>> {
         MailUser::open(MailUserInput {
             username: "u".to_owned(),
             service: "test".to_owned(),
@@ -287,6 +291,29 @@ fn an_alias_has_the_inbox_too() {
     let user = fixture.open(vec![inbox("", "/"), alias]).unwrap();
     fill(&user, "old/INBOX", 1);
     assert_eq!(count(&user, "INBOX"), 1);
+}
+
+#[test]
+fn names_may_be_paths() {
+    let fixture = Fixture::new();
+    let mut settings = UserSettings {
+        mail_location: "maildir:~/Maildir:LAYOUT=fs".to_owned(),
+        namespaces: vec![inbox("", "/")],
+        ..UserSettings::default()
+    };
+    let open = |settings: &UserSettings| fixture.open_with(settings.clone()).unwrap();
+    for name in ["~/elsewhere", &fixture.dir.path().join("elsewhere").display().to_string()] {
+        settings.mail.mail_full_filesystem_access = false;
+        assert!(matches!(open(&settings).create(name), Err(Error::InvalidName { .. })), "{name}");
+        settings.mail.mail_full_filesystem_access = true;
+        let user = open(&settings);
+        if name.starts_with('~') {
+            user.create(name).unwrap();
+        }
+        fill(&user, name, 1);
+    }
+    assert_eq!(count(&open(&settings), "~/elsewhere"), 2);
+    assert!(fixture.dir.path().join("elsewhere/cur").is_dir());
 }
 
 fn fill(user: &MailUser, name: &str, count: usize) {
