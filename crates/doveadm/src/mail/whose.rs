@@ -222,7 +222,12 @@ impl Run<'_, '_> {
 
     fn all(&mut self, job: &mut Job<'_>, mask: &str) -> Outcome {
         let (names, complete) = match login::list(job.cx, mask)? {
-            Ok(listed) => listed,
+            Ok((names, complete)) => {
+                if !complete {
+                    Logger::new("").error("auth-master: userdb list: User listing returned failure");
+                }
+                (names, complete)
+            }
             Err(why) => {
                 Logger::new("").error(format_args!("auth-master: userdb list: {why}"));
                 (Vec::new(), false)
