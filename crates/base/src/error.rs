@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Displays `error` and every source below it, joined with `: `.
+/// Displays `error` and every source below it, joined with `: `; what the system says as [`reason`] has it.
 pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
     Chain(error)
 }
@@ -26,7 +26,10 @@ impl fmt::Display for Chain<'_> {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            match error.downcast_ref::<std::io::Error>() {
+                Some(error) => write!(f, ": {}", reason(error))?,
+                None => write!(f, ": {error}")?,
+            }
             source = error.source();
         }
         Ok(())
@@ -44,7 +47,7 @@ mod tests {
     #[test]
     fn prints_each_cause_once() {
         let error = Open("/x", std::io::Error::from_raw_os_error(2));
-        assert_eq!(chain(&error).to_string(), "open(/x) failed: No such file or directory (os error 2)");
+        assert_eq!(chain(&error).to_string(), "open(/x) failed: No such file or directory");
     }
 
     #[test]
