@@ -168,7 +168,9 @@ impl FetchJob {
                         return self.failed(context, message.uid, &SectionError::Read(error), true);
                     }
                 }
-                message.text = None;
+                if let Some(Err(error)) = message.text.take().map(Text::end) {
+                    return self.failed(context, message.uid, &SectionError::Read(error), true);
+                }
             }
             let Some(item) = self.items.get(message.next_item) else { break };
             message.next_item += 1;
@@ -189,6 +191,10 @@ impl FetchJob {
             );
             match opened {
                 Ok(text) => {
+                    if let Some(complaint) = &text.complaint {
+                        let (name, uid) = (&selected.name, message.uid);
+                        context.log.error(format_args!("Mailbox {name}: UID={uid}: {complaint}"));
+                    }
                     let is_header = matches!(
                         section.text,
                         SectionText::Header | SectionText::HeaderFields { .. } | SectionText::Mime

@@ -16,6 +16,10 @@ pub(super) struct Text {
     /// How many there are.
     pub size: u64,
     source: Box<dyn Read + Send>,
+    /// Nothing may come behind.
+    is_all: bool,
+    /// What is wrong with what was known of it, for the log.
+    pub complaint: Option<String>,
 }
 
 /// A message whose section cannot be read.
@@ -78,10 +82,17 @@ pub(super) fn open(
             Ok(of_bytes(out, range))
         }
         (SectionText::Full, true) => {
-            let virtual_ = size_virtual(mailbox, uid, cache)?;
-            let reader = mailbox.open_message(uid)?;
+            let mut virtual_ = size_virtual(mailbox, uid, cache)?;
+            let mut reader = mailbox.open_message(uid)?;
+            let mut complaint = None;
+            if virtual_ < reader.size() {
+                let known = std::mem::replace(&mut virtual_, counted(&mut *reader)?);
+                complaint = Some(format!("{TOO_SMALL} ({known} < {virtual_})"));
+                cache.size_virtual = Some(virtual_);
+            }
             let size = Size { physical: reader.size(), virtual_, lines: 0 };
-            of_span(reader, uid, Span { start: 0, size }, range(virtual_), last_place)
+            let text = of_span(reader, uid, Span { start: 0, size }, range(virtual_), last_place)?;
+            Ok(Text { complaint, is_all: section.partial.is_none(), ..text })
         }
         (SectionText::Text, true) => {
             let header = header(mailbox, uid, cache)?;
@@ -189,7 +200,15 @@ fn of_bytes(mut bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
     bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = NUL_SENT);
     let mut source = io::Cursor::new(bytes);
     source.set_position(start);
-    Text { size, source: Box::new(source.take(size)) }
+    Text { size, source: Box::new(source.take(size)), is_all: false, complaint: None }
+}
+
+/// How large a message is as it is sent. The name of a Maildir's file may be wrong about it.
+fn counted(reader: &mut dyn MessageReader) -> io::Result<u64> {
+    let size = reader.size();
+    let count = io::copy(&mut CrlfReader::new(&mut *reader).expecting(size), &mut io::sink())?;
+    reader.rewind()?;
+    Ok(count)
 }
 
 /// Reads `count` bytes from `offset` on, counted as sent, of a run of stored bytes; `reader` has not been
@@ -217,7 +236,7 @@ fn of_span(
     // Between a missing CR and its LF there is no place in the file.
     let short = offset - place.virtual_;
     io::copy(&mut (&mut source).take(short), &mut io::sink())?;
-    Ok(Text { size: count, source: Box::new(source) })
+    Ok(Text { size: count, source: Box::new(source), is_all: false, complaint: None })
 }
 
 fn find_place(
@@ -248,6 +267,17 @@ fn find_place(
 }
 
 impl Text {
+    /// To be called when all of it is sent.
+    ///
+    /// # Errors
+    /// If the message goes on: what was sent is only a part of it, and the client cannot know.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        match self.is_all && self.source.read(&mut [0])? > 0 {
+            true => Err(io::Error::other(TOO_SMALL)),
+            false => Ok(()),
+        }
+    }
+
     /// Appends up to `room` more bytes to `out`; how many. Zero is the end.
     ///
     /// # Errors
@@ -272,6 +302,9 @@ impl Text {
 
 /// What is sent for NUL, which a literal must not hold (RFC 3501 §9), as in 2.3.
 const NUL_SENT: u8 = 0x80;
+
+/// 2.3's words.
+const TOO_SMALL: &str = "Cached message size smaller than expected";
 
 /// What line ends add to a few header fields.
 const SPARE_BYTES: usize = 64;
