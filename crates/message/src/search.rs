@@ -96,10 +96,9 @@ fn text_of(value: &[u8]) -> Cow<'_, str> {
 
 /// Whether there is one space between words, and none elsewhere.
 fn is_squeezed(value: &[u8]) -> bool {
-    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
     !value.contains(&b'\t')
-        && !value.first().is_some_and(|first| is_white(first))
-        && !value.last().is_some_and(|last| is_white(last))
+        && value.first() != Some(&b' ')
+        && value.last() != Some(&b' ')
         && !value.windows(2).any(|pair| pair == b"  ")
 }
 

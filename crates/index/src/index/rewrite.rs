@@ -50,8 +50,8 @@ impl Index {
     /// log should begin anew, although nothing is pending: whoever has the time locks and says
     /// [`synced`](Locked::synced).
     pub fn is_overdue(&self) -> bool {
-        let usable = |log: &&Box<LogFile>| log.is_writable() && !log.has_requests && !log.corrupted;
-        if self.is_in_memory() || self.log.as_ref().filter(usable).is_none() {
+        let is_usable = |log: &LogFile| log.is_writable() && !log.has_requests && !log.corrupted;
+        if self.is_in_memory() || !self.log.as_deref().is_some_and(is_usable) {
             return false;
         }
         let header = &self.map.header;
