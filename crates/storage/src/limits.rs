@@ -51,6 +51,9 @@ pub const LIST_DEPTH_MAX: usize = 2048;
 /// Messages that a search may find unreadable before it gives up: those that others expunge meanwhile.
 pub const SEARCH_FAILED_MAX: usize = 100;
 
+/// Bytes of a message above which nothing is put into the cache when it is saved: it would be read once more.
+pub const CACHED_WHEN_SAVED_BYTES_MAX: u64 = 16 << 20;
+
 /// What threads keep of one open mailbox: some hundred thousand subjects.
 pub const MEMO_BYTES_MAX: usize = 16 << 20;
 

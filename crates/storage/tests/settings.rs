@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base::Logger;
+use base::{Logger, Uid};
 use storage::api::copy;
 use storage::attachment::detect::Detection;
 use storage::fs::{Fs, Hook};
 use storage::sort::{Criterion, Sort, SortKey};
 use storage::{
     CopyMode, DboxStorage, Error, FlagMode, Flags, Location, MailSettings, Mailbox, MaildirStorage,
-    MboxStorage, OpenMode, StatusItems, Storage, SyncMode,
+    MboxStorage, OpenMode, SaveMeta, StatusItems, Storage, SyncMode, Wanted,
 };
 
 mod support;
@@ -216,5 +216,51 @@ fn a_directory_is_a_name_with_maildir_stat_dirs_too() {
         std::fs::write(dir.path().join("maildir/.file"), "").unwrap();
         let names: Vec<String> = storage.list().unwrap().into_iter().map(|one| one.name).collect();
         assert_eq!(names, ["dir", "INBOX"], "{maildir_stat_dirs}");
+    }
+}
+
+const TEXT: &str = "Subject: one\nFrom: a@b\nDate: Mon, 1 Jan 2024 10:00:00 +0000\n\ntext\n";
+
+fn asked(mailbox: &mut dyn Mailbox, uid: u32) -> (bool, Option<String>) {
+    let uid = Uid::new(uid).unwrap();
+    let (wanted, names) = (Wanted::ENVELOPE | Wanted::BODYSTRUCTURE, ["Subject", "X-Other"]);
+    let at_hand = mailbox.fetch_fields(uid, wanted | Wanted::AT_HAND, &names).is_ok();
+    let facts = mailbox.fetch_fields(uid, wanted, &names).unwrap();
+    (at_hand, facts.fields.map(|fields| String::from_utf8_lossy(&fields).into_owned()))
+}
+
+#[test]
+fn what_is_wanted_is_cached_when_messages_are_saved() {
+    for driver in ["maildir", "sdbox", "mdbox", "mbox"] {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = storage(driver, dir.path(), MailSettings::default(), Fs::default());
+        let _ = storage.create("INBOX", false);
+        let open = || storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+        let mut inbox = open();
+        // Nobody has asked for anything yet.
+        save(&mut *inbox, TEXT, Flags::NONE, &[]).unwrap();
+        save(&mut *inbox, TEXT, Flags::NONE, &[]).unwrap();
+        inbox.sync(SyncMode::Quick).unwrap();
+        assert!(!asked(&mut *inbox, 1).0, "{driver}");
+        drop(inbox);
+        let mut inbox = open();
+        inbox.sync(SyncMode::Quick).unwrap();
+        assert!(asked(&mut *inbox, 1).0 && !asked(&mut *inbox, 2).0, "{driver}");
+        save(&mut *inbox, &TEXT.replace("one", "three"), Flags::SEEN, &[]).unwrap();
+        drop(inbox);
+        let mut inbox = open();
+        inbox.sync(SyncMode::Quick).unwrap();
+        let (at_hand, fields) = asked(&mut *inbox, 3);
+        assert!(at_hand, "{driver}");
+        assert_eq!(
+            fields.as_deref().map(|text| text.trim_end().replace('\r', "")).as_deref(),
+            Some("Subject: three")
+        );
+        // A copy would have to be read for it.
+        let mut other = open();
+        let mut batch = other.begin_save().unwrap();
+        batch.copy(&mut *inbox, Uid::new(3).unwrap(), SaveMeta::default()).unwrap();
+        assert_eq!(batch.commit().unwrap().uids.len(), 1);
+        drop((inbox, other));
     }
 }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::facts::{Facts, Wanted};
 use crate::view::View;
 
+use super::cached::Asked;
 use super::{Driver, Shared, content};
 
 impl<D: Driver> Shared<D> {
@@ -111,7 +112,10 @@ impl<D: Driver> Shared<D> {
 
     /// Puts what decisions want of a message into the cache.
     pub(crate) fn precache(&self, view: &View, uid: Uid) -> Result<()> {
-        let mut asked = self.cached.wanted_of(view, uid);
+        self.put_into_cache(view, uid, self.cached.wanted_of(view, uid))
+    }
+
+    pub(super) fn put_into_cache(&self, view: &View, uid: Uid, mut asked: Asked) -> Result<()> {
         let wanted = asked.wanted();
         if wanted == Wanted::NONE {
             return Ok(());

@@ -129,6 +129,15 @@ impl Asked {
         }
     }
 
+    /// Leaves out `flags`, for which alone the whole message would be read.
+    pub(super) fn without_lone_flags(mut self) -> Self {
+        let structure = [FieldId::IMAP_BODY, FieldId::IMAP_BODYSTRUCTURE, FieldId::MIME_PARTS];
+        if !self.fields.iter().any(|(id, _)| structure.contains(id)) {
+            self.fields.retain(|(id, _)| *id != FieldId::FLAGS);
+        }
+        self
+    }
+
     /// The size is kept elsewhere.
     pub(super) fn leave_out_size(&mut self) {
         self.found.retain(|(id, _)| *id != FieldId::SIZE_VIRTUAL);
@@ -206,6 +215,22 @@ impl Cached {
             }
             Err(_) => Asked::default(),
         }
+    }
+
+    /// Whether decisions want anything of new messages but `flags`, which they do of all mailboxes: that alone
+    /// is not worth a look at each message.
+    pub(super) fn wants_more_than_flags(&self, view: &View) -> bool {
+        let Some(mut inner) = self.inner() else { return false };
+        if view.columns().named(EXT).is_none_or(|column| column.reset_id == 0) {
+            return false;
+        }
+        let index = inner.index;
+        let is_wanted = |(id, field): (FieldId, &CachedField)| {
+            id != FieldId::FLAGS
+                && field.decision.want != Want::No
+                && (KEPT.contains(&id) || field.name.starts_with("hdr."))
+        };
+        inner.cache.open(&index).unwrap_or(false) && inner.cache.registry().iter().any(is_wanted)
     }
 
     /// All fields and what is decided about them.

@@ -19,6 +19,7 @@ use crate::view::{Flags, View};
 
 use super::ahead::Ahead;
 use super::listed::Tell;
+use super::saved::Caching;
 use super::{Driver, Shared};
 
 /// See [`Mailbox`].
@@ -187,7 +188,7 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn begin_save(&mut self) -> Result<Box<dyn SaveBatch>> {
         self.check_writable()?;
-        Ok(D::begin_save(&self.shared))
+        Ok(Box::new(Caching::new(&self.shared)))
     }
 
     fn open_message(&mut self, uid: Uid) -> Result<Box<dyn MessageReader>> {

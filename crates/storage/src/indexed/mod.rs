@@ -16,6 +16,7 @@ mod lasting_size;
 mod listed;
 mod mailbox;
 mod private;
+mod saved;
 mod shared;
 mod size;
 mod sorted;

@@ -231,7 +231,14 @@ impl<'a> Message<'a> {
         name: &str,
         filter: Option<&str>,
     ) -> std::result::Result<Vec<u8>, Trouble> {
-        let header = self.header()?;
+        let header = match &self.header {
+            Some(header) => header.clone(),
+            // The cache may have it.
+            None => {
+                let facts = self.found.mailbox.fetch_fields(self.uid, Wanted::NONE, &[name])?;
+                facts.fields.unwrap_or_default()
+            }
+        };
         let fields = Fields::new(&header).filter(|field| field.is(name.as_bytes()));
         let values: Vec<Vec<u8>> = match filter {
             Some("utf8") => {
