@@ -21,7 +21,11 @@ fn put(host: &Host, number: u32, wrong: impl Fn(usize, usize) -> (usize, usize))
 }
 
 fn fetch(client: &mut Client, number: u32) -> Option<String> {
-    client.line(&format!("f UID FETCH {number} (BODY.PEEK[])"));
+    section(client, number, "")
+}
+
+fn section(client: &mut Client, number: u32, section: &str) -> Option<String> {
+    client.line(&format!("f UID FETCH {number} (BODY.PEEK[{section}])"));
     let mut all = String::new();
     while let Some(line) = client.read_line() {
         if line.starts_with("f ") {
@@ -52,6 +56,9 @@ fn nothing_is_cut_off() {
     let first = fetch(&mut client, 1).expect("an answer");
     assert!(first.contains(&format!("{{{sent}}}")) && first.matches("line\n").count() == LINES, "{first}");
     host.wait_log("Cached message size smaller than expected");
+    let text = section(&mut open(), 1, "TEXT").expect("an answer");
+    assert_eq!(text.matches("line\n").count(), LINES, "{text}");
+    assert_eq!(section(&mut open(), 2, "TEXT"), None);
     // What is found out too late ends the session.
     assert_eq!(fetch(&mut client, 2), None);
     assert_eq!(fetch(&mut open(), 3), None);

@@ -82,28 +82,23 @@ pub(super) fn open(
             Ok(of_bytes(out, range))
         }
         (SectionText::Full, true) => {
-            let mut virtual_ = size_virtual(mailbox, uid, cache)?;
             let mut reader = mailbox.open_message(uid)?;
-            let mut complaint = None;
-            if virtual_ < reader.size() {
-                let known = std::mem::replace(&mut virtual_, counted(&mut *reader)?);
-                complaint = Some(format!("{TOO_SMALL} ({known} < {virtual_})"));
-                cache.size_virtual = Some(virtual_);
-            }
+            let (virtual_, complaint) = size_virtual(mailbox, uid, cache, &mut *reader)?;
             let size = Size { physical: reader.size(), virtual_, lines: 0 };
             let text = of_span(reader, uid, Span { start: 0, size }, range(virtual_), last_place)?;
             Ok(Text { complaint, is_all: section.partial.is_none(), ..text })
         }
         (SectionText::Text, true) => {
             let header = header(mailbox, uid, cache)?;
-            let all = size_virtual(mailbox, uid, cache)?;
+            let mut reader = mailbox.open_message(uid)?;
+            let (all, complaint) = size_virtual(mailbox, uid, cache, &mut *reader)?;
             let virtual_ = all.saturating_sub(to_crlf(&header).len() as u64);
-            let reader = mailbox.open_message(uid)?;
             let start = header.len() as u64;
             let size = Size { physical: reader.size().saturating_sub(start), virtual_, lines: 0 };
-            of_span(reader, uid, Span { start, size }, range(virtual_), last_place)
+            let text = of_span(reader, uid, Span { start, size }, range(virtual_), last_place)?;
+            Ok(Text { complaint, is_all: section.partial.is_none(), ..text })
         }
-        _ => of_part(mailbox, uid, section, cache, last_place),
+        _ => of_part(mailbox, uid, section, fields, cache, last_place),
     }
 }
 
@@ -111,6 +106,7 @@ fn of_part(
     mailbox: &mut dyn Mailbox,
     uid: Uid,
     section: &BodySection,
+    fields: &FieldNames,
     cache: &mut MessageCache,
     last_place: &mut Option<LastPlace>,
 ) -> Result<Text, SectionError> {
@@ -123,7 +119,7 @@ fn of_part(
         None => (0, size),
         Some(range) => partial(size, range.start, range.count),
     };
-    match resolve(parts, &words(section)) {
+    match resolve(parts, &words(section, fields)) {
         Resolved::Missing => Ok(of_bytes(Vec::new(), range)),
         Resolved::Bytes(span) => {
             reader.rewind()?;
@@ -131,23 +127,23 @@ fn of_part(
         }
         Resolved::Fields(span) => {
             reader.seek(SeekFrom::Start(span.start))?;
-            let SectionText::HeaderFields { is_not, names } = &section.text else {
+            let SectionText::HeaderFields { is_not, .. } = &section.text else {
                 return Ok(of_bytes(Vec::new(), range));
             };
             let header = io::BufReader::new(reader.take(span.size.physical));
             let mut out = Vec::new();
-            filter_header(header, &field_names(names), *is_not, &mut out)?;
+            filter_header(header, fields, *is_not, &mut out)?;
             Ok(of_bytes(out, range))
         }
     }
 }
 
-fn words(section: &BodySection) -> Section {
+fn words(section: &BodySection, fields: &FieldNames) -> Section {
     let what = match &section.text {
         SectionText::Full => What::All,
         SectionText::Header => What::Header,
-        SectionText::HeaderFields { is_not: false, names } => What::Fields(field_names(names)),
-        SectionText::HeaderFields { is_not: true, names } => What::FieldsNot(field_names(names)),
+        SectionText::HeaderFields { is_not: false, .. } => What::Fields(fields.clone()),
+        SectionText::HeaderFields { is_not: true, .. } => What::FieldsNot(fields.clone()),
         SectionText::Text => What::Text,
         SectionText::Mime => What::Mime,
     };
@@ -186,13 +182,22 @@ fn header_fields(
     Ok(mailbox.fetch_fields(uid, Wanted::NONE, &names)?.fields.unwrap_or_default())
 }
 
-fn size_virtual(mailbox: &mut dyn Mailbox, uid: Uid, cache: &mut MessageCache) -> Result<u64, SectionError> {
-    if let Some(size) = cache.size_virtual {
-        return Ok(size);
-    }
-    let size = mailbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL)?.size_virtual.unwrap_or(0);
+/// How large the message is as it is sent, and what is wrong with what was known of that: the name of a Maildir's
+/// file, or the cache, may say less than there is. `reader` stands at the beginning, as before.
+fn size_virtual(
+    mailbox: &mut dyn Mailbox,
+    uid: Uid,
+    cache: &mut MessageCache,
+    reader: &mut dyn MessageReader,
+) -> Result<(u64, Option<String>), SectionError> {
+    let known = match cache.size_virtual {
+        Some(size) => size,
+        None => mailbox.fetch_facts(uid, Wanted::SIZE_VIRTUAL)?.size_virtual.unwrap_or(0),
+    };
+    let is_possible = known >= reader.size();
+    let size = if is_possible { known } else { counted(reader)? };
     cache.size_virtual = Some(size);
-    Ok(size)
+    Ok((size, (!is_possible).then(|| format!("{TOO_SMALL} ({known} < {size})"))))
 }
 
 fn of_bytes(mut bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
@@ -203,7 +208,6 @@ fn of_bytes(mut bytes: Vec<u8>, range: impl Fn(u64) -> (u64, u64)) -> Text {
     Text { size, source: Box::new(source.take(size)), is_all: false, complaint: None }
 }
 
-/// How large a message is as it is sent. The name of a Maildir's file may be wrong about it.
 fn counted(reader: &mut dyn MessageReader) -> io::Result<u64> {
     let size = reader.size();
     let count = io::copy(&mut CrlfReader::new(&mut *reader).expecting(size), &mut io::sink())?;
