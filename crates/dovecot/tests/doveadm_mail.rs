@@ -546,3 +546,20 @@ fn a_batch_goes_on_up_to_the_first_failure() {
     let line = format!("batch -F {} : mailbox create c : mailbox list c", users.display());
     check(&host, &line, "user1 c\nuser2 c\n", "", 0);
 }
+
+/// Whose right is missing, and on what, as 2.3 tells administrators.
+#[test]
+fn a_missing_right_is_explained() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = host();
+    let closed = host.dir().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let location = format!("mail_location=maildir:{}/mail", closed.display());
+    let args = ["-o", &location, "mailbox", "status", "-u", "user1", "messages", "INBOX"];
+    let output = host.run("doveadm", &args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &host.log();
+    assert!(!output.status.success(), "{text}");
+    let missing = format!(" missing +x perm: {}, dir owned by 0:0 mode=0700)", closed.display());
+    assert!(text.contains("failed: Permission denied (euid=") && text.contains(&missing), "{text}");
+}
