@@ -124,6 +124,8 @@ impl Side {
         work: impl FnOnce() -> Outcome<Answer>,
     ) -> Outcome<Sample> {
         let master = host.master_pid();
+        // What the rounds before have left for the system to write would be waited for in this one.
+        nix::unistd::sync();
         let before = proc::settled(master);
         let began = Instant::now();
         let answer = work()?;
