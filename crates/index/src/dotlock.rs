@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,7 +32,25 @@ pub struct Dotlock {
     fs: Fs,
     path: PathBuf,
     file: Option<File>,
+    /// `None`: it is released, or nobody can say whose it is.
     stamp: Option<Stamp>,
+    spare: Option<(Box<Spare>, Arc<Spares>)>,
+}
+
+/// Keeps the file of a lock that is taken again and again, under a name of its own, so that only the lock's
+/// name comes and goes: new files cost more than names.
+pub struct Spares {
+    dir: PathBuf,
+    /// The lock was taken before.
+    is_used: AtomicBool,
+    kept: Mutex<Option<Box<Spare>>>,
+}
+
+/// A file that can become a lock by a second name. Dropped, it is removed.
+struct Spare {
+    fs: Fs,
+    path: PathBuf,
+    stamp: Stamp,
 }
 
 impl Dotlock {
@@ -43,12 +62,31 @@ impl Dotlock {
         settings: &DotlockSettings,
         logger: &Logger,
     ) -> Result<Self> {
+        Self::lock_often(fs, target, permissions, settings, logger, None)
+    }
+
+    /// The same for a lock that is taken often.
+    pub fn lock_often(
+        fs: &Fs,
+        target: &Path,
+        permissions: &Permissions,
+        settings: &DotlockSettings,
+        logger: &Logger,
+        spares: Option<&Arc<Spares>>,
+    ) -> Result<Self> {
         let mut waiter = Waiter::new(fs, target, settings, logger);
         let pid = format!("{}:{}", std::process::id(), settings.hostname);
+        // With an old NFS the file must have the lock's name alone to tell that it is ours.
+        let spares = spares.filter(|_| settings.use_excl);
         loop {
-            match waiter.try_claim(permissions, &pid) {
-                Ok((file, stamp)) => {
-                    return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
+            let claimed = match spares.filter(|spares| spares.is_used.load(Ordering::Relaxed)) {
+                Some(spares) => waiter.try_spare(spares, permissions, &pid),
+                None => waiter.try_claim(permissions, &pid),
+            };
+            match claimed {
+                Ok(claim) => {
+                    spares.inspect(|spares| spares.is_used.store(true, Ordering::Relaxed));
+                    return Ok(waiter.hold(claim, spares));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
                 Err(error) => return Err(Error::io("file_dotlock_create", target, error)),
@@ -85,7 +123,7 @@ impl Dotlock {
             match waiter.try_create(permissions) {
                 Ok(file) => {
                     let stamp = fs.stamp_of(&file).ok();
-                    return Ok(Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp });
+                    return Ok(waiter.hold(Claim { file: Some(file), stamp, spare: None }, None));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => waiter.wait()?,
                 Err(error) => return Err(Error::io("file_dotlock_open", target, error)),
@@ -93,37 +131,34 @@ impl Dotlock {
         }
     }
 
-    /// Takes `path` itself as the lock file, without waiting. As in 2.3, a process of this host that
-    /// lives keeps its lock however old that is.
+    /// Takes `path` itself as the lock file, without waiting: `None` if it is somebody else's. As in 2.3, a
+    /// process of this host that lives keeps its lock however old that is.
     pub fn attempt(
         fs: &Fs,
         path: &Path,
         permissions: &Permissions,
         settings: &DotlockSettings,
         logger: &Logger,
-    ) -> Result<Attempt> {
+    ) -> Result<Option<Self>> {
         let mut waiter = Waiter::new(fs, path, settings, logger);
         waiter.path = path.to_owned();
         let pid = format!("{}:{}", std::process::id(), settings.hostname);
         for _ in 0..ATTEMPTS {
             match waiter.try_claim(permissions, &pid) {
-                Ok((file, stamp)) => {
-                    let lock = Self { fs: fs.clone(), path: waiter.path, file: Some(file), stamp };
-                    return Ok(Attempt::Taken(lock));
-                }
+                Ok(claim) => return Ok(Some(waiter.hold(claim, None))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let left_behind = match waiter.owner() {
                         Owner::Dead(looked_at) => Some(looked_at),
                         Owner::Alive => None,
                         Owner::Unknown => waiter.stale()?,
                     };
-                    let Some(looked_at) = left_behind else { return Ok(Attempt::Busy) };
+                    let Some(looked_at) = left_behind else { return Ok(None) };
                     waiter.remove(looked_at)?;
                 }
                 Err(error) => return Err(Error::io("file_dotlock_create", path, error)),
             }
         }
-        Ok(Attempt::Busy)
+        Ok(None)
     }
 
     /// Writes to the lock file.
@@ -148,7 +183,7 @@ impl Dotlock {
         })();
         match done {
             Ok(()) => {
-                self.file = None;
+                self.stamp = None;
                 Ok(())
             }
             Err(error) => Err(Error::io("file_dotlock_replace", target, error)),
@@ -165,33 +200,57 @@ impl Dotlock {
     }
 }
 
-/// What came of [`Dotlock::attempt`].
-pub enum Attempt {
-    /// The lock is ours.
-    Taken(Dotlock),
-    /// It is somebody else's.
-    Busy,
-}
-
 /// The process that made a lock file.
 #[derive(PartialEq, Eq)]
 enum Owner {
     Alive,
-    /// With the device and inode of the file that says so.
-    Dead((u64, u64)),
+    /// With the file that says so.
+    Dead(Stamp),
     /// It is on another host, or has not said who it is.
     Unknown,
 }
 
 impl Drop for Dotlock {
     fn drop(&mut self) {
+        if self.is_held() {
+            let _ = self.fs.unlink(&self.path);
+        }
+        // Only then: what is there without being held is taken for a dead process's.
         if let Some(stamp) = self.stamp {
             held().retain(|held| *held != identity(stamp));
         }
-        if self.file.is_some() && self.is_held() {
-            let _ = self.fs.unlink(&self.path);
+        if let Some((spare, spares)) = self.spare.take() {
+            spares.keep(spare);
         }
     }
+}
+
+impl Spares {
+    /// For locks on the file system of `dir`, which is where the file is between them.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, is_used: AtomicBool::new(false), kept: Mutex::new(None) }
+    }
+
+    fn keep(&self, spare: Box<Spare>) {
+        *self.kept() = Some(spare);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Box<Spare>>> {
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        let _ = self.fs.unlink(&self.path);
+    }
+}
+
+/// A lock that was got.
+struct Claim {
+    file: Option<File>,
+    stamp: Option<Stamp>,
+    spare: Option<Box<Spare>>,
 }
 
 struct Waiter<'a> {
@@ -226,15 +285,13 @@ impl<'a> Waiter<'a> {
 
     /// Makes the lock file with its owner in it, at once: one that a killed process leaves without
     /// would hold up everybody until it is stale.
-    fn try_claim(&self, permissions: &Permissions, owner: &str) -> io::Result<(File, Option<Stamp>)> {
+    fn try_claim(&self, permissions: &Permissions, owner: &str) -> io::Result<Claim> {
         // Whoever waits looks often, and need not make a file each time.
         if self.fs.stamp(&self.path)?.is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let name = self.temporary();
-        let file = self.fs.create_new(&name, permissions)?;
-        // The content is advice for others: without it only the stale time counts.
-        let _ = self.fs.write(&file, &name, owner.as_bytes());
+        let file = self.create_claim(&name, permissions, owner)?;
         // Known as held before anybody can see it.
         let stamp = self.fs.stamp_of(&file).ok();
         held().extend(stamp.map(identity));
@@ -249,7 +306,47 @@ impl<'a> Waiter<'a> {
         if claimed.is_err() {
             held().retain(|held| Some(*held) != stamp.map(identity));
         }
-        claimed.map(|()| (file, stamp))
+        claimed.map(|()| Claim { file: Some(file), stamp, spare: None })
+    }
+
+    /// The same with a file that was the lock before, or is to be it again.
+    fn try_spare(&self, spares: &Spares, permissions: &Permissions, owner: &str) -> io::Result<Claim> {
+        if self.fs.stamp(&self.path)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let kept = spares.kept().take();
+        let spare = match kept {
+            // Its age is the lock's.
+            Some(spare) if self.fs.set_mtime(&spare.path, SystemTime::now()).is_ok() => spare,
+            _ => {
+                let path = spares.dir.join(self.temporary_name());
+                let Ok(file) = self.create_claim(&path, permissions, owner) else {
+                    return self.try_claim(permissions, owner);
+                };
+                let stamp = self.fs.stamp_of(&file)?;
+                Box::new(Spare { fs: self.fs.clone(), path, stamp })
+            }
+        };
+        // Known as held before anybody can see it.
+        held().push(identity(spare.stamp));
+        match self.fs.link(&spare.path, &self.path) {
+            Ok(()) => Ok(Claim { file: None, stamp: Some(spare.stamp), spare: Some(spare) }),
+            Err(error) => {
+                held().retain(|held| *held != identity(spare.stamp));
+                if error.kind() == io::ErrorKind::AlreadyExists {
+                    spares.keep(spare);
+                    return Err(error);
+                }
+                self.try_claim(permissions, owner)
+            }
+        }
+    }
+
+    fn create_claim(&self, path: &Path, permissions: &Permissions, owner: &str) -> io::Result<File> {
+        let file = self.fs.create_new(path, permissions)?;
+        // The content is advice for others: without it only the stale time counts.
+        let _ = self.fs.write(&file, path, owner.as_bytes());
+        Ok(file)
     }
 
     fn try_create(&self, permissions: &Permissions) -> io::Result<File> {
@@ -265,9 +362,16 @@ impl<'a> Waiter<'a> {
 
     /// A name of 2.3's form for a file that is to become the lock.
     fn temporary(&self) -> PathBuf {
-        let mut name = self.target.parent().unwrap_or(Path::new(".")).to_path_buf();
-        name.push(format!(".temp.{}.{}.{}", self.settings.hostname, std::process::id(), unique()));
-        name
+        self.target.parent().unwrap_or(Path::new(".")).join(self.temporary_name())
+    }
+
+    fn temporary_name(&self) -> String {
+        format!(".temp.{}.{}.{}", self.settings.hostname, std::process::id(), unique())
+    }
+
+    fn hold(self, claim: Claim, spares: Option<&Arc<Spares>>) -> Dotlock {
+        let Claim { file, stamp, spare } = claim;
+        Dotlock { fs: self.fs.clone(), path: self.path, file, stamp, spare: spare.zip(spares.cloned()) }
     }
 
     /// Somebody else has the lock: waits a moment, or removes it if nobody has it any more.
@@ -284,7 +388,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// The lock file if nobody has it any more.
-    fn left_behind(&mut self) -> Result<Option<(u64, u64)>> {
+    fn left_behind(&mut self) -> Result<Option<Stamp>> {
         self.fs.renew_lock_name(&self.path);
         match self.owner() {
             Owner::Dead(looked_at) => Ok(Some(looked_at)),
@@ -293,12 +397,15 @@ impl<'a> Waiter<'a> {
     }
 
     /// Removes a lock file that nobody needs any more, unless it is another one by now.
-    fn remove(&self, looked_at: (u64, u64)) -> Result<()> {
+    fn remove(&self, looked_at: Stamp) -> Result<()> {
+        // No session of this process makes a file its lock meanwhile, which may be the same file again.
+        let held = held();
         let now = self.fs.stamp(&self.path).ok().flatten();
-        if now.map(identity) != Some(looked_at) {
+        if now != Some(looked_at) || held.contains(&identity(looked_at)) {
             return Ok(());
         }
         let removed = self.fs.unlink(&self.path);
+        drop(held);
         self.logger.debug(format_args!("Overrode stale lock file {}", self.path.display()));
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -324,11 +431,11 @@ impl<'a> Waiter<'a> {
             true => !held().contains(&identity(stamp)),
             false => rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH),
         };
-        if is_dead { Owner::Dead(identity(stamp)) } else { Owner::Alive }
+        if is_dead { Owner::Dead(stamp) } else { Owner::Alive }
     }
 
     /// The lock file if neither it nor what it protects has changed for so long that it is stale.
-    fn stale(&mut self) -> Result<Option<(u64, u64)>> {
+    fn stale(&mut self) -> Result<Option<Stamp>> {
         let stat = |path: &Path| self.fs.stamp(path).map_err(|error| Error::io("stat", path, error));
         let Some(lock) = stat(&self.path)? else { return Ok(None) };
         let seen = (lock, stat(self.target)?);
@@ -340,7 +447,7 @@ impl<'a> Waiter<'a> {
             self.unchanged_since = if first { SystemTime::UNIX_EPOCH + mtime } else { now };
         }
         let is_stale = now.duration_since(self.unchanged_since).is_ok_and(|age| age > self.settings.stale);
-        Ok(is_stale.then(|| identity(lock)))
+        Ok(is_stale.then_some(lock))
     }
 }
 
@@ -355,7 +462,7 @@ fn identity(stamp: Stamp) -> (u64, u64) {
 }
 
 fn unique() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -6,7 +6,7 @@ mod near;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,10 @@ pub trait Hook: Send + Sync {
 pub enum Change<'a> {
     /// A file that was not there is.
     Create(&'a Path),
+    /// A file without a name is.
+    CreateUnnamed(&'a File),
+    /// A file without a name has got one.
+    Name(&'a File, &'a Path),
     /// A directory that was not there is.
     Mkdir(&'a Path),
     /// Bytes were written at an offset.
@@ -261,6 +265,48 @@ impl Fs {
         Ok(file)
     }
 
+    /// Creates a file without a name, with exactly these permissions, where `dir` is. It has gone when it is
+    /// closed, unless [`Fs::name`] gives it a name before.
+    ///
+    /// # Errors
+    /// `Unsupported` where files cannot be without a name or could not be given one later. Others are the
+    /// system's.
+    pub fn create_unnamed(&self, dir: &Path, permissions: &Permissions) -> io::Result<File> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        use rustix::io::Errno;
+        self.ask("open", dir, 0)?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = match openat(CWD, dir, flags, Mode::from_raw_mode(permissions.file_mode)) {
+            // EISDIR is what says so that knows nothing of it.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Err(unsupported()),
+            opened => File::from(opened?),
+        };
+        // There may be no /proc, for instance after chroot.
+        rustix::fs::access(by_descriptor(&file), rustix::fs::Access::EXISTS).map_err(|_| unsupported())?;
+        self.tell(Change::CreateUnnamed(&file));
+        self.permit(&file, permissions)?;
+        Ok(file)
+    }
+
+    /// Gives a file without a name this one.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where something has the name, `Unsupported` where that cannot be done after all. Others
+    /// are the system's.
+    pub fn name(&self, file: &File, to: &Path) -> io::Result<()> {
+        use rustix::fs::{AtFlags, CWD, linkat};
+        use rustix::io::Errno;
+        self.ask("link", to, 0)?;
+        match linkat(CWD, by_descriptor(file), CWD, to, AtFlags::SYMLINK_FOLLOW) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::XDEV) => {
+                return Err(unsupported());
+            }
+            named => named?,
+        }
+        self.tell(Change::Name(file, to));
+        Ok(())
+    }
+
     /// Creates a file or empties the one that is there.
     pub fn create(&self, path: &Path, permissions: &Permissions) -> io::Result<File> {
         self.ask("open", path, 0)?;
@@ -457,10 +503,27 @@ impl Fs {
         }
     }
 
+    /// Sets the modification time of a file that is open for writing.
+    pub fn set_mtime_of(&self, file: &File, path: &Path, mtime: SystemTime) -> io::Result<()> {
+        self.ask("utime", path, 0)?;
+        file.set_modified(mtime)
+    }
+
     /// Sets the modification time.
     pub fn set_mtime(&self, path: &Path, mtime: SystemTime) -> io::Result<()> {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
         self.ask("utime", path, 0)?;
-        File::options().read(true).open(path)?.set_modified(mtime)
+        let (seconds, nanos) = match mtime.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => (i64::try_from(after.as_secs()), after.subsec_nanos()),
+            // Times before 1970 are whole seconds here.
+            Err(before) => (i64::try_from(before.duration().as_secs()).map(|seconds| -seconds), 0),
+        };
+        let tv_sec = seconds.map_err(|_| io::ErrorKind::InvalidInput)?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec, tv_nsec: nanos.into() },
+        };
+        Ok(utimensat(CWD, path, &times, AtFlags::empty())?)
     }
 
     fn ask(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize> {
@@ -492,6 +555,15 @@ pub fn is_missing(error: &io::Error) -> bool {
 /// `dir` with a name of any bytes below it.
 pub fn join(dir: &Path, name: &[u8]) -> std::path::PathBuf {
     dir.join(std::ffi::OsStr::from_bytes(name))
+}
+
+/// A name for a file that may have no other.
+fn by_descriptor(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn unsupported() -> io::Error {
+    io::Error::from(io::ErrorKind::Unsupported)
 }
 
 /// The process's umask, read without changing it.

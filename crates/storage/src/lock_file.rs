@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use base::Logger;
 use index::LockMethod;
-use index::dotlock::{Attempt, Dotlock, DotlockSettings};
+use index::dotlock::{Dotlock, DotlockSettings};
 use rustix::fs::FlockOperation;
 use sha1::{Digest, Sha1};
 use sys::lock::LockKind;
@@ -153,12 +153,9 @@ impl LockFile {
                 use_excl: settings.dotlock_use_excl,
                 hostname: settings.hostname.clone(),
             };
-            return Ok(match Dotlock::attempt(fs, path, permissions, &dotlock, logger)? {
-                Attempt::Taken(lock) => {
-                    Some(Self { fs: fs.clone(), path: path.clone(), held: Held::Dotlock { _lock: lock } })
-                }
-                Attempt::Busy => None,
-            });
+            let taken = Dotlock::attempt(fs, path, permissions, &dotlock, logger)?;
+            let held = taken.map(|lock| Held::Dotlock { _lock: lock });
+            return Ok(held.map(|held| Self { fs: fs.clone(), path: path.clone(), held }));
         }
         let failed = |error| Error::io("file_create_locked", path, error);
         let file = match fs.create_new(path, permissions) {

@@ -8,7 +8,7 @@ use base::Logger;
 
 use crate::error::{Error, Result};
 use crate::fs::{Fs, Permissions};
-use index::dotlock::{Attempt, Dotlock, DotlockSettings};
+use index::dotlock::{Dotlock, DotlockSettings};
 
 /// The lock, held until it is dropped.
 pub struct SessionLock {
@@ -35,10 +35,8 @@ impl SessionLock {
             use_excl,
             hostname: hostname.to_owned(),
         };
-        match Dotlock::attempt(fs, &path, &permissions, &settings, logger)? {
-            Attempt::Taken(lock) => Ok(Some(Self { fs: fs.clone(), path, lock })),
-            Attempt::Busy => Ok(None),
-        }
+        let lock = Dotlock::attempt(fs, &path, &permissions, &settings, logger)?;
+        Ok(lock.map(|lock| Self { fs: fs.clone(), path, lock }))
     }
 
     /// Shows hosts that cannot see this process that it lives. To be called more often than every

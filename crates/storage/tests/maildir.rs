@@ -2,10 +2,13 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 
 use base::Uid;
 use storage::api::copy;
+use storage::fs::{Fs, Hook};
 use storage::{CopyMode, Error, FlagMode, Flags, OpenMode, SaveMeta, StatusItems, Storage, SyncMode, Wanted};
 use support::{Home, change, deliver, save, show, uids};
 
@@ -334,4 +337,53 @@ fn what_is_no_message() {
     assert_eq!(inbox.sync(SyncMode::Full).unwrap().len(), 1);
     let lines = home.uidlist();
     assert_eq!(lines.lines().count(), 2, "{lines}");
+}
+
+/// Refuses files without names: to make them, or to give them names.
+struct Refuse(&'static str);
+
+impl Hook for Refuse {
+    fn before(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize> {
+        let is_refused = match op {
+            "open" => path.ends_with("tmp"),
+            _ => path.parent().is_some_and(|dir| dir.ends_with("new")),
+        };
+        match op == self.0 && is_refused {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => Ok(bytes),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_of_what_is_not_saved() {
+    let count = |home: &Home| std::fs::read_dir(home.root().join("tmp")).unwrap().count();
+    let refused = |op| Fs::with_hook(Arc::new(Refuse(op)));
+    for (fs, named) in [(Fs::default(), 0), (refused("open"), 1), (refused("link"), 0)] {
+        let home = Home::new();
+        let mut inbox = home.storage_at("", fs).open("INBOX", OpenMode::ReadWrite).unwrap();
+        for complete in [false, true] {
+            let mut batch = inbox.begin_save().unwrap();
+            batch.begin(SaveMeta::default()).unwrap();
+            batch.write(b"a: b\n\nc\n").unwrap();
+            if complete {
+                batch.end().unwrap();
+            }
+            assert_eq!(count(&home), named);
+            drop(batch);
+            assert_eq!((count(&home), home.files().len()), (0, 0));
+        }
+        // More than are kept open.
+        let mut batch = inbox.begin_save().unwrap();
+        for _ in 0..40 {
+            batch.begin(SaveMeta::default()).unwrap();
+            batch.write(b"a: b\n\nc\n").unwrap();
+            batch.end().unwrap();
+        }
+        assert!(count(&home) >= 20 && count(&home) <= 40);
+        assert_eq!(batch.commit().unwrap().uids.len(), 40);
+        assert_eq!((count(&home), home.files().len()), (0, 40));
+        assert!(home.files().iter().all(|name| home.root().join(name).metadata().unwrap().len() == 8));
+        assert_eq!(inbox.sync(SyncMode::Full).unwrap().uids().iter().count(), 40);
+    }
 }

@@ -350,9 +350,13 @@ fn compare(
 }
 
 fn check(kind: Kind) {
+    check_on(kind, true);
+}
+
+fn check_on(kind: Kind, has_unnamed: bool) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("mail");
-    let disk = Arc::new(Recorder::new(&root));
+    let disk = Arc::new(Recorder::new(&root, has_unnamed));
     let mut client = Client { kind, disk: &disk, history: Vec::new(), known: Known::default() };
     work(&*kind.storage(&root, kind.busy_settings(&root), Fs::with_hook(disk.clone())), &mut client);
     let (ops, history) = (disk.ops(), client.history);
@@ -395,6 +399,11 @@ fn check(kind: Kind) {
 #[test]
 fn maildir() {
     check(MAILDIR);
+}
+
+#[test]
+fn maildir_without_unnamed_files() {
+    check_on(MAILDIR, false);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base::{Guid, Uid, UidSet};
-use index::dotlock::{Dotlock, DotlockSettings};
+use index::dotlock::{Dotlock, DotlockSettings, Spares};
 use index::list_index::{Extension, MAILDIR};
 use index::{Index, Locked, Transaction};
 
@@ -44,6 +44,8 @@ pub(crate) struct Maildir {
     place: Place,
     /// Held for moments only.
     names: Mutex<Names>,
+    /// The uidlist's lock, where `tmp` is on the same file system for sure.
+    spares: Option<Arc<Spares>>,
 }
 
 /// What is remembered between looks at the disk.
@@ -55,11 +57,37 @@ pub(crate) struct Known {
 
 impl Maildir {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, names: Mutex::default() }
+        let is_local = !place.settings.mail_nfs_index && !place.settings.mail_nfs_storage;
+        let spares =
+            (place.control == place.dir && is_local).then(|| Arc::new(Spares::new(place.dir.join("tmp"))));
+        Self { place, names: Mutex::default(), spares }
     }
 
     pub(super) fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes the uidlist's lock, making directories that got lost.
+    pub(super) fn lock_uidlist(&self) -> Result<Dotlock> {
+        self.lock_with(None)
+    }
+
+    /// The same for those who come again and again.
+    pub(super) fn lock_uidlist_often(&self) -> Result<Dotlock> {
+        self.lock_with(self.spares.as_ref())
+    }
+
+    fn lock_with(&self, spares: Option<&Arc<Spares>>) -> Result<Dotlock> {
+        let path = self.control_file("dovecot-uidlist");
+        let (permissions, settings) = (&self.permissions, self.dotlock_settings());
+        let take = || Dotlock::lock_often(&self.fs, &path, permissions, &settings, &self.logger, spares);
+        match take() {
+            Err(index::Error::Io { source, .. }) if is_missing(&source) => {
+                self.make_directories()?;
+                Ok(take()?)
+            }
+            result => Ok(result?),
+        }
     }
 }
 
@@ -94,20 +122,6 @@ impl Place {
             stale: STALE,
             use_excl: self.settings.dotlock_use_excl,
             hostname: self.settings.hostname.clone(),
-        }
-    }
-
-    /// Takes the uidlist's lock, making directories that got lost.
-    pub(super) fn lock_uidlist(&self) -> Result<Dotlock> {
-        let path = self.control_file("dovecot-uidlist");
-        let take =
-            || Dotlock::lock(&self.fs, &path, &self.permissions, &self.dotlock_settings(), &self.logger);
-        match take() {
-            Err(index::Error::Io { source, .. }) if is_missing(&source) => {
-                self.make_directories()?;
-                Ok(take()?)
-            }
-            result => Ok(result?),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Saving: messages are written to tmp/, then renamed to new/ (without flags) or cur/, then entered
-//! into the uidlist, all of one batch under one lock.
+//! Saving: messages are written to files without names, or in tmp/, then get names in new/ (without flags)
+//! or cur/, then are entered into the uidlist, all of one batch under one lock.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use crate::attachment::detect::Detector;
 use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
-use crate::fs::join;
+use crate::fs::{Fs, join};
 use crate::indexed::{Resync, Shared, check_keywords};
 
 use super::driver::{Known, Maildir, Place};
@@ -30,9 +30,39 @@ pub(crate) struct Batch {
     current: Option<Writer>,
 }
 
-/// A message in tmp/.
-struct Pending {
+/// Where a message is until it gets its name.
+enum Held {
+    /// In a file without a name, which spares the disk an entry in tmp/.
+    Unnamed(File),
+    Tmp(TmpFile),
+}
+
+impl Held {
+    /// It has its name by now.
+    fn keep(self) {
+        if let Self::Tmp(mut tmp) = self {
+            tmp.path = PathBuf::new();
+        }
+    }
+}
+
+/// A file in tmp/. Dropped there, it is removed.
+struct TmpFile {
+    fs: Fs,
     path: PathBuf,
+}
+
+impl Drop for TmpFile {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            let _ = self.fs.unlink(&self.path);
+        }
+    }
+}
+
+/// A message that is written and has to get its name.
+struct Pending {
+    held: Held,
     /// The base name it is to get.
     base: Vec<u8>,
     meta: SaveMeta,
@@ -64,17 +94,56 @@ impl Batch {
         check_keywords(&meta.keywords, self.maildir().settings.mail_max_keyword_length)
     }
 
+    /// A new file: its name in tmp/, if it has one, what that is or would be as a path, and without the
+    /// directory.
+    fn create(&self) -> Result<(File, Option<TmpFile>, PathBuf, String)> {
+        let maildir = self.maildir();
+        if self.done.len() < UNNAMED_MAX {
+            let dir = maildir.dir.join("tmp");
+            match maildir.fs.create_unnamed(&dir, &maildir.permissions) {
+                Ok(file) => {
+                    let (path, name) = self.temp();
+                    return Ok((file, None, path, name));
+                }
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::NotFound) => {}
+                Err(error) => return Err(Error::io("open", dir, error)),
+            }
+        }
+        let (file, tmp, name) = self.create_named()?;
+        let path = tmp.path.clone();
+        Ok((file, Some(tmp), path, name))
+    }
+
+    /// A new file in tmp/, and its name there.
+    fn create_named(&self) -> Result<(File, TmpFile, String)> {
+        let maildir = self.maildir();
+        let (mut path, mut name) = self.temp();
+        let mut made = maildir.fs.create_new(&path, &maildir.permissions);
+        for _ in 0..CREATE_RETRIES {
+            match &made {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => maildir.make_directories()?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                _ => break,
+            }
+            (path, name) = self.temp();
+            made = maildir.fs.create_new(&path, &maildir.permissions);
+        }
+        let file = made.map_err(|error| Error::io("open", path.clone(), error))?;
+        Ok((file, TmpFile { fs: maildir.fs.clone(), path }, name))
+    }
+
     /// A hard link in tmp/ to the message's file, if that is possible.
-    fn link(&mut self, source: &mut dyn Mailbox, uid: Uid) -> Result<Option<(PathBuf, String)>> {
+    fn link(&mut self, source: &mut dyn Mailbox, uid: Uid) -> Result<Option<TmpFile>> {
         if !self.maildir().settings.maildir_copy_with_hardlinks {
             return Ok(None);
         }
         for _ in 0..LINK_RETRIES {
             let file = source.message_file(uid).filter(|file| file.format == FileFormat::Plain);
             let Some(file) = file else { return Ok(None) };
-            let (path, name) = self.temp();
+            let (path, _) = self.temp();
             match self.maildir().fs.link(&file.path, &path) {
-                Ok(()) => return Ok(Some((path, name))),
+                Ok(()) => return Ok(Some(TmpFile { fs: self.maildir().fs.clone(), path })),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Renamed meanwhile, or tmp/ is missing.
                     self.maildir().make_directories()?;
@@ -140,14 +209,15 @@ impl Batch {
         let mut fields = Vec::new();
         let mut name = full(&pending.base);
         if pending.preserved {
-            let taken = names.is_taken(&pending.base) || self.link_into(&pending.path, &dir, &name)?;
+            let taken =
+                names.is_taken(&pending.base) || self.is_refused(&pending.held, &join(&dir, &name))?;
             if taken {
                 fields = uidlist::with_field(&fields, b'G', &pending.base);
                 name = full(&sized_name(maildir, pending.size, pending.virtual_size));
-                self.rename_into(&pending.path, &dir, &name)?;
+                self.put(&pending.held, &join(&dir, &name))?;
             }
         } else {
-            self.rename_into(&pending.path, &dir, &name)?;
+            self.put(&pending.held, &join(&dir, &name))?;
             if let Some(guid) = &pending.meta.guid {
                 fields = uidlist::with_field(&fields, b'G', guid.as_bytes());
             }
@@ -161,23 +231,56 @@ impl Batch {
         Ok(Placed { path: join(&dir, &name), name, fields, seen })
     }
 
-    /// Like a rename that refuses to replace; `true` if the name is taken.
-    fn link_into(&self, from: &Path, dir: &Path, name: &[u8]) -> Result<bool> {
-        let to = join(dir, name);
+    /// Like `put`, but what has the name keeps it; `true` if there is such.
+    fn is_refused(&self, held: &Held, to: &Path) -> Result<bool> {
         let fs = &self.maildir().fs;
-        match fs.link(from, &to) {
-            Ok(()) => {
-                let _ = fs.unlink(from);
-                Ok(false)
-            }
+        let named = match held {
+            Held::Unnamed(file) => fs.name(file, to),
+            Held::Tmp(tmp) => fs.link(&tmp.path, to).inspect(|()| drop(fs.unlink(&tmp.path))),
+        };
+        match named {
+            Ok(()) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
-            Err(_) => self.rename_into(from, dir, name).map(|()| false),
+            Err(_) => self.put(held, to).map(|()| false),
         }
     }
 
-    fn rename_into(&self, from: &Path, dir: &Path, name: &[u8]) -> Result<()> {
-        let renamed = self.maildir().fs.rename(from, &join(dir, name));
-        renamed.map_err(|error| Error::io("rename", from, error))
+    fn put(&self, held: &Held, to: &Path) -> Result<()> {
+        let fs = &self.maildir().fs;
+        match held {
+            Held::Unnamed(file) => match fs.name(file, to) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.put_copy(file, to),
+                named => named.map_err(|error| Error::io("link", to, error)),
+            },
+            Held::Tmp(tmp) => fs.rename(&tmp.path, to).map_err(|error| Error::io("rename", &tmp.path, error)),
+        }
+    }
+
+    /// A file that cannot get a name, against expectation.
+    fn put_copy(&self, file: &File, to: &Path) -> Result<()> {
+        let fs = &self.maildir().fs;
+        let (copy, tmp, _) = self.create_named()?;
+        let path = &tmp.path;
+        let failed = |op| move |error| Error::io(op, path, error);
+        let mut buffer = vec![0; BUFFER];
+        let mut done = 0;
+        loop {
+            let count = fs.read_at(file, &mut buffer, done).map_err(failed("read"))?;
+            if count == 0 {
+                break;
+            }
+            fs.write(&copy, path, buffer.get(..count).unwrap_or_default()).map_err(failed("write"))?;
+            done += count as u64;
+        }
+        let mtime = file.metadata().and_then(|meta| meta.modified()).map_err(failed("fstat"))?;
+        fs.set_mtime_of(&copy, path, mtime).map_err(failed("utime"))?;
+        if self.maildir().syncs() {
+            fs.sync(&copy, path).map_err(failed("fsync"))?;
+        }
+        let held = Held::Tmp(tmp);
+        self.put(&held, to)?;
+        held.keep();
+        Ok(())
     }
 
     /// The directories that messages were put into.
@@ -267,24 +370,13 @@ impl SaveBatch for Batch {
         self.check(&meta)?;
         self.current = None;
         let filter = SaveFilter::new(&self.maildir().settings.compression, &self.maildir().dir)?;
-        let permissions = self.maildir().permissions;
-        let (mut path, mut name) = self.temp();
-        let mut made = self.maildir().fs.create_new(&path, &permissions);
-        for _ in 0..CREATE_RETRIES {
-            match &made {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.maildir().make_directories()?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                _ => break,
-            }
-            (path, name) = self.temp();
-            made = self.maildir().fs.create_new(&path, &permissions);
-        }
-        let file = made.map_err(|error| Error::io("open", path.clone(), error))?;
+        let (file, tmp, path, name) = self.create()?;
         let detector = Detector::new(&self.maildir().settings.attachment_detection, &meta.keywords);
         self.current = Some(Writer {
             shared: self.shared.clone(),
             file,
-            path: Some(path),
+            tmp,
+            path,
             name,
             meta,
             filter,
@@ -322,12 +414,11 @@ impl SaveBatch for Batch {
         let new_date = meta.internal_date.is_some() && meta.internal_date != facts.internal_date;
         meta.internal_date = meta.internal_date.or(facts.internal_date);
         let linked = if new_date { None } else { self.link(source, uid)? };
-        let (Some((path, _)), Some(size), Some(virtual_size)) =
-            (linked, facts.size_physical, facts.size_virtual)
+        let (Some(tmp), Some(size), Some(virtual_size)) = (linked, facts.size_physical, facts.size_virtual)
         else {
             return self.copy_bytes(source, uid, meta);
         };
-        self.done.push(Pending::new(self.maildir(), path, meta, size, virtual_size));
+        self.done.push(Pending::new(self.maildir(), Held::Tmp(tmp), meta, size, virtual_size));
         Ok(())
     }
 
@@ -336,7 +427,7 @@ impl SaveBatch for Batch {
         let shared = self.shared.clone();
         let mut work = shared.work();
         let work = &mut *work;
-        let guard = shared.driver.lock_uidlist()?;
+        let guard = shared.driver.lock_uidlist_often()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver, &guard)?;
         let placed = {
@@ -345,8 +436,8 @@ impl SaveBatch for Batch {
         };
         let saved = self.enter(&mut index, &mut work.driver, placed);
         if saved.is_ok() {
-            // What was moved out of tmp/ is not there any more to be cleaned up.
-            self.done.clear();
+            // What has its name is not to be cleaned up.
+            self.done.drain(..).for_each(|pending| pending.held.keep());
         }
         shared.end_save(index)?;
         drop(guard);
@@ -355,16 +446,8 @@ impl SaveBatch for Batch {
     }
 }
 
-impl Drop for Batch {
-    fn drop(&mut self) {
-        for pending in &self.done {
-            let _ = self.maildir().fs.unlink(&pending.path);
-        }
-    }
-}
-
 impl Pending {
-    fn new(place: &Place, path: PathBuf, meta: SaveMeta, size: u64, virtual_size: u64) -> Self {
+    fn new(place: &Place, held: Held, meta: SaveMeta, size: u64, virtual_size: u64) -> Self {
         // A GUID that is a file name with the right sizes becomes the name again, as in 2.3.
         let usable = |guid: &&String| {
             let name = guid.as_bytes();
@@ -377,11 +460,11 @@ impl Pending {
         match meta.guid.as_ref().filter(usable) {
             Some(guid) => {
                 let base = guid.clone().into_bytes();
-                Self { path, base, meta, preserved: true, size, virtual_size }
+                Self { held, base, meta, preserved: true, size, virtual_size }
             }
             None => {
                 let base = sized_name(place, size, virtual_size);
-                Self { path, base, meta, preserved: false, size, virtual_size }
+                Self { held, base, meta, preserved: false, size, virtual_size }
             }
         }
     }
@@ -391,11 +474,14 @@ fn sized_name(place: &Place, size: u64, virtual_size: u64) -> Vec<u8> {
     format!("{},S={size},W={virtual_size}", filename::generate(&place.settings.hostname)).into_bytes()
 }
 
-/// A message being written to tmp/. Dropped unfinished, it removes its file.
+/// A message being written.
 struct Writer {
     shared: Arc<Shared<Maildir>>,
     file: File,
-    path: Option<PathBuf>,
+    /// `None` for a file without a name.
+    tmp: Option<TmpFile>,
+    /// What errors tell.
+    path: PathBuf,
     name: String,
     meta: SaveMeta,
     filter: SaveFilter,
@@ -456,10 +542,10 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let path = self.path.clone().unwrap_or_default();
-        let result = self.shared.driver.fs.write(&self.file, &path, self.filter.push(&self.buffer)?);
+        let bytes = self.filter.push(&self.buffer)?;
+        let result = self.shared.driver.fs.write(&self.file, &self.path, bytes);
         self.buffer.clear();
-        result.map_err(|error| Error::io("write", path, error))
+        result.map_err(|error| Error::io("write", &self.path, error))
     }
 
     fn finish(mut self) -> Result<Pending> {
@@ -469,44 +555,31 @@ impl Writer {
             self.virtual_size += 1;
         }
         self.flush()?;
-        let path = self.path.clone().unwrap_or_default();
         let last = self.filter.finish()?;
+        let failed = |op| {
+            let path = self.path.clone();
+            move |error| Error::io(op, path, error)
+        };
+        let fs = &self.shared.driver.fs;
         if !last.is_empty() {
-            self.shared
-                .driver
-                .fs
-                .write(&self.file, &path, last)
-                .map_err(|e| Error::io("write", path.clone(), e))?;
+            fs.write(&self.file, &self.path, last).map_err(failed("write"))?;
         }
         if let Some(date) = self.meta.internal_date {
-            self.shared.driver.fs.set_mtime(&path, date).map_err(|e| Error::io("utime", path.clone(), e))?;
+            fs.set_mtime_of(&self.file, &self.path, date).map_err(failed("utime"))?;
         }
         if self.shared.driver.syncs() {
-            self.shared
-                .driver
-                .fs
-                .sync(&self.file, &path)
-                .map_err(|error| Error::io("fsync", path.clone(), error))?;
+            fs.sync(&self.file, &self.path).map_err(failed("fsync"))?;
         }
-        let mut meta = std::mem::take(&mut self.meta);
         if let Some(detector) = self.detector.take() {
-            detector.finish(&mut meta.keywords);
+            detector.finish(&mut self.meta.keywords);
         }
-        self.path = None;
+        let Self { shared, file, tmp, name, meta, size, virtual_size, .. } = self;
+        let held = tmp.map_or_else(|| Held::Unnamed(file), Held::Tmp);
         if meta.guid.is_none() {
-            let base = format!("{},S={},W={}", self.name, self.size, self.virtual_size).into_bytes();
-            let (size, virtual_size) = (self.size, self.virtual_size);
-            return Ok(Pending { path, base, meta, preserved: false, size, virtual_size });
+            let base = format!("{name},S={size},W={virtual_size}").into_bytes();
+            return Ok(Pending { held, base, meta, preserved: false, size, virtual_size });
         }
-        Ok(Pending::new(&self.shared.driver, path, meta, self.size, self.virtual_size))
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = self.shared.driver.fs.unlink(path);
-        }
+        Ok(Pending::new(&shared.driver, held, meta, size, virtual_size))
     }
 }
 
@@ -514,5 +587,7 @@ impl Drop for Writer {
 const BUFFER: usize = 32 * 1024;
 const LINK_RETRIES: usize = 3;
 const CREATE_RETRIES: usize = 3;
+/// How many messages of a batch may be in files without names, each of which is kept open.
+const UNNAMED_MAX: usize = 16;
 /// Leaves room for `:2,` with all flags and keywords within the 255 bytes of a file name.
 const NAME_MAX: usize = 200;

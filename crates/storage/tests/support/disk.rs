@@ -28,6 +28,7 @@ pub enum Op {
 /// Writes down every change below a directory.
 pub struct Recorder {
     root: PathBuf,
+    has_unnamed: bool,
     inner: Mutex<Inner>,
 }
 
@@ -46,8 +47,9 @@ impl Inner {
 }
 
 impl Recorder {
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), inner: Mutex::default() }
+    /// Of a file system on which files can be without names, or not.
+    pub fn new(root: &Path, has_unnamed: bool) -> Self {
+        Self { root: root.to_owned(), has_unnamed, inner: Mutex::default() }
     }
 
     /// How much has happened.
@@ -65,8 +67,11 @@ impl Recorder {
 }
 
 impl Hook for Recorder {
-    fn before(&self, _op: &'static str, _path: &Path, bytes: usize) -> io::Result<usize> {
-        Ok(bytes)
+    fn before(&self, op: &'static str, path: &Path, bytes: usize) -> io::Result<usize> {
+        match op == "open" && !self.has_unnamed && path.is_dir() {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => Ok(bytes),
+        }
     }
 
     fn after(&self, change: &Change<'_>) {
@@ -80,6 +85,17 @@ impl Hook for Recorder {
                 let path = self.below(path);
                 inner.names.insert(path.clone(), number);
                 Op::Names(number, vec![(path, true)])
+            }
+            Change::CreateUnnamed(file) => {
+                let number = inner.files;
+                inner.files += 1;
+                inner.by_inode.insert(file.metadata().unwrap().ino(), number);
+                Op::Names(number, Vec::new())
+            }
+            Change::Name(file, to) => {
+                let (number, to) = (inner.file(file), self.below(to));
+                inner.names.insert(to.clone(), number);
+                Op::Names(number, vec![(to, true)])
             }
             Change::Rename(from, to) => {
                 let (from, to) = (self.below(from), self.below(to));

@@ -44,7 +44,8 @@ impl Home {
         std::fs::read_to_string(self.root().join("dovecot-uidlist")).unwrap()
     }
 
-    /// All message files as `new/name` and `cur/name`.
+    /// All message files as `new/name` and `cur/name`, and what was left in `tmp`. The file that is kept to
+    /// be the uidlist's lock again is neither.
     pub fn files(&self) -> Vec<String> {
         let mut all = Vec::new();
         for sub in ["new", "cur", "tmp"] {
@@ -52,6 +53,7 @@ impl Home {
                 all.push(format!("{sub}/{}", entry.unwrap().file_name().into_string().unwrap()));
             }
         }
+        all.retain(|name| !name.starts_with("tmp/.temp.host."));
         all.sort();
         all
     }
