@@ -16,7 +16,7 @@ use compare::{agree, text};
 use place::Place;
 use real::Real;
 use storage::api::copy;
-use storage::{CopyMode, DboxStorage, Flags, Location, MailSettings, OpenMode, Storage, SyncMode};
+use storage::{CopyMode, DboxStorage, Flags, Location, MailSettings, OpenMode, SaveMeta, Storage, SyncMode};
 use support::{save, uids};
 
 #[test]
@@ -293,4 +293,60 @@ fn mdbox_mended() {
     assert_eq!(agree(&real, &mut *other).len(), 3);
     assert_eq!(agree(&real, &mut *inbox), now);
     assert!(place.files("mail/storage").contains(&"m.1.broken".to_owned()));
+}
+
+/// 2.3 rebuilds a storage without looking at who is adding to its files: it finds messages there that are not
+/// entered yet, puts them into their mailbox, and mends files that end in half a message. What is being saved is
+/// there once all the same.
+#[test]
+fn dovecot_rebuilds_while_messages_are_being_saved() {
+    // More than what waits in memory until it is written.
+    let halves = ["first half\n", "second half\n"].map(|line| line.repeat(20_000));
+    let parts = ["Subject: new\n\n", halves[0].as_str(), halves[1].as_str()];
+    // How much of the second message is there when the other rebuilds; whether it is the second of its batch.
+    for (written, has_first) in [(1, false), (2, true), (3, false), (3, true), (4, false), (4, true)] {
+        let place = Place::new("mdbox", "");
+        let Some(real) = place.real() else { return };
+        let storage = place.storage();
+        let mut inbox = storage.open("INBOX", OpenMode::ReadWrite).unwrap();
+        save(&mut *inbox, "Subject: old\n\nold\n", Flags::NONE, &[]).unwrap();
+        inbox.sync(SyncMode::Quick).unwrap();
+        let mut batch = inbox.begin_save().unwrap();
+        if has_first {
+            batch.begin(SaveMeta::default()).unwrap();
+            batch.write(b"Subject: first\n\nfirst\n").unwrap();
+            batch.end().unwrap();
+        }
+        batch.begin(SaveMeta { flags: Flags::FLAGGED, ..SaveMeta::default() }).unwrap();
+        let rebuild = || real.try_run(&["force-resync", "INBOX"], b"");
+        for (at, part) in parts.iter().enumerate() {
+            batch.write(part.as_bytes()).unwrap();
+            if at + 1 == written {
+                rebuild();
+            }
+        }
+        batch.end().unwrap();
+        if written == 4 {
+            rebuild();
+        }
+        let saved = batch.commit().unwrap();
+        let what = format!("{written} {has_first}");
+        let view = inbox.sync(SyncMode::Quick).unwrap();
+        let all: Vec<u32> = view.records().map(|record| record.uid.get()).collect();
+        let mut expected = vec![1];
+        expected.extend(saved.uids.iter().map(|uid| uid.get()));
+        assert_eq!(all, expected, "{what}");
+        assert_eq!(text(&mut *inbox, 1), "Subject: old\n\nold\n", "{what}");
+        assert_eq!(text(&mut *inbox, *all.last().unwrap()), parts.concat(), "{what}");
+        assert_eq!(view.records().last().unwrap().flags, Flags::FLAGGED, "{what}");
+        agree(&real, &mut *inbox);
+        // And there is nothing that a rebuild or a purge would find.
+        rebuild();
+        real.run(&["purge"], b"");
+        storage.purge().unwrap();
+        inbox.sync(SyncMode::Quick).unwrap();
+        let all: Vec<u32> = inbox.view().records().map(|record| record.uid.get()).collect();
+        assert_eq!(all, expected, "{what}");
+        agree(&real, &mut *inbox);
+    }
 }

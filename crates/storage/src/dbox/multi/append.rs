@@ -9,7 +9,9 @@ use base::Seq;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use crate::error::{Error, Result};
-use crate::fs::is_missing;
+use crate::fs::{Fs, is_missing};
+use crate::limits::READ_BYTES;
+use crate::source::ReadAt;
 use crate::view::View;
 
 use super::map;
@@ -357,6 +359,47 @@ impl Appender {
         Ok(())
     }
 
+    /// Has the messages in files that are there: with the map locked, before they are entered. 2.3 puts a mended
+    /// file in the place of one that is being added to, for it takes what is half written for damage.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        for at in 0..self.files.len() {
+            let Some(old) = self.files.get(at) else { break };
+            let is_used = self.messages.iter().any(|message| message.file == at);
+            if !is_used || self.is_current(old)? {
+                continue;
+            }
+            let (path, in_alt, handle) = (old.path.clone(), old.in_alt, old.file.clone());
+            let (name, what) = (path.display(), "was replaced while messages were added to it");
+            self.store.logger.warning(format_args!("mdbox: {name} {what}, they go to another file"));
+            let new = self.create(in_alt)?;
+            self.files.push(new);
+            self.is_flushed = false;
+            self.move_messages(at, &handle)?;
+        }
+        Ok(())
+    }
+
+    fn is_current(&self, file: &AppendFile) -> Result<bool> {
+        let Some(known) = &file.known else { return Ok(true) };
+        let now = self.store.fs.stamp(&file.path);
+        let now = now.map_err(|error| Error::io("stat", file.path.clone(), error))?;
+        Ok(now.map(|now| (now.dev, now.ino)) == Some(known.identity))
+    }
+
+    /// Copies the messages of a file to the one that was made last.
+    fn move_messages(&mut self, from: usize, handle: &File) -> Result<()> {
+        let last = self.files.len().saturating_sub(1);
+        let Some(to) = self.files.get_mut(last) else { return Ok(()) };
+        for message in self.messages.iter_mut().filter(|message| message.file == from) {
+            let slot = Slot { file: last, offset: to.end, handle: to.file.clone(), path: to.path.clone() };
+            let copied = copy_bytes(&self.store.fs, handle, message.offset, message.size, &slot);
+            copied.map_err(|error| Error::io("write", slot.path, error))?;
+            (message.file, message.offset) = (last, slot.offset);
+            to.end += message.size;
+        }
+        Ok(())
+    }
+
     /// Whether no message was added.
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -415,6 +458,22 @@ impl Drop for Appender {
             };
         }
     }
+}
+
+/// Copies a message as it lies to another file.
+pub(super) fn copy_bytes(fs: &Fs, from: &File, offset: u64, count: u64, slot: &Slot) -> std::io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut done = 0;
+    while done < count {
+        let want = usize::try_from(count - done).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let read = from.read_at(buffer.get_mut(..want).unwrap_or_default(), offset + done)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        fs.write_at(&slot.handle, &slot.path, buffer.get(..read).unwrap_or_default(), slot.offset + done)?;
+        done += read as u64;
+    }
+    Ok(())
 }
 
 /// Files made before this, in seconds since 1970, are not appended to: the beginning of the local day,

@@ -10,11 +10,10 @@ use index::{Locked, Transaction};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
-use crate::fs::{Fs, is_missing};
-use crate::limits::READ_BYTES;
+use crate::fs::is_missing;
 use crate::source::ReadAt;
 
-use super::append::{Appender, Slot};
+use super::append::{Appender, copy_bytes};
 use super::files::Needs;
 use super::map::{self, Entry};
 use super::store::{AltMoves, Store, lock};
@@ -365,21 +364,6 @@ impl FilePurge<'_> {
         }
         Ok(map.synced_with(&tx)?)
     }
-}
-
-fn copy_bytes(fs: &Fs, from: &std::fs::File, offset: u64, count: u64, slot: &Slot) -> std::io::Result<()> {
-    let mut buffer = vec![0; READ_BYTES];
-    let mut done = 0;
-    while done < count {
-        let want = usize::try_from(count - done).unwrap_or(READ_BYTES).min(READ_BYTES);
-        let read = from.read_at(buffer.get_mut(..want).unwrap_or_default(), offset + done)?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        fs.write_at(&slot.handle, &slot.path, buffer.get(..read).unwrap_or_default(), slot.offset + done)?;
-        done += read as u64;
-    }
-    Ok(())
 }
 
 /// More than the first line of a file has, and less than that and a message.

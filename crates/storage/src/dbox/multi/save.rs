@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use base::{Guid, Uid, UidSet, UidValidity};
+use base::{Guid, Seq, Uid, UidSet, UidValidity};
 use index::{Locked, Origin, Transaction};
 
 use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
@@ -27,6 +27,8 @@ pub(crate) struct Batch {
     appender: Appender,
     done: Vec<Pending>,
     current: Option<Current>,
+    /// The mailbox's UIDNEXT when the batch began, or less.
+    since: Uid,
 }
 
 /// A message that is to be entered.
@@ -37,6 +39,17 @@ struct Pending {
     copy_of: Option<Uid>,
     /// Its attachments, if it is new.
     attachments: Vec<String>,
+    /// It has come into the mailbox by itself.
+    restored: Option<Restored>,
+}
+
+/// What a rebuild has made of a message that it found in its file. 2.3's looks also where somebody is adding to
+/// a file, and takes what it finds there for lost.
+#[derive(Clone, Copy)]
+struct Restored {
+    uid: Uid,
+    /// `None` where the rebuild did not come to its end.
+    map_uid: Option<Uid>,
 }
 
 /// What the messages of a batch are in the map.
@@ -59,7 +72,8 @@ struct Current {
 impl Batch {
     pub(super) fn new(shared: Arc<Shared<Mdbox>>) -> Self {
         let appender = Appender::new(shared.driver.store.clone());
-        Self { shared, appender, done: Vec::new(), current: None }
+        let since = shared.view().uid_next();
+        Self { shared, appender, done: Vec::new(), current: None, since }
     }
 
     fn mdbox(&self) -> &Mdbox {
@@ -68,6 +82,22 @@ impl Batch {
 
     fn check(&self, meta: &SaveMeta) -> Result<()> {
         check_keywords(&meta.keywords, self.mdbox().place.context.settings.mail_max_keyword_length)
+    }
+
+    /// Notes which of the messages a rebuild has put into the mailbox meanwhile.
+    fn note_restored(&mut self, map: &Locked<'_>, index: &Locked<'_>) {
+        let view = index.view();
+        for seq in (0..view.len() as usize).rev().map_while(Seq::from_index) {
+            let Some(uid) = view.uid(seq).filter(|&uid| uid >= self.since) else { break };
+            let Some(guid) = Mdbox::guid(view, uid) else { continue };
+            let map_uid = Mdbox::record(view, uid).and_then(|record| Uid::new(record.map_uid));
+            let map_uid = map_uid.filter(|&map_uid| map::entry(map.view(), map_uid).is_some());
+            // A GUID that somebody gave to it may be another message's as well.
+            let is_it = |pending: &&mut Pending| pending.guid == guid && pending.is_unique();
+            if let Some(pending) = self.done.iter_mut().find(is_it) {
+                pending.restored = Some(Restored { uid, map_uid });
+            }
+        }
     }
 
     /// Enters the messages into the map.
@@ -93,11 +123,17 @@ impl Batch {
                     uid
                 }
                 None => {
-                    let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
-                    let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
-                    next += 1;
-                    map::append(&mut tx, uid, &places.next().ok_or_else(no_place)?, 1);
-                    uid
+                    let place = places.next().ok_or_else(no_place)?;
+                    match pending.known() {
+                        Some(known) => known,
+                        None => {
+                            let uid = Uid::new(next).filter(|uid| uid.get() < u32::MAX);
+                            let uid = uid.ok_or_else(|| Error::Unsupported("UIDs exhausted".to_owned()))?;
+                            next += 1;
+                            map::append(&mut tx, uid, &place, 1);
+                            uid
+                        }
+                    }
                 }
             };
             uids.push(uid);
@@ -116,7 +152,8 @@ impl Batch {
 
     /// UIDs of the map that were set aside, if they are all that this batch needs from it.
     fn take_reserved(&self, index: &Locked<'_>) -> Option<Vec<Uid>> {
-        let are_new = self.done.iter().all(|pending| pending.copy_of.is_none());
+        let is_new = |pending: &Pending| pending.copy_of.is_none() && pending.restored.is_none();
+        let are_new = self.done.iter().all(is_new);
         let store = &self.mdbox().store;
         (are_new && self.appender.is_flushed()).then(|| store.take_reserved(index, self.done.len())).flatten()
     }
@@ -167,7 +204,8 @@ impl Batch {
     fn leave_map(&self, index: &mut Locked<'_>, map_uids: &[Uid]) {
         let mut tx = Transaction::new();
         map::declare(&mut tx);
-        map_uids.iter().for_each(|&uid| tx.ext_atomic_inc(REF, uid, -1));
+        let entered = self.done.iter().zip(map_uids).filter(|(pending, _)| pending.known().is_none());
+        entered.for_each(|(_, &uid)| tx.ext_atomic_inc(REF, uid, -1));
         if let Err(error) = index.synced_with(&tx) {
             self.mdbox().place.context.logger.error(base::chain(&error));
         }
@@ -186,6 +224,9 @@ impl Batch {
             let meta = &pending.meta;
             tx.append(uid, meta.flags, meta.keywords.iter().map(String::as_str));
             set_record(&mut tx, uid, MdboxRecord { map_uid: map_uid.get(), saved }, pending.guid);
+            if let Some(restored) = pending.restored {
+                tx.expunge(restored.uid, pending.guid);
+            }
             if let Some(modseq) = meta.modseq {
                 tx.update_modseq(uid, modseq);
             }
@@ -231,6 +272,18 @@ impl Batch {
     }
 }
 
+impl Pending {
+    /// Whether the GUID was made for it.
+    fn is_unique(&self) -> bool {
+        self.copy_of.is_none() && self.meta.guid.is_none()
+    }
+
+    /// What it is in the map, with the reference that the mailbox needs.
+    fn known(&self) -> Option<Uid> {
+        self.restored.and_then(|restored| restored.map_uid)
+    }
+}
+
 impl SaveBatch for Batch {
     fn begin(&mut self, meta: SaveMeta) -> Result<()> {
         self.check(&meta)?;
@@ -269,7 +322,7 @@ impl SaveBatch for Batch {
             Ok(written) => {
                 let attachments = written.refs.into_iter().map(|one| one.path).collect();
                 let guid = names::guid_bits(&written.guid);
-                let pending = Pending { meta, guid, copy_of: None, attachments };
+                let pending = Pending { meta, guid, copy_of: None, attachments, restored: None };
                 match self.appender.finish(&slot, written.end) {
                     Ok(()) => self.done.push(pending),
                     Err(error) => {
@@ -298,7 +351,8 @@ impl SaveBatch for Batch {
             && !asks
         {
             self.abort();
-            self.done.push(Pending { meta, guid, copy_of: Some(map_uid), attachments: Vec::new() });
+            let (copy_of, attachments) = (Some(map_uid), Vec::new());
+            self.done.push(Pending { meta, guid, copy_of, attachments, restored: None });
             return Ok(());
         }
         let facts = source.fetch_facts(uid, wanted)?;
@@ -320,6 +374,8 @@ impl SaveBatch for Batch {
         let mut map = lock.locked()?;
         let mut index = work.index.lock()?;
         self.prepare(&mut index, &mut work.driver)?;
+        self.appender.settle()?;
+        self.note_restored(&map, &index);
         let mut entered = self.enter_map(&mut map)?;
         let validity = map.header().uid_validity;
         let forced = self.force(&mut map, &mut entered);
