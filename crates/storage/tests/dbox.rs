@@ -204,6 +204,30 @@ fn sdbox_mended() {
     assert_eq!(agree(&real, &mut *inbox).len(), 4);
 }
 
+/// Whoever expunged a message, or was saving one, died before it was done: the one stays away, the other is
+/// there.
+#[test]
+fn sdbox_files_that_the_index_does_not_know() {
+    let place = Place::new("sdbox", "");
+    let mut inbox = place.storage().open("INBOX", OpenMode::ReadWrite).unwrap();
+    for number in 1..=3 {
+        save(&mut *inbox, &format!("Subject: {number}\n\nours\n"), Flags::SEEN, &[]).unwrap();
+    }
+    inbox.sync(SyncMode::Quick).unwrap();
+    let dir = place.path("mail/mailboxes/INBOX/dbox-Mails");
+    let second = std::fs::read(dir.join("u.2")).unwrap();
+    inbox.expunge(&uids(&[2])).unwrap();
+    std::fs::write(dir.join("u.2"), second).unwrap();
+    std::fs::copy(dir.join("u.3"), dir.join("u.4")).unwrap();
+    assert_eq!(save(&mut *inbox, "Subject: 5\n\nours\n", Flags::NONE, &[]).unwrap(), 5);
+    let view = inbox.sync(SyncMode::Quick).unwrap();
+    assert_eq!(support::show(&view), "1(\\Seen) 3(\\Seen) 4() 5()");
+    // Who asks for it gets all that is there.
+    inbox.rebuild(true).unwrap();
+    let view = inbox.sync(SyncMode::Quick).unwrap();
+    assert_eq!(support::show(&view), "1(\\Seen) 2() 3(\\Seen) 4() 5()");
+}
+
 /// What is cached stays where the index is made anew, whoever does that, and nobody complains of it.
 #[test]
 fn sdbox_mended_keeps_its_cache() {

@@ -34,6 +34,7 @@ use super::records::{MailboxHeader, SDBOX_HEADER};
 use super::repair::Repair;
 use super::write::time_at;
 use attachments::{Renamed, attachment_suffix};
+use rebuild::Lost;
 
 /// One sdbox mailbox in this process.
 pub(crate) struct Sdbox {
@@ -249,7 +250,7 @@ impl Driver for Sdbox {
             false => is_corrupted || self.is_broken(index) || sync.mode == SyncMode::Rebuild,
         };
         if rebuilds {
-            if let Err(error) = rebuild::rebuild(self, index) {
+            if let Err(error) = rebuild::rebuild(self, index, Lost::Anything) {
                 self.is_corrupted.store(true, Ordering::Relaxed);
                 return Err(error);
             }

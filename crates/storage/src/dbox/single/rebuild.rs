@@ -42,8 +42,18 @@ fn list(sdbox: &Sdbox, dir: &Path) -> Result<BTreeMap<u32, PathBuf>> {
     }
 }
 
+/// What an index may have lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Anything: all files are messages.
+    Anything,
+    /// The end of its log, if anything: of the UIDs that it has given, those that it does not know are
+    /// expunged. Whoever did that died before their files were removed.
+    Newest,
+}
+
 /// See the module.
-pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
+pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>, lost: Lost) -> Result<()> {
     let (dir, logger) = (sdbox.place.dir.display(), &sdbox.context().logger);
     logger.warning(format_args!("sdbox {dir}: Rebuilding index"));
     check_alt(sdbox)?;
@@ -65,8 +75,12 @@ pub(super) fn rebuild(sdbox: &Sdbox, index: &mut Locked<'_>) -> Result<()> {
     let kept: &[_] = if backup.is_none() { &[CACHE, SIZE] } else { &[SIZE] };
     let mut next = old.header().next_uid.max(1);
     declare(&mut tx, &view, kept);
+    let first_lost = if lost == Lost::Newest { next } else { 1 };
     for (&uid, path) in &files {
         crate::progress::step();
+        if uid < first_lost && Uid::new(uid).is_none_or(|uid| view.record(uid).is_none()) {
+            continue;
+        }
         let Some(uid) = Uid::new(uid).filter(|uid| uid.get() < u32::MAX) else { continue };
         if !is_readable(sdbox, path)? {
             logger.warning(format_args!("sdbox: Skipping unfixable file: {}", path.display()));

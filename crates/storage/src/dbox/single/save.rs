@@ -16,6 +16,7 @@ use crate::indexed::{Driver, Resync, Shared, check_keywords};
 use crate::view::Record;
 
 use super::attachments::{attachment_suffix, attachments_in};
+use super::rebuild::{self, Lost};
 use super::{Known, Sdbox, is_taken};
 use crate::dbox::apart::{self, Unsettled};
 use crate::dbox::header::FileHeader;
@@ -124,14 +125,11 @@ impl Batch {
     fn prepare(&self, index: &mut Locked<'_>, work: &mut Known) -> Result<()> {
         let sdbox = self.sdbox();
         if sdbox.is_stale(index, work, SyncMode::Quick, false)? {
-            self.resync(index, work, SyncMode::Quick)?;
+            let none = UidSet::new();
+            let sync = Resync { mode: SyncMode::Quick, claim: false, unsettled: &none };
+            sdbox.sync(index, work, None, &sync)?;
         }
         Ok(())
-    }
-
-    fn resync(&self, index: &mut Locked<'_>, work: &mut Known, mode: SyncMode) -> Result<()> {
-        let none = UidSet::new();
-        self.sdbox().sync(index, work, None, &Resync { mode, claim: false, unsettled: &none })
     }
 
     /// The UIDs that the messages get.
@@ -262,7 +260,7 @@ impl Batch {
         let mut uids = self.assign(index)?;
         let mut placed = self.place_all(index, &uids)?;
         if placed.is_none() {
-            self.resync(index, work, SyncMode::Rebuild)?;
+            rebuild::rebuild(self.sdbox(), index, Lost::Newest)?;
             uids = self.assign(index)?;
             placed = self.place_all(index, &uids)?;
         }
