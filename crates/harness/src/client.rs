@@ -111,10 +111,18 @@ impl Client {
 
     /// Exactly `count` bytes.
     pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.try_read(count);
+        bytes.unwrap_or_else(|| panic!("closed after {} of {count} bytes", self.buffer.len()))
+    }
+
+    /// Exactly `count` bytes, or `None` when the server has closed the connection.
+    pub fn try_read(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count {
-            assert!(self.fill() > 0, "closed after {} of {count} bytes", self.buffer.len());
+            if self.fill() == 0 {
+                return None;
+            }
         }
-        self.buffer.drain(..count).collect()
+        Some(self.buffer.drain(..count).collect())
     }
 
     /// Sends an IMAP command and gives back all lines up to and with the tagged one. Literals stay
@@ -156,10 +164,16 @@ impl Client {
 
     fn fill(&mut self) -> usize {
         let mut chunk = [0; 16 * 1024];
-        let read = match &mut self.stream {
-            Stream::Plain(stream) => stream.read(&mut chunk),
-            Stream::Tls(stream) => stream.read(&mut chunk),
-            Stream::Gone => Ok(0),
+        let read = loop {
+            let read = match &mut self.stream {
+                Stream::Plain(stream) => stream.read(&mut chunk),
+                Stream::Tls(stream) => stream.read(&mut chunk),
+                Stream::Gone => Ok(0),
+            };
+            // A test that was stopped and goes on again is not hung.
+            if !read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+                break read;
+            }
         };
         let count = match read {
             Ok(count) => count,

@@ -429,8 +429,12 @@ fn me() -> String {
 
 /// All processes below `pid`.
 pub fn descendants(pid: i32) -> Vec<i32> {
-    let children = parents().into_iter().filter(|&(_, parent)| parent == pid).map(|(child, _)| child);
-    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+    below(&parents(), pid)
+}
+
+fn below(parents: &[(i32, i32)], pid: i32) -> Vec<i32> {
+    let children = parents.iter().filter(|&&(_, parent)| parent == pid).map(|&(child, _)| child);
+    children.flat_map(|child| [vec![child], below(parents, child)].concat()).collect()
 }
 
 fn parents() -> Vec<(i32, i32)> {
