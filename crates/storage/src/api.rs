@@ -479,10 +479,19 @@ pub trait SaveBatch: Send {
 
     /// Adds a copy of a message, by hard link where that is possible. `meta` as for
     /// [`begin`](Self::begin); its dates come from the source where they are `None`.
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()>;
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<CopyBytes>;
 
     /// Makes all ended messages visible at once, in order, on disk as `mail_fsync` says.
     fn commit(self: Box<Self>) -> Result<Saved>;
+}
+
+/// Where the bytes of a copy are. See [`SaveBatch::copy`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyBytes {
+    /// Where those of the original are: whatever is known of them is true of both.
+    Shared,
+    /// They were written once more, and may differ in their line ends and in what an mbox adds.
+    Written,
 }
 
 /// What comes with a message that is being saved.

@@ -121,5 +121,5 @@ pub(crate) fn copy_one(batch: &mut dyn storage::SaveBatch, found: &mut Found, ui
         keywords: found.view.keyword_names(&record.keywords).map(str::to_owned).collect(),
         ..SaveMeta::default()
     };
-    batch.copy(&mut *found.mailbox, uid, meta)
+    batch.copy(&mut *found.mailbox, uid, meta).map(drop)
 }

@@ -341,7 +341,7 @@ impl Side for Local {
         open.batch()?;
         let Open { mailbox, batch: Some(batch), .. } = open else { return Ok(()) };
         let uid = Uid::new(uid).ok_or(Error::BadRequest("UID 0".to_owned()))?;
-        batch.copy(&mut **mailbox, uid, save_meta(&meta))
+        batch.copy(&mut **mailbox, uid, save_meta(&meta)).map(drop)
     }
 
     fn commit(&mut self) -> Result<Vec<u32>> {

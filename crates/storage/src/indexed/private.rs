@@ -13,8 +13,8 @@ use base::{Guid, Logger, ModSeq, Seq, Uid, UidSet};
 use index::{Index, Origin, Place, Transaction};
 
 use crate::api::{
-    CacheField, FlagChange, FlagMode, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode,
-    SaveBatch, SaveMeta, Saved, Status, StatusItems, SyncMode,
+    CacheField, CopyBytes, FlagChange, FlagMode, Mailbox, MailboxUpdate, MessageFile, MessageReader,
+    OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, NumberFact, Wanted};
@@ -437,11 +437,11 @@ impl<D: Driver> SaveBatch for PrivateBatch<D> {
         Ok(())
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()> {
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<CopyBytes> {
         let (meta, is_seen) = Self::split(meta);
-        self.batch.copy(source, uid, meta)?;
+        let bytes = self.batch.copy(source, uid, meta)?;
         self.seen.push(is_seen);
-        Ok(())
+        Ok(bytes)
     }
 
     fn commit(self: Box<Self>) -> Result<Saved> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::Uid;
 
-use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved};
+use crate::api::{CopyBytes, Mailbox, SaveBatch, SaveMeta, Saved};
 use crate::error::{Error, Result};
 use crate::limits::CACHED_WHEN_SAVED_BYTES_MAX;
 
@@ -43,10 +43,10 @@ impl<D: Driver> SaveBatch for Caching<D> {
         self.batch.end()
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<()> {
-        self.batch.copy(source, uid, meta)?;
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<CopyBytes> {
+        let bytes = self.batch.copy(source, uid, meta)?;
         self.sizes.push(None);
-        Ok(())
+        Ok(bytes)
     }
 
     fn commit(self: Box<Self>) -> Result<Saved> {

@@ -10,7 +10,7 @@ use base::{Uid, UidSet, UidValidity};
 use index::dotlock::Dotlock;
 use index::{Locked, Origin, Transaction};
 
-use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::api::{CopyBytes, FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::attachment::detect::Detector;
 use crate::compress::SaveFilter;
 use crate::error::{Error, Result};
@@ -404,7 +404,7 @@ impl SaveBatch for Batch {
         Ok(())
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<CopyBytes> {
         self.check(&meta)?;
         let wanted = Wanted::GUID | Wanted::SIZE_PHYSICAL | Wanted::SIZE_VIRTUAL | Wanted::POP3_UIDL;
         let facts = source.fetch_facts(uid, wanted | Wanted::POP3_ORDER | Wanted::INTERNAL_DATE)?;
@@ -416,10 +416,10 @@ impl SaveBatch for Batch {
         let linked = if new_date { None } else { self.link(source, uid)? };
         let (Some(tmp), Some(size), Some(virtual_size)) = (linked, facts.size_physical, facts.size_virtual)
         else {
-            return self.copy_bytes(source, uid, meta);
+            return self.copy_bytes(source, uid, meta).map(|()| CopyBytes::Written);
         };
         self.done.push(Pending::new(self.maildir(), Held::Tmp(tmp), meta, size, virtual_size));
-        Ok(())
+        Ok(CopyBytes::Shared)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {

@@ -10,7 +10,7 @@ use base::{Uid, UidSet, UidValidity};
 use index::{Locked, Origin, Transaction};
 use sys::lock::LockKind;
 
-use crate::api::{Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::api::{CopyBytes, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
@@ -294,7 +294,7 @@ impl SaveBatch for Batch {
         Ok(())
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<CopyBytes> {
         let facts = source.fetch_facts(uid, Wanted::INTERNAL_DATE)?;
         meta.internal_date = meta.internal_date.or(facts.internal_date);
         let mut reader = source.open_message(uid)?;
@@ -304,7 +304,8 @@ impl SaveBatch for Batch {
             let read = reader.read(&mut buffer);
             let count = read.map_err(|error| Error::io("read", &self.mbox().path, error))?;
             if count == 0 {
-                return self.end();
+                self.end()?;
+                return Ok(CopyBytes::Written);
             }
             self.write(buffer.get(..count).unwrap_or_default())?;
         }

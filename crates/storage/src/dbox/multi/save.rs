@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Guid, Seq, Uid, UidSet, UidValidity};
 use index::{Locked, Origin, Transaction};
 
-use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::api::{CopyBytes, FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
@@ -339,7 +339,7 @@ impl SaveBatch for Batch {
         }
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<CopyBytes> {
         self.check(&meta)?;
         let wanted = Wanted::GUID | Wanted::POP3_UIDL | Wanted::POP3_ORDER | Wanted::INTERNAL_DATE;
         let file = source.message_file(uid).filter(|file| file.path == self.mdbox().store.dir);
@@ -353,12 +353,12 @@ impl SaveBatch for Batch {
             self.abort();
             let (copy_of, attachments) = (Some(map_uid), Vec::new());
             self.done.push(Pending { meta, guid, copy_of, attachments, restored: None });
-            return Ok(());
+            return Ok(CopyBytes::Shared);
         }
         let facts = source.fetch_facts(uid, wanted)?;
         save::inherit(&mut meta, &facts);
         let dir = self.mdbox().place.dir.clone();
-        save::copy_bytes(self, source, uid, meta, &dir)
+        save::copy_bytes(self, source, uid, meta, &dir).map(|()| CopyBytes::Written)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base::{Uid, UidSet, UidValidity};
 use index::{Index, Locked, Origin, Transaction};
 
-use crate::api::{FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
+use crate::api::{CopyBytes, FileFormat, Mailbox, SaveBatch, SaveMeta, Saved, SyncMode};
 use crate::attachment::detect::Detector;
 use crate::error::{Error, Result};
 use crate::facts::Wanted;
@@ -343,7 +343,7 @@ impl SaveBatch for Batch {
         Ok(())
     }
 
-    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<()> {
+    fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, mut meta: SaveMeta) -> Result<CopyBytes> {
         self.check(&meta)?;
         let wanted = Wanted::GUID | Wanted::POP3_UIDL | Wanted::POP3_ORDER | Wanted::INTERNAL_DATE;
         let facts = source.fetch_facts(uid, wanted)?;
@@ -355,12 +355,12 @@ impl SaveBatch for Batch {
         if let Some((path, in_alt)) = if differs { None } else { self.link(source, uid) } {
             if let Some(attachments) = self.link_attachments(source, uid, &path) {
                 self.done.push(Pending { path, in_alt, meta, attachments });
-                return Ok(());
+                return Ok(CopyBytes::Shared);
             }
             let _ = self.sdbox().context().fs.unlink(&path);
         }
         let dir = self.sdbox().place.dir.clone();
-        save::copy_bytes(self, source, uid, meta, &dir)
+        save::copy_bytes(self, source, uid, meta, &dir).map(|()| CopyBytes::Written)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Saved> {
