@@ -41,9 +41,9 @@ mod threads;
 pub use index::{fs, mailbox_log, view};
 
 pub use api::{
-    CacheDecision, CacheField, Copied, CopyBytes, CopyMode, FileFormat, FlagChange, FlagMode, Mailbox,
-    MailboxState, MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, SortRanks, Status,
-    StatusItems, Storage, SyncMode,
+    CacheDecision, CacheField, CachedField, Copied, CopyBytes, CopyMode, FileFormat, FlagChange, FlagMode,
+    Mailbox, MailboxState, MailboxUpdate, MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, SortRanks,
+    Status, StatusItems, Storage, SyncMode,
 };
 pub use by_guid::GuidStorage;
 pub use compress::Compression;

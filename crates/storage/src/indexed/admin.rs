@@ -112,10 +112,17 @@ impl<D: Driver> Shared<D> {
 
     /// Puts what decisions want of a message into the cache.
     pub(crate) fn precache(&self, view: &View, uid: Uid) -> Result<()> {
-        self.put_into_cache(view, uid, self.cached.wanted_of(view, uid))
+        self.put_into_cache(view, uid, self.cached.wanted_of(view, uid), u64::MAX)
     }
 
-    pub(super) fn put_into_cache(&self, view: &View, uid: Uid, mut asked: Asked) -> Result<()> {
+    /// A message of more than `bytes_max` is not read for it.
+    pub(super) fn put_into_cache(
+        &self,
+        view: &View,
+        uid: Uid,
+        mut asked: Asked,
+        bytes_max: u64,
+    ) -> Result<()> {
         let wanted = asked.wanted();
         if wanted == Wanted::NONE {
             return Ok(());
@@ -125,7 +132,11 @@ impl<D: Driver> Shared<D> {
         let missing = content::missing(&facts, wanted);
         let mut parts = None;
         if missing != Wanted::NONE {
-            parts = content::read(self.driver.open(self, view, uid)?, missing, &mut facts)?;
+            let opened = self.driver.open(self, view, uid)?;
+            if opened.reader.size() > bytes_max {
+                return Ok(());
+            }
+            parts = content::read(opened, missing, &mut facts)?;
         }
         asked.keep(&facts, parts.as_ref());
         if self.cached.add(uid, asked) { self.flush_cache() } else { Ok(()) }

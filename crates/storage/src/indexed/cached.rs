@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use base::{Uid, UidSet};
 use index::cache::value::{self, RecordFlags};
 use index::cache::{
-    Added, Addition, Cache, CachePlace, Field as CachedField, FieldId, Found, IndexFacts, Occasion, PurgeIf,
-    Purged, Want,
+    Added, Addition, Cache, CachePlace, Field as CachedField, FieldId, FieldType, Found, IndexFacts,
+    Occasion, PurgeIf, Purged, Want,
 };
 use index::{ExtSpec, Index, Locked, Origin, Transaction};
 use message::Parts;
 use message::header::{Field, Fields};
 
-use crate::api::{CacheDecision, CacheField};
+use crate::api::{CacheDecision, CacheField, CachedField as CachedName};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, NumberFact, Wanted};
 use crate::view::View;
@@ -138,6 +138,11 @@ impl Asked {
         self
     }
 
+    /// What was taken over from another mailbox's cache.
+    pub(super) fn of_values(found: Vec<(FieldId, Vec<u8>)>) -> Self {
+        Self { fields: Vec::new(), found }
+    }
+
     /// The size is kept elsewhere.
     pub(super) fn leave_out_size(&mut self) {
         self.found.retain(|(id, _)| *id != FieldId::SIZE_VIRTUAL);
@@ -203,12 +208,9 @@ impl Cached {
     /// What decisions want of a message that is not there yet.
     pub(super) fn wanted_of(&self, view: &View, uid: Uid) -> Asked {
         let Some(mut inner) = self.inner() else { return Asked::default() };
-        let column = view.columns().named(EXT);
-        let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
-        let mut index = inner.index;
-        index.reset_id = column.map(|column| column.reset_id);
         let inner = &mut *inner;
-        match inner.cache.lookup(offset.unwrap_or(0), &index, &mut inner.found) {
+        let (offset, index) = inner.place_of(view, uid);
+        match inner.cache.lookup(offset, &index, &mut inner.found) {
             Ok(()) => {
                 inner.plan = Plan::default();
                 inner.asked_of(uid, Wanted::NONE, &index)
@@ -231,6 +233,41 @@ impl Cached {
                 && (KEPT.contains(&id) || field.name.starts_with("hdr."))
         };
         inner.cache.open(&index).unwrap_or(false) && inner.cache.registry().iter().any(is_wanted)
+    }
+
+    /// The fields of which decisions want the values for new messages.
+    pub(super) fn wanted_fields(&self) -> Vec<(FieldId, CachedName)> {
+        let Some(inner) = self.inner() else { return Vec::new() };
+        let fields = inner.cache.registry().iter();
+        let wanted = fields.filter(|(_, field)| field.decision.want != Want::No);
+        wanted.map(|(id, field)| (id, CachedName { name: field.name.clone(), kind: field.kind })).collect()
+    }
+
+    /// What is known of a message in these fields, as it is in the file or will be.
+    pub(super) fn values(&self, view: &View, uid: Uid, fields: &[CachedName]) -> Vec<Option<Vec<u8>>> {
+        let none = || vec![None; fields.len()];
+        let Some(mut inner) = self.inner() else { return none() };
+        let inner = &mut *inner;
+        let (offset, index) = inner.place_of(view, uid);
+        if inner.cache.lookup(offset, &index, &mut inner.found).is_err() {
+            return none();
+        }
+        let waiting = inner.waiting.iter().rev().find(|(known, _)| *known == uid);
+        let waiting = waiting.map_or(&[][..], |(_, fields)| fields);
+        let (registry, found) = (inner.cache.registry(), &inner.found);
+        let value = |wanted: &CachedName| {
+            let id = registry.find(&wanted.name)?;
+            if registry.field(id).kind != wanted.kind {
+                return None;
+            }
+            let value = match wanted.kind {
+                FieldType::Bitmask(4) => found.bits(id).map(|bits| bits.to_ne_bytes().to_vec()),
+                FieldType::Bitmask(_) => return None,
+                _ => found.get(id).map(<[u8]>::to_vec),
+            };
+            value.or_else(|| Some(waiting.iter().find(|(known, _)| *known == id)?.1.clone()))
+        };
+        fields.iter().map(value).collect()
     }
 
     /// All fields and what is decided about them.
@@ -364,16 +401,13 @@ impl Cached {
 
 impl Inner {
     fn lookup(&mut self, view: &View, uid: Uid, wanted: Wanted, names: &[&str], facts: &mut Facts) -> Asked {
-        let column = view.columns().named("cache");
-        let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
-        let mut index = self.index;
-        index.reset_id = column.map(|column| column.reset_id);
+        let (offset, index) = self.place_of(view, uid);
         if !self.plan.is_for(wanted, names) {
             self.plan = Plan::new(&mut self.cache, wanted, names);
         }
         self.asked = true;
         let fields = (&*self.plan.ids, &*self.plan.also);
-        let done = self.cache.lookup_fields(offset.unwrap_or(0), uid, fields, &index, &mut self.found);
+        let done = self.cache.lookup_fields(offset, uid, fields, &index, &mut self.found);
         if done.is_err() {
             return Asked::default();
         }
@@ -382,8 +416,7 @@ impl Inner {
             return Asked::default();
         }
         // What is asked for depends on all that is known.
-        let is_known = !self.found.is_partial()
-            || self.cache.lookup(offset.unwrap_or(0), &index, &mut self.found).is_ok();
+        let is_known = !self.found.is_partial() || self.cache.lookup(offset, &index, &mut self.found).is_ok();
         if is_known { self.asked_of(uid, wanted, &index) } else { Asked::default() }
     }
 

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use base::{Guid, ModSeq, Seq, Uid, UidSet};
 
 use crate::api::{
-    CacheField, FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode, SaveBatch,
-    SortRanks, Status, StatusItems, SyncMode,
+    CacheField, CachedField, FlagChange, Mailbox, MailboxUpdate, MessageFile, MessageReader, OpenMode,
+    SaveBatch, SortRanks, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, NumberFact, Wanted};
@@ -314,6 +314,10 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.driver.message_file(&self.shared, &self.view, uid)
+    }
+
+    fn cached_values(&mut self, uid: Uid, fields: &[CachedField]) -> Vec<Option<Vec<u8>>> {
+        self.shared.cached.values(&self.shared.view(), uid, fields)
     }
 }
 

@@ -13,8 +13,8 @@ use base::{Guid, Logger, ModSeq, Seq, Uid, UidSet};
 use index::{Index, Origin, Place, Transaction};
 
 use crate::api::{
-    CacheField, CopyBytes, FlagChange, FlagMode, Mailbox, MailboxUpdate, MessageFile, MessageReader,
-    OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, SyncMode,
+    CacheField, CachedField, CopyBytes, FlagChange, FlagMode, Mailbox, MailboxUpdate, MessageFile,
+    MessageReader, OpenMode, SaveBatch, SaveMeta, Saved, Status, StatusItems, SyncMode,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Facts, NumberFact, Wanted};
@@ -399,6 +399,10 @@ impl<D: Driver> Mailbox for Private<D> {
 
     fn message_file(&mut self, uid: Uid) -> Option<MessageFile> {
         self.shared.message_file(uid)
+    }
+
+    fn cached_values(&mut self, uid: Uid, fields: &[CachedField]) -> Vec<Option<Vec<u8>>> {
+        self.shared.cached_values(uid, fields)
     }
 }
 
