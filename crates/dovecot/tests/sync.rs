@@ -274,6 +274,43 @@ fn one_way_leaves_the_source_alone_and_keeps_changes_there() {
     assert!(one.run(&["fetch", "hdr.subject", "mailbox", "INBOX", "all"]).contains("theirs"));
 }
 
+/// Says that clients have seen what is below a UID.
+fn seen_below(place: &Place<'_>, uid: &str) {
+    place.run(&["mailbox update", "--min-next-uid", uid, "--min-first-recent-uid", uid, "INBOX"]);
+}
+
+fn recent(place: &Place<'_>) -> String {
+    place.run(&["mailbox status", "recent uidnext", "INBOX"]).trim_end().to_owned()
+}
+
+#[test]
+fn what_a_client_has_seen_is_recent_nowhere() {
+    for formats in [["maildir", "mdbox"], ["sdbox", "maildir"], ["mdbox", "sdbox"]] {
+        let host = host(Under::Ours);
+        let [one, other] = [Place::new(&host, formats[0], "one"), Place::new(&host, formats[1], "other")];
+        (0..3).for_each(|number| one.save("INBOX", &format!("first {number}")));
+        seen_below(&one, "3");
+        quiet(sync(&one, &["backup", &other.location]));
+        assert_eq!(recent(&other), "INBOX recent=1 uidnext=4", "{formats:?}");
+        seen_below(&one, "4");
+        quiet(sync(&one, &["backup", &other.location]));
+        assert_eq!(recent(&other), "INBOX recent=0 uidnext=4", "{formats:?}");
+        // Both ways, what one of both has seen has been seen.
+        one.save("INBOX", "mine");
+        quiet(sync(&one, &["sync", &other.location]));
+        assert_eq!(recent(&other), "INBOX recent=1 uidnext=5", "{formats:?}");
+        seen_below(&other, "5");
+        quiet(sync(&one, &["sync", &other.location]));
+        assert_eq!((recent(&one), recent(&other)), (recent(&other), "INBOX recent=0 uidnext=5".to_owned()));
+        // What is only there nobody here has seen.
+        other.save("INBOX", "theirs");
+        one.save("INBOX", "mine");
+        seen_below(&one, "6");
+        quiet(sync(&one, &["sync", "-1", &other.location]));
+        assert_eq!(recent(&other), "INBOX recent=2 uidnext=7", "{formats:?}");
+    }
+}
+
 #[test]
 fn only_what_is_chosen() {
     let host = host(Under::Ours);

@@ -421,6 +421,50 @@ fn mail_goes_and_comes_whoever_runs_the_command() {
 }
 
 #[test]
+fn what_a_client_has_seen_is_not_recent_on_the_other_server() {
+    if !needs(&["dovecot", "doveadm"]) {
+        return;
+    }
+    let recent = |host: &Host| run(host, &["mailbox", "status", "-u", "user1", "recent uidnext", "INBOX"]);
+    let seen_below = |host: &Host, uid: &str| {
+        let below = ["--min-next-uid", uid, "--min-first-recent-uid", uid];
+        run(host, &[&["mailbox", "update", "-u", "user1"], &below[..], &["INBOX"]].concat());
+    };
+    for format in ["maildir", "mdbox"] {
+        for (from, to, words) in [
+            (Under::Dovecot, Under::Ours, &["backup"][..]),
+            (Under::Ours, Under::Dovecot, &["backup"]),
+            (Under::Ours, Under::Ours, &["backup"]),
+            (Under::Dovecot, Under::Ours, &["sync"]),
+            (Under::Ours, Under::Dovecot, &["sync"]),
+            (Under::Dovecot, Under::Ours, &["backup", "-R"]),
+            (Under::Ours, Under::Dovecot, &["backup", "-R"]),
+        ] {
+            let (from, to) = (host(from, format), host(to, format));
+            let what = format!("{format} of {:?}, {words:?}", from.under());
+            let (runs, place) =
+                if words.contains(&"-R") { (&to, address(&from)) } else { (&from, address(&to)) };
+            let go = || run(runs, &[words, &["-u", "user1", &place]].concat());
+            (0..3).for_each(|number| save(&from, "INBOX", &format!("Subject: {number}\n\nx\n")));
+            seen_below(&from, "3");
+            go();
+            assert_eq!(recent(&to), "INBOX recent=1 uidnext=4\n", "{what}");
+            seen_below(&from, "4");
+            go();
+            assert_eq!(recent(&to), "INBOX recent=0 uidnext=4\n", "{what}");
+            if words == ["sync"] {
+                save(&from, "INBOX", "Subject: new\n\nx\n");
+                go();
+                assert_eq!(recent(&to), "INBOX recent=1 uidnext=5\n", "{what}");
+                seen_below(&to, "5");
+                go();
+                assert_eq!(recent(&from), "INBOX recent=0 uidnext=5\n", "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn two_servers_of_ours_over_tcp() {
     let (one, other) = (host(Under::Ours, "maildir"), host(Under::Ours, "mdbox"));
     with_mail(&one);

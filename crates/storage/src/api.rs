@@ -210,6 +210,11 @@ pub trait Mailbox: Send {
     /// The messages that are `\Recent` in this session.
     fn recent(&self) -> &UidSet;
 
+    /// From this UID on messages will be `\Recent` in the next session that opens the mailbox for writing.
+    fn first_recent(&self) -> Uid {
+        Uid::ONE
+    }
+
     /// Keeps when the mailbox got another name, from when on `autoexpunge` counts.
     fn note_renamed(&mut self, at: SystemTime) -> Result<()> {
         let _ = at;

@@ -246,6 +246,7 @@ impl Side for Local {
             guid,
             uid_validity: view.uid_validity().get(),
             uid_next: view.uid_next().get(),
+            first_recent: mailbox.first_recent().get(),
             highest_modseq: view.highest_modseq().0,
             messages,
             expunged: history.expunged.into_iter().collect(),
@@ -276,6 +277,7 @@ impl Side for Local {
             guid: Some(identity.guid).filter(|guid| *guid != Guid::default()),
             uid_validity: UidValidity::new(identity.uid_validity),
             min_next_uid: Uid::new(identity.uid_next),
+            min_first_recent_uid: Uid::new(identity.first_recent.min(identity.uid_next)),
             min_highest_modseq: Some(ModSeq(identity.highest_modseq)),
             ..MailboxUpdate::default()
         };

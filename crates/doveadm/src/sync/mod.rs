@@ -240,8 +240,8 @@ fn prepare(side: &mut dyn Side, work: &Work, uid_next: u32) -> Result<()> {
         side.expunge(&work.expunge)?;
     }
     match &work.identity {
-        // UIDNEXT must not be above what is still to come.
-        Some(identity) => side.identify(&side::Identity { uid_next, ..*identity }),
+        // Neither UIDNEXT nor the first recent UID must be above what is still to come.
+        Some(identity) => side.identify(&side::Identity { uid_next, first_recent: 0, ..*identity }),
         None => Ok(()),
     }
 }
@@ -309,6 +309,7 @@ fn raise(side: &mut dyn Side, opened: &side::Opened, highest: u64) -> Result<()>
         guid: opened.guid,
         uid_validity: opened.uid_validity,
         uid_next: opened.uid_next,
+        first_recent: opened.first_recent,
         highest_modseq: highest,
     })
 }

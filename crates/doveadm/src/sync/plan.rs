@@ -82,6 +82,8 @@ struct Planner<'a> {
     work: [Work; 2],
     /// The next UID that neither side has given.
     next: u32,
+    /// The first UID that may be another message's on the other side, in the end.
+    first_other: u32,
 }
 
 const HERE: usize = 0;
@@ -107,6 +109,7 @@ impl<'a> Planner<'a> {
             alone: [Vec::new(), Vec::new()],
             work: [Work::default(), Work::default()],
             next,
+            first_other: u32::MAX,
         }
     }
 
@@ -176,6 +179,9 @@ impl<'a> Planner<'a> {
         self.work[THERE].expunge = gone_there.iter().map(|one| one.uid).collect();
         if self.way == Way::Both {
             self.work[HERE].expunge = gone_here.iter().map(|one| one.uid).collect();
+        }
+        if self.way == Way::There {
+            self.first_other = there.first().map_or(u32::MAX, |one| one.uid);
         }
         here.retain(|one| !one.skip);
         there.retain(|one| !one.skip);
@@ -292,6 +298,8 @@ impl<'a> Planner<'a> {
             guid: here.guid,
             uid_validity,
             uid_next: self.next,
+            // What the other side's number is about must be there as well.
+            first_recent: there.first_recent.max(here.first_recent.min(self.first_other)),
             highest_modseq: here.highest_modseq.max(there.highest_modseq),
         };
         for (work, own) in self.work.iter_mut().zip(self.sides) {
@@ -299,6 +307,7 @@ impl<'a> Planner<'a> {
                 guid: own.guid,
                 uid_validity: own.uid_validity,
                 uid_next: own.uid_next,
+                first_recent: own.first_recent,
                 highest_modseq: own.highest_modseq,
             };
             work.identity = (has != wanted).then_some(wanted);
@@ -369,6 +378,7 @@ mod tests {
             guid: guid(99),
             uid_validity: 7,
             uid_next,
+            first_recent: 1,
             highest_modseq: 1,
             messages: messages
                 .iter()

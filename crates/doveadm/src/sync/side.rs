@@ -91,6 +91,8 @@ pub(crate) struct Opened {
     pub(crate) guid: Guid,
     pub(crate) uid_validity: u32,
     pub(crate) uid_next: u32,
+    /// From this UID on no client has seen the messages yet: they are `\Recent`.
+    pub(crate) first_recent: u32,
     pub(crate) highest_modseq: u64,
     /// By UID.
     pub(crate) messages: Vec<Message>,
@@ -142,6 +144,7 @@ pub(crate) struct Identity {
     pub(crate) guid: Guid,
     pub(crate) uid_validity: u32,
     pub(crate) uid_next: u32,
+    pub(crate) first_recent: u32,
     pub(crate) highest_modseq: u64,
 }
 

@@ -112,8 +112,7 @@ impl<D: Driver> Handle<D> {
     }
 
     fn waiting(&self, view: &View) -> UidSet {
-        let first_recent = self.shared.work().index.header().first_recent_uid;
-        self.shared.waiting(view, first_recent)
+        self.shared.waiting(view, self.first_recent().get())
     }
 }
 
@@ -168,6 +167,10 @@ impl<D: Driver> Mailbox for Handle<D> {
 
     fn recent(&self) -> &UidSet {
         &self.recent
+    }
+
+    fn first_recent(&self) -> Uid {
+        Uid::new(self.shared.work().index.header().first_recent_uid).unwrap_or(Uid::ONE)
     }
 
     fn allows_new_keywords(&self) -> bool {

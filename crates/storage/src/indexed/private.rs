@@ -268,6 +268,10 @@ impl<D: Driver> Mailbox for Private<D> {
         self.shared.recent()
     }
 
+    fn first_recent(&self) -> Uid {
+        self.shared.first_recent()
+    }
+
     fn allows_new_keywords(&self) -> bool {
         self.shared.allows_new_keywords()
     }

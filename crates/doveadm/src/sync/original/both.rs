@@ -225,7 +225,7 @@ impl Both<'_> {
         if !other.current.ended {
             while super::next_mail(line)?.is_some() {}
         }
-        let now = self.raise(local, levels, told)?;
+        let now = self.raise(local, levels, told, common_uid)?;
         let own = State {
             uid_validity: now.uid_validity,
             common_uid,
@@ -249,24 +249,29 @@ impl Both<'_> {
             guid: opened.guid,
             uid_validity: theirs,
             uid_next: opened.uid_next,
+            first_recent: opened.first_recent,
             highest_modseq: opened.highest_modseq,
         })
     }
 
-    /// Gives both the same UIDNEXT and HIGHESTMODSEQ, as far as numbers can go up.
-    fn raise(&self, local: &mut Local, levels: &Levels, told: &Values) -> Result<Opened> {
+    /// Gives both the same UIDNEXT, first recent UID and HIGHESTMODSEQ, as far as numbers can go up.
+    fn raise(&self, local: &mut Local, levels: &Levels, told: &Values, common_uid: u32) -> Result<Opened> {
         let now = local.open(levels, &self.choice.filter)?;
+        let first_recent: u32 = told.wanted("first_recent_uid")?;
         let wanted = Identity {
             guid: now.guid,
             uid_validity: now.uid_validity,
             uid_next: now.uid_next.max(told.wanted("uid_next")?),
+            first_recent: now.first_recent.max(first_recent.min(common_uid.saturating_add(1))),
             highest_modseq: now.highest_modseq.max(told.wanted("highest_modseq")?),
         };
-        if (wanted.uid_next, wanted.highest_modseq) == (now.uid_next, now.highest_modseq) {
+        let numbers = (wanted.uid_next, wanted.first_recent, wanted.highest_modseq);
+        if numbers == (now.uid_next, now.first_recent, now.highest_modseq) {
             return Ok(now);
         }
         local.identify(&wanted)?;
-        Ok(Opened { uid_next: wanted.uid_next, highest_modseq: wanted.highest_modseq, ..now })
+        let (uid_next, first_recent, highest_modseq) = numbers;
+        Ok(Opened { uid_next, first_recent, highest_modseq, ..now })
     }
 }
 
@@ -371,6 +376,7 @@ fn adopt(local: &mut Local, levels: &Levels, guid: Guid, uid_validity: u32) -> R
         guid,
         uid_validity,
         uid_next: opened.uid_next,
+        first_recent: opened.first_recent,
         highest_modseq: opened.highest_modseq,
     })
 }

@@ -124,7 +124,7 @@ fn mailbox<R: Read, W: Write>(
         Some(state) => since::send_changes(line, opened, Some(state), filter)?,
         None => {
             // Expunges need not be told: the other side looks for what is missing.
-            opened.messages.iter().try_for_each(|message| change(line, message, 's', filter))?;
+            opened.messages.iter().try_for_each(|message| change(line, opened, message, 's', filter))?;
             line.send_end()?;
         }
     }
@@ -174,13 +174,15 @@ fn guid_of(message: &Message) -> String {
 /// Tells of a message (`s`), or that its flags have changed (`f`).
 pub(super) fn change<R: Read, W: Write>(
     line: &mut Line<R, W>,
+    opened: &Opened,
     message: &Message,
     kind: char,
     filter: &Filter,
 ) -> Result<()> {
     let (kind, guid) = (kind.to_string(), guid_of(message));
     let (uid, modseq) = (message.uid.to_string(), message.modseq.to_string());
-    let flags = format!("{:x}", message.flags);
+    let recent = if message.uid >= opened.first_recent { RECENT } else { 0 };
+    let flags = format!("{:x}", message.flags | recent);
     let (added, removed) = (message.flags & message.changed.flags, !message.flags & message.changed.flags);
     let (added_text, removed_text) = (format!("{added:x}"), format!("{removed:x}"));
     let keywords = keyword_changes(message);
@@ -194,7 +196,7 @@ pub(super) fn change<R: Read, W: Write>(
     if removed != 0 {
         values.push(("remove_flags", &removed_text));
     }
-    if message.flags != 0 {
+    if message.flags | recent != 0 {
         values.push(("final_flags", &flags));
     }
     if !keywords.is_empty() {
@@ -206,6 +208,9 @@ pub(super) fn change<R: Read, W: Write>(
     values.extend(size.as_deref().map(|size| ("virtual_size", size)));
     line.send(CHANGE, &values)
 }
+
+/// 2.3's bit for `\Recent`: a message that is saved without it has been seen, and so have all before it.
+const RECENT: u8 = 0x20;
 
 /// Each keyword with a sign for whether it was there, came, or went.
 fn keyword_changes(message: &Message) -> String {

@@ -247,6 +247,7 @@ impl<R: Read, W: Write> Original<R, W> {
             guid,
             uid_validity: told.wanted("uid_validity")?,
             uid_next: told.wanted("uid_next")?,
+            first_recent: told.wanted("first_recent_uid")?,
             highest_modseq: told.wanted("highest_modseq")?,
             messages: common.map(|common| common.messages).unwrap_or_default(),
             ..Opened::default()

@@ -48,9 +48,9 @@ pub(super) fn send_changes<R: Read, W: Write>(
             send_expunge(line, uid, guid, common)?;
         }
         if message.uid > common {
-            export::change(line, message, 's', filter)?;
+            export::change(line, opened, message, 's', filter)?;
         } else if message.modseq > modseq {
-            export::change(line, message, 'f', filter)?;
+            export::change(line, opened, message, 'f', filter)?;
         }
     }
     expunged.into_iter().try_for_each(|(uid, guid)| send_expunge(line, uid, guid, common))?;

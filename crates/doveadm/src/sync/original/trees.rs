@@ -181,7 +181,7 @@ pub(super) fn send_mailbox<R: Read, W: Write>(
     opened: &Opened,
     differs: bool,
 ) -> Result<()> {
-    let first_recent = if differs { "0" } else { "1" };
+    let first_recent = if differs { 0 } else { opened.first_recent.max(1) }.to_string();
     let (guid, validity, next) =
         (opened.guid.to_string(), opened.uid_validity.to_string(), opened.uid_next.to_string());
     let (count, modseq) = (opened.messages.len().to_string(), opened.highest_modseq.to_string());
@@ -192,7 +192,7 @@ pub(super) fn send_mailbox<R: Read, W: Write>(
             ("uid_validity", &validity),
             ("uid_next", &next),
             ("messages_count", &count),
-            ("first_recent_uid", first_recent),
+            ("first_recent_uid", &first_recent),
             ("highest_modseq", &modseq),
             ("highest_pvt_modseq", "0"),
             ("cache_fields", ""),
@@ -210,7 +210,7 @@ pub(super) fn is_same(told: &Values, opened: &Opened) -> Result<bool> {
         && told.wanted::<u32>("messages_count")? == count
         && told.wanted::<u64>("highest_modseq")? == opened.highest_modseq
         && told.wanted::<u64>("highest_pvt_modseq")? == 0
-        && told.wanted::<u32>("first_recent_uid")? == 1)
+        && told.wanted::<u32>("first_recent_uid")? == opened.first_recent)
 }
 
 /// Tells that a mailbox is not here (`mailbox_lost`) or not wanted (`mailbox_ignore`).
