@@ -371,11 +371,17 @@ impl Cached {
         }
         let mut locked = index.lock()?;
         if locked.is_in_memory() {
-            inner.waiting.clear();
-            inner.waiting_bytes = 0;
+            inner.forget_waiting();
             return Ok(());
         }
         inner.write(&mut locked)
+    }
+
+    /// Gives up what waits: it cannot be written.
+    pub(super) fn forget_waiting(&self) {
+        if let Some(mut inner) = self.inner() {
+            inner.forget_waiting();
+        }
     }
 
     /// Whether [`purge_if_due`](Self::purge_if_due) has something to do.
@@ -418,6 +424,19 @@ impl Inner {
         // What is asked for depends on all that is known.
         let is_known = !self.found.is_partial() || self.cache.lookup(offset, &index, &mut self.found).is_ok();
         if is_known { self.asked_of(uid, wanted, &index) } else { Asked::default() }
+    }
+
+    /// Where a message is in the file, and in which file.
+    fn place_of(&self, view: &View, uid: Uid) -> (u32, IndexFacts) {
+        let column = view.columns().named(EXT);
+        let offset = column.and_then(|column| view.ext(uid, column.id)).and_then(value::decode_u32);
+        let index = IndexFacts { reset_id: column.map(|column| column.reset_id), ..self.index };
+        (offset.unwrap_or(0), index)
+    }
+
+    fn forget_waiting(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
     }
 
     fn note_read(&mut self, fact: NumberFact, uid: Uid) {

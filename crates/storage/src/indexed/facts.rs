@@ -142,10 +142,13 @@ impl<D: Driver> Shared<D> {
         }
         let mut work = self.work();
         // A cache that cannot be written costs time only, and of a mailbox that has gone not even that.
-        if let Err(error) = self.cached.flush(&mut work.index)
-            && self.is_in_place()
-        {
-            self.driver.context().logger.error(base::chain(&error));
+        if let Err(error) = self.cached.flush(&mut work.index) {
+            if matches!(error, Error::NoPermission(_) | Error::Denied(_)) {
+                self.cached.forget_waiting();
+            }
+            if self.is_in_place() && self.is_news(&error) {
+                self.driver.context().logger.error(base::chain(&error));
+            }
         }
         self.publish(&work.index);
         Ok(())

@@ -41,6 +41,7 @@ impl<D: Driver> Handle<D> {
         let readonly = mode == OpenMode::ReadOnly || !writable;
         if let Some(by_guid) = at.by_guid.as_ref().filter(|_| !readonly)
             && let Err(error) = shared.note_name(&by_guid.box_name)
+            && shared.is_news(&error)
         {
             // It is needed only when the list is lost.
             shared.driver.context().logger.error(base::chain(&error));
@@ -222,7 +223,9 @@ impl<D: Driver> Mailbox for Handle<D> {
     }
 
     fn keep_sort_ranks(&mut self, name: &str, ranks: &SortRanks) {
-        if let Err(error) = self.shared.keep_sort_ranks(name, ranks) {
+        if let Err(error) = self.shared.keep_sort_ranks(name, ranks)
+            && self.shared.is_news(&error)
+        {
             self.shared.driver.context().logger.error(base::chain(&error));
         }
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base::{Guid, Uid, UidSet};
@@ -38,6 +38,8 @@ pub(crate) struct Shared<D: Driver> {
     pub(super) sizing: AtomicBool,
     /// Held by whoever adds up the sizes of messages, who may wait for anything else meanwhile.
     pub(super) adding_up: Mutex<()>,
+    /// It has been logged that nothing may be written here.
+    is_denied: AtomicBool,
 }
 
 impl<D: Driver> Drop for Shared<D> {
@@ -109,7 +111,15 @@ impl<D: Driver> Shared<D> {
             detected,
             sizing,
             adding_up: Mutex::new(()),
+            is_denied: AtomicBool::new(false),
         })
+    }
+
+    /// Whether an error is worth a line in the log: that nothing may be written, as on a file system that is
+    /// mounted read-only, is said once and not with each command.
+    pub(super) fn is_news(&self, error: &Error) -> bool {
+        !matches!(error, Error::NoPermission(_) | Error::Denied(_))
+            || !self.is_denied.swap(true, Ordering::Relaxed)
     }
 
     /// See [`Mailbox::is_in_place`](crate::Mailbox::is_in_place).
@@ -221,7 +231,9 @@ impl<D: Driver> Shared<D> {
             self.end_save(index)
         });
         // Nothing is lost by what is not written anew but time.
-        if let Err(error) = done {
+        if let Err(error) = done
+            && self.is_news(&error)
+        {
             self.driver.context().logger.error(base::chain(&error));
         }
     }
@@ -241,8 +253,11 @@ impl<D: Driver> Shared<D> {
             Ok(guard) => Ok(Some(guard)),
             // Without the lock nothing new gets a UID, but what is known can be read and expunged.
             Err(error @ (Error::NoPermission(_) | Error::Denied(_) | Error::NoSpace { .. })) => {
-                let path = self.driver.path().display();
-                self.driver.context().logger.error(format_args!("Mailbox {path}: {}", base::chain(&error)));
+                if self.is_news(&error) {
+                    let path = self.driver.path().display();
+                    let why = base::chain(&error);
+                    self.driver.context().logger.error(format_args!("Mailbox {path}: {why}"));
+                }
                 Ok(None)
             }
             Err(error) => Err(error),
