@@ -110,7 +110,8 @@ impl Answer {
     pub fn of_destination_error(error: &Error) -> Self {
         let answer = Self::of_error(error);
         match error {
-            Error::NotFound(_) => answer.code("TRYCREATE"),
+            // CREATE makes a mailbox of a name that only holds others.
+            Error::NotFound(_) | Error::NotSelectable(_) => answer.code("TRYCREATE"),
             _ => answer,
         }
     }

@@ -144,7 +144,8 @@ fn gather(
     for listed in there {
         let Some(name) = namespace.user_name(&listed.name) else { continue };
         let node = if listed.selectable { Node::Selectable } else { Node::NoSelect };
-        names.insert(name, Known { no_inferiors: !listed.inferiors, ..fresh(node) });
+        let no_inferiors = !listed.inferiors || (listed.name == "INBOX" && !may_be_below_inbox(user));
+        names.insert(name, Known { no_inferiors, ..fresh(node) });
     }
     for (name, auto) in namespace.automatic().filter(|_| !options.existing_only) {
         let known = names.entry(name).or_insert_with(|| fresh(Node::Selectable));
@@ -170,6 +171,15 @@ fn gather(
         names.entry(bare.to_owned()).or_insert_with(|| fresh(Node::NonExistent));
     }
     Ok(())
+}
+
+/// Whether some namespace has names that begin with INBOX and a separator.
+fn may_be_below_inbox(user: &MailUser) -> bool {
+    let begins_so = |namespace: &Namespace| {
+        let rest = namespace.prefix().strip_prefix("INBOX");
+        namespace.prefix().is_empty() || rest.is_some_and(|rest| rest.starts_with(namespace.separator()))
+    };
+    user.namespaces().iter().any(begins_so)
 }
 
 /// Names that exist only because there is something below them.

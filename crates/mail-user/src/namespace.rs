@@ -104,7 +104,7 @@ impl Namespace {
         if self.is_inbox_alias && rest.eq_ignore_ascii_case("INBOX") {
             return Ok("INBOX".to_owned());
         }
-        if rest == "INBOX" && !self.prefix().is_empty() {
+        if rest == "INBOX" && !self.prefix().is_empty() && !self.settings.inbox {
             return Err(Error::NotFound(name.to_owned()));
         }
         if own != below && rest.contains(below) {

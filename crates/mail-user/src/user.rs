@@ -10,7 +10,7 @@ use storage::mailbox_log::{self, Action, name_hash};
 use storage::{Error, Mailbox, MailboxState, MailboxUpdate, OpenMode, Result, Status, StatusItems};
 
 use crate::check;
-use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceSettings, UserSettings};
+use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceList, NamespaceSettings, UserSettings};
 use crate::list::{self, ListEntry, ListOptions};
 use crate::namespace::Namespace;
 
@@ -86,6 +86,22 @@ impl MailUser {
             return Some(inbox);
         }
         self.namespaces.iter().filter(|ns| ns.strip(name).is_some()).max_by_key(|ns| ns.prefix().len())
+    }
+
+    /// The root of what a reference of LIST names, which is a prefix where there is one, and the separator.
+    /// Where no visible namespace has it, it is that of the first one that is listed: clients ask with an
+    /// empty reference which separator there is.
+    pub fn root_of(&self, reference: &str) -> (String, char) {
+        let visible =
+            self.namespaces.iter().filter(|ns| !ns.settings().hidden && ns.strip(reference).is_some());
+        let found = visible.max_by_key(|ns| ns.prefix().len());
+        if let Some(namespace) = found.filter(|ns| !ns.prefix().is_empty()) {
+            return (namespace.prefix().to_owned(), namespace.separator());
+        }
+        let listed = || self.namespaces.iter().find(|ns| ns.settings().list == NamespaceList::Yes);
+        let separator = found.or_else(listed).map_or('/', Namespace::separator);
+        let end = reference.find(separator).map_or(0, |at| at + separator.len_utf8());
+        (reference.get(..end).unwrap_or_default().to_owned(), separator)
     }
 
     /// Opens a mailbox; one that has `auto = create` or `subscribe` is created first if need be.

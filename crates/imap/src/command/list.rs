@@ -55,9 +55,7 @@ pub(super) fn lsub(context: &mut Context, reference: &str, pattern: &str) -> Sta
 
 /// `LIST ref ""`: the separator and the root of the reference.
 fn root(context: &mut Context, reference: &str, done: &'static str) -> Start {
-    let separator = context.user.namespace_of(reference).map_or('/', |namespace| namespace.separator());
-    let end = reference.find(separator).map_or(0, |at| at + separator.len_utf8());
-    let name = reference.get(..end).unwrap_or_default().to_owned();
+    let (name, separator) = context.user.root_of(reference);
     let entry = ListEntry {
         name,
         separator,

@@ -376,6 +376,9 @@ impl Storage for DboxStorage {
             return Err(Error::Exists(name.to_owned()));
         }
         let directory = directory && !self.location().no_noselect;
+        if directory && self.state(name)? != MailboxState::Missing {
+            return Err(Error::Exists(name.to_owned()));
+        }
         if directory { self.make_node(name) } else { self.make(&self.at(name)) }?;
         self.note_one(name);
         Ok(())

@@ -423,6 +423,9 @@ impl Storage for MaildirStorage {
         }
         let location = &self.tree.location;
         if directory && location.layout == Layout::Fs && !location.no_noselect {
+            if self.state(name)? != MailboxState::Missing {
+                return Err(Error::Exists(name.to_owned()));
+            }
             let permissions = self.tree.permissions(name);
             for node in [Some(self.tree.node(name)), self.tree.listed_node(name)].into_iter().flatten() {
                 self.fs.mkdir_all(&node, &permissions).map_err(|error| Error::io("mkdir", node, error))?;
