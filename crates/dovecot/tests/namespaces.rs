@@ -65,10 +65,171 @@ fn check(settings: &str, done: Dialogue<'_>, shown: Dialogue<'_>) {
     }
 }
 
+/// INBOX in one location, and what begins with `Arc/` in another.
+fn two(inbox: &str, other: &str, more: &str) -> String {
+    format!(
+        "namespace inbox {{\n  separator = /\n  location = {inbox}\n}}\n\
+         namespace other {{\n  prefix = Arc/\n  separator = /\n  location = {other}\n{more}}}\n"
+    )
+}
+
 const TEXT: &str = "{14+}\r\nSubject: x\r\n\r\n";
 
 fn append(mailbox: &str) -> String {
     format!("APPEND {mailbox} {TEXT}")
+}
+
+fn moves_between(inbox: &str, other: &str) {
+    let (one, two_below, other_one) = (append("a"), append("a/b"), append("Arc/z"));
+    check(
+        &two(inbox, other, ""),
+        &[
+            ("CREATE a", &[]),
+            ("CREATE a/b", &[]),
+            ("CREATE d", &[]),
+            ("CREATE Arc/z", &[]),
+            (&one, &[]),
+            (&two_below, &[]),
+            (&other_one, &[]),
+            ("SELECT a/b", &[]),
+            ("STORE 1 +FLAGS (\\Flagged kept)", &[]),
+            ("UNSELECT", &[]),
+            ("RENAME d Arc/z", &["x NO [ALREADYEXISTS] Target mailbox already exists"]),
+            ("RENAME Arc/missing m", &["x NO [NONEXISTENT] Mailbox doesn't exist: Arc/missing"]),
+            ("RENAME a Arc/deep/moved", &[]),
+            ("RENAME Arc/z top", &[]),
+        ],
+        &[
+            (
+                "LIST \"\" *",
+                &[
+                    "* LIST (\\HasChildren) \"/\" Arc/deep/moved",
+                    "* LIST (\\HasNoChildren) \"/\" Arc/deep/moved/b",
+                    "* LIST (\\HasNoChildren) \"/\" INBOX",
+                    "* LIST (\\HasNoChildren) \"/\" d",
+                    "* LIST (\\HasNoChildren) \"/\" top",
+                    "* LIST (\\Noselect \\HasChildren) \"/\" Arc",
+                    "* LIST (\\Noselect \\HasChildren) \"/\" Arc/deep",
+                    "x OK List completed",
+                ],
+            ),
+            (
+                "STATUS Arc/deep/moved (MESSAGES UIDNEXT)",
+                &["* STATUS Arc/deep/moved (MESSAGES 1 UIDNEXT 2)", "x OK Status completed"],
+            ),
+            ("STATUS top (MESSAGES)", &["* STATUS top (MESSAGES 1)", "x OK Status completed"]),
+            ("SELECT Arc/deep/moved/b", &[]),
+            ("SEARCH FLAGGED KEYWORD kept", &["x OK Search completed"]),
+            ("STATUS a (MESSAGES)", &["x NO Mailbox doesn't exist: a"]),
+        ],
+    );
+}
+
+#[test]
+fn mailboxes_move_between_private_namespaces() {
+    moves_between("maildir:~/Maildir", "maildir:~/Arc");
+    moves_between("maildir:~/Maildir:LAYOUT=fs", "maildir:~/Arc:LAYOUT=fs");
+    moves_between("maildir:~/M:INDEX=~/i1:CONTROL=~/c1", "maildir:~/Arc:INDEX=~/i2:CONTROL=~/c2");
+    moves_between("sdbox:~/sdbox", "sdbox:~/arc");
+    moves_between("sdbox:~/sdbox:INDEX=~/i1:ALT=~/alt1", "sdbox:~/arc:INDEX=~/i2:ALT=~/alt2");
+}
+
+#[test]
+fn mboxes_move_between_private_namespaces() {
+    let (one, other_one) = (append("a"), append("Arc/z"));
+    check(
+        &two("mbox:~/mail:INBOX=~/inbox", "mbox:~/arc:INDEX=~/arci", ""),
+        &[
+            ("CREATE a", &[]),
+            ("RENAME a Arc/b", &["x NO [CANNOT] Can't rename mailboxes across specified storages"]),
+        ],
+        &[],
+    );
+    check(
+        &two("mbox:~/mail:INBOX=~/inbox", "mbox:~/arc", ""),
+        &[
+            ("CREATE a", &[]),
+            ("CREATE Arc/z", &[]),
+            (&one, &[]),
+            (&other_one, &[]),
+            (&other_one, &[]),
+            ("RENAME a Arc/deep/b", &[]),
+            ("RENAME Arc/z top", &[]),
+        ],
+        &[
+            ("STATUS Arc/deep/b (MESSAGES)", &["* STATUS Arc/deep/b (MESSAGES 1)", "x OK Status completed"]),
+            ("STATUS top (MESSAGES)", &["* STATUS top (MESSAGES 2)", "x OK Status completed"]),
+            ("STATUS a (MESSAGES)", &["x NO Mailbox doesn't exist: a"]),
+        ],
+    );
+}
+
+#[test]
+fn mailboxes_do_not_move_to_where_mail_is_kept_otherwise() {
+    let across = "x NO [CANNOT] Can't rename mailboxes across specified storages";
+    let public = "x NO [CANNOT] Renaming not supported across non-private namespaces";
+    let index = "x NO [CANNOT] Renaming not supported across namespaces";
+    for (inbox, other, more, answer) in [
+        ("maildir:~/Maildir", "sdbox:~/arc", "", across),
+        ("maildir:~/Maildir", "maildir:~/arc:INDEX=~/i", "", across),
+        ("maildir:~/Maildir:CONTROL=~/c", "maildir:~/arc", "", across),
+        ("sdbox:~/sdbox", "sdbox:~/arc:ALT=~/alt", "", across),
+        ("mdbox:~/mdbox", "mdbox:~/arc", "", across),
+        ("maildir:~/Maildir", "maildir:~/arc", "  type = public\n", public),
+        ("sdbox:~/sdbox:LAYOUT=index", "sdbox:~/arc:LAYOUT=index", "", index),
+    ] {
+        let settings = two(inbox, other, more);
+        let done: Dialogue<'_> = &[
+            ("CREATE a", &[]),
+            ("CREATE Arc/z", &[]),
+            ("RENAME a Arc/b", &[answer]),
+            ("RENAME Arc/z b", &[answer]),
+        ];
+        let kept: Dialogue<'_> = &[("STATUS a (MESSAGES)", &[]), ("STATUS Arc/z (MESSAGES)", &[])];
+        check(&settings, done, kept);
+    }
+}
+
+/// Where 2.3 would lose children or stop: the layouts differ.
+#[test]
+fn mailboxes_do_not_move_to_another_layout() {
+    let mail = SharedMail::new();
+    let across = "x NO [CANNOT] Can't rename mailboxes across specified storages";
+    for other in ["maildir:~/arc:LAYOUT=fs", "maildir:~/arc:UTF-8", "maildir:~/arc:LAYOUT=index"] {
+        let settings = two("maildir:~/Maildir", other, "");
+        let host = mail.server(env!("CARGO_BIN_EXE_dovecot"), Under::Ours, &settings);
+        let mut client = host.login("user");
+        answers(&mut client, "CREATE a");
+        assert_eq!(answers(&mut client, "RENAME a Arc/b"), [across], "{other}");
+    }
+}
+
+#[test]
+fn inbox_is_renamed_where_it_is_a_file_or_has_a_guid() {
+    for location in ["mbox:~/mail:INBOX=~/inbox", "mbox:~/mail", "mdbox:~/mdbox:LAYOUT=index"] {
+        let mail = SharedMail::new();
+        let settings = format!("mail_location = {location}\nnamespace inbox {{\n  separator = /\n}}\n");
+        let host = mail.server(env!("CARGO_BIN_EXE_dovecot"), Under::Ours, &settings);
+        let mut client = host.login("user");
+        let inbox = append("INBOX");
+        let mut validity = |name: &str| {
+            let line = answers(&mut client, &format!("STATUS {name} (UIDVALIDITY MESSAGES)")).remove(0);
+            line.split_once(name).expect("its name").1.to_owned()
+        };
+        let mut other = host.login("user");
+        answers(&mut other, &inbox);
+        let before = validity("INBOX");
+        assert!(before.contains("MESSAGES 1"), "{location}: {before}");
+        assert_eq!(answers(&mut other, "RENAME INBOX old/x"), ["x OK Rename completed"], "{location}");
+        // What comes now is in a new one, whose messages are no others' by mistake.
+        answers(&mut other, &inbox);
+        answers(&mut other, &inbox);
+        assert_eq!(validity("old/x"), before, "{location}");
+        let after = validity("INBOX");
+        assert!(after.contains("MESSAGES 2"), "{location}: {after}");
+        let number = |text: &str| text.split(['(', ' ', ')']).nth(3).map(str::to_owned);
+        assert_ne!(number(&before), number(&after), "{location}");
+    }
 }
 
 #[test]

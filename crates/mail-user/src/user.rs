@@ -10,7 +10,9 @@ use storage::mailbox_log::{self, Action, name_hash};
 use storage::{Error, Mailbox, MailboxState, MailboxUpdate, OpenMode, Result, Status, StatusItems};
 
 use crate::check;
-use crate::input::{Auto, MailUserInput, MailboxSettings, NamespaceList, NamespaceSettings, UserSettings};
+use crate::input::{
+    Auto, MailUserInput, MailboxSettings, NamespaceList, NamespaceSettings, NamespaceType, UserSettings,
+};
 use crate::list::{self, ListEntry, ListOptions};
 use crate::namespace::Namespace;
 
@@ -92,8 +94,7 @@ impl MailUser {
     /// Where no visible namespace has it, it is that of the first one that is listed: clients ask with an
     /// empty reference which separator there is.
     pub fn root_of(&self, reference: &str) -> (String, char) {
-        let visible =
-            self.namespaces.iter().filter(|ns| !ns.settings().hidden && ns.strip(reference).is_some());
+        let visible = self.namespaces.iter().filter(|ns| !ns.settings().hidden && ns.strip(reference).is_some());
         let found = visible.max_by_key(|ns| ns.prefix().len());
         if let Some(namespace) = found.filter(|ns| !ns.prefix().is_empty()) {
             return (namespace.prefix().to_owned(), namespace.separator());
@@ -184,18 +185,23 @@ impl MailUser {
         }
         check::new_name(to)?;
         let (new, to_below) = self.resolve(to)?;
-        if !Arc::ptr_eq(old.storage(), new.storage()) {
-            return Err(Error::Unsupported("Can't rename mailboxes across specified storages.".to_owned()));
-        }
-        if from_below == to_below {
-            return Err(Error::Unsupported("Can't rename mailbox to itself.".to_owned()));
-        }
-        old.storage().rename(&from_below, &to_below).map_err(|error| match error {
+        let renamed = if Arc::ptr_eq(old.storage(), new.storage()) {
+            if from_below == to_below {
+                return Err(Error::Unsupported("Can't rename mailbox to itself.".to_owned()));
+            }
+            old.storage().rename(&from_below, &to_below)
+        } else if old.kind() != NamespaceType::Private || new.kind() != NamespaceType::Private {
+            // What others know is not taken from them by giving it another place.
+            Err(Error::Unsupported("Renaming not supported across non-private namespaces.".to_owned()))
+        } else {
+            old.storage().rename_to(&from_below, &**new.storage(), &to_below)
+        };
+        renamed.map_err(|error| match error {
             Error::Exists(_) => Error::Exists(to.to_owned()),
             Error::InvalidName { why, .. } => Error::InvalidName { name: to.to_owned(), why },
             error => named(error, from),
         })?;
-        self.note(new, Action::Rename, name_hash(to));
+        self.note(old, Action::Rename, name_hash(to));
         // A node without mail has nothing to keep it in, and if it is not kept, mail goes earlier at most.
         if let Ok(mut mailbox) = new.storage().open(&to_below, OpenMode::Append) {
             let _ = mailbox.note_renamed(SystemTime::now());

@@ -4,6 +4,7 @@
 //! Names are UTF-8 everywhere here. A `Storage` uses the separator of its own hierarchy; the
 //! `mail-user` crate translates to and from the names of namespaces.
 
+use std::any::Any;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::session_lock::SessionLock;
 use crate::view::{Flags, View};
 
 /// One place where mailboxes live, in one format: what a `mail_location` names. Cheap to share.
-pub trait Storage: Send + Sync {
+pub trait Storage: Any + Send + Sync {
     /// `maildir`, `mbox`, `sdbox` …
     fn driver(&self) -> &'static str;
 
@@ -50,6 +51,9 @@ pub trait Storage: Send + Sync {
 
     /// Renames a mailbox and its children. INBOX cannot be renamed here.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Moves a mailbox and its children to another storage, where that keeps mail in the same way.
+    fn rename_to(&self, from: &str, other: &dyn Storage, to: &str) -> Result<()>;
 
     /// Every mailbox and node that exists, in no particular order.
     fn list(&self) -> Result<Vec<Listed>>;

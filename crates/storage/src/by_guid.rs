@@ -412,9 +412,7 @@ impl Storage for GuidStorage {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.check(from)?;
         self.check(to)?;
-        if from == "INBOX" {
-            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
-        }
+        // As in 2.3 a new INBOX is made when somebody opens it.
         self.entry(from)?;
         let _lock = self.lock_list()?;
         if to == "INBOX" {
@@ -424,6 +422,10 @@ impl Storage for GuidStorage {
             return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
         }
         self.known.list.move_entry(from, to, self.location().no_noselect)
+    }
+
+    fn rename_to(&self, _from: &str, _other: &dyn Storage, _to: &str) -> Result<()> {
+        Err(Error::Unsupported("Renaming not supported across namespaces.".to_owned()))
     }
 
     fn list(&self) -> Result<Vec<Listed>> {

@@ -1,16 +1,17 @@
 //! Where a mailbox lies and under which name it is known: the same word with most layouts, a GUID and a name
 //! with `LAYOUT=index`.
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Guid, UidValidity};
 
 use crate::api::{Listed, Mailbox, OpenMode, PathKind, Storage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::list_index::{IsSame, ListIndex};
-use crate::location::Location;
+use crate::location::{IndexPlace, Location};
 use index::list_index::Extension;
 
 /// A mailbox.
@@ -62,6 +63,50 @@ pub(crate) type CheckProof<'a> = &'a mut dyn FnMut(Option<(Extension, IsSame<'_>
 
 /// Gives the place of a mailbox by the name that messages' metadata have, and INBOX's without one.
 pub(crate) type PlaceOf = Box<dyn Fn(Option<&str>) -> Result<String> + Send + Sync>;
+
+/// Another storage of the same driver that mailboxes of `one` can be moved to as they are: the same
+/// directories stand for the same things there.
+pub(crate) fn same_kind<'a, S: Located>(one: &S, other: &'a dyn Storage) -> Result<&'a S> {
+    let other = (other as &dyn Any).downcast_ref::<S>();
+    other.filter(|other| is_same_shape(one.at_location(), other.at_location())).ok_or_else(across)
+}
+
+/// A storage that says where it is.
+pub(crate) trait Located: Storage {
+    fn at_location(&self) -> &Location;
+}
+
+fn is_same_shape(one: &Location, other: &Location) -> bool {
+    let kept_apart = |location: &Location| {
+        let index = location.index.as_ref().map(|index| *index == IndexPlace::Memory);
+        (location.alt.is_some(), location.control.is_some(), location.index_cache.is_some(), index)
+    };
+    let on_disk = |location: &Location| {
+        let names = (location.names.utf8, location.names.broken);
+        (location.layout, location.full_dir_name, location.list_from_index, names)
+    };
+    one.driver == other.driver
+        && one.dir_name == other.dir_name
+        && on_disk(one) == on_disk(other)
+        && kept_apart(one) == kept_apart(other)
+}
+
+/// Refuses to move between file systems, before anything has been moved. Each pair is where something is
+/// and where it is to be.
+pub(crate) fn check_devices<'a>(
+    fs: &Fs,
+    pairs: impl IntoIterator<Item = (&'a Path, &'a Path)>,
+) -> Result<()> {
+    let device = |path: &Path| path.ancestors().find_map(|path| fs.stamp(path).ok()?.map(|stamp| stamp.dev));
+    match pairs.into_iter().all(|(old, new)| device(old) == device(new)) {
+        true => Ok(()),
+        false => Err(across()),
+    }
+}
+
+pub(crate) fn across() -> Error {
+    Error::Unsupported("Can't rename mailboxes across specified storages.".to_owned())
+}
 
 /// What a driver's storage does with mailboxes that somebody else has named. All other names in its
 /// [`Storage`] are then places.

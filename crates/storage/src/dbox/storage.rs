@@ -15,7 +15,7 @@ use crate::indexed::{Context, Driver, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{ListIndex, Lister, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
-use crate::place::{At, CheckProof, PlaceOf, Placed};
+use crate::place::{self, At, CheckProof, PlaceOf, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -310,6 +310,63 @@ impl DboxStorage {
         }
     }
 
+    fn rename_between(&self, from: &str, other: &Self, to: &str) -> Result<()> {
+        self.check(from)?;
+        other.check(to)?;
+        let is_same = std::ptr::eq(self, other);
+        let _lock = other.lock_list()?;
+        // As in 2.3 a new one is made when somebody opens it. Where it lies apart from the others, its place
+        // is not ours to empty.
+        if from == "INBOX" && self.location().inbox.is_some() {
+            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
+        }
+        if other.state(to)? == MailboxState::Selectable {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        if is_same && to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
+            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
+        }
+        // What lies in the alternative place goes first: without it the mailbox would seem to have lost
+        // messages.
+        let alt = self.places.alt_node(from).zip(other.places.alt_node(to));
+        if let Some((old, new)) = alt.filter(|(old, new)| old != new) {
+            self.move_dir(&old, &new)?;
+        }
+        if !self.move_dir(&self.places.node(from), &other.places.node(to))? {
+            return Err(Error::NotFound(from.to_owned()));
+        }
+        let location = self.location();
+        let pair = |kind: &dyn Fn(&Places, &str) -> Option<PathBuf>| {
+            kind(&self.places, from).zip(kind(&other.places, to))
+        };
+        // A node that is listed from the index stays, as the one that holds mail does.
+        let index_root = Some(self.places.index_root());
+        let index_root = index_root.filter(|_| !location.list_from_index || location.no_noselect);
+        let extra = [
+            (pair(&Places::listed_node), None),
+            (pair(&|places, name| Some(places.index(name))), index_root),
+            (pair(&|places, name| Some(places.control(name))), Some(self.places.control_root())),
+            (pair(&Places::cache), location.index_cache.as_deref()),
+        ];
+        for (paths, root) in extra {
+            let Some((old, new)) = paths else { continue };
+            if self.exists(&old)? {
+                self.move_dir(&old, &new)?;
+            }
+            if let (Some(root), Some(parent)) = (root, old.parent()) {
+                remove::until_root(&self.fs, parent, root);
+            }
+        }
+        match is_same {
+            true => self.note_change(&[from, to]),
+            false => {
+                self.note_change(&[from]);
+                other.note_change(&[to]);
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps others from making, deleting and renaming mailboxes meanwhile.
     fn lock_list(&self) -> Result<LockFile> {
         let place = LockPlace::of_list(self.location(), self.places.index_root());
@@ -400,51 +457,24 @@ impl Storage for DboxStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.check(from)?;
-        self.check(to)?;
-        let _lock = self.lock_list()?;
-        // As in 2.3 a new one is made when somebody opens it. Where it lies apart from the others, its place
-        // is not ours to empty.
-        if from == "INBOX" && self.location().inbox.is_some() {
-            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
+        self.rename_between(from, self, to)
+    }
+
+    fn rename_to(&self, from: &str, other: &dyn Storage, to: &str) -> Result<()> {
+        let other = place::same_kind(self, other)?;
+        let (old, new) = (self.location(), other.location());
+        if self.store.is_some() && old.root != new.root {
+            // The messages are in files that all mailboxes of a root share.
+            return Err(place::across());
         }
-        if self.state(to)? == MailboxState::Selectable {
-            return Err(Error::Exists(to.to_owned()));
-        }
-        if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
-            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
-        }
-        // What lies in the alternative place goes first: without it the mailbox would seem to have lost
-        // messages.
-        let alt = self.places.alt_node(from).zip(self.places.alt_node(to));
-        if let Some((old, new)) = alt.filter(|(old, new)| old != new) {
-            self.move_dir(&old, &new)?;
-        }
-        if !self.move_dir(&self.places.node(from), &self.places.node(to))? {
-            return Err(Error::NotFound(from.to_owned()));
-        }
-        let location = self.location();
-        let pair = |kind: &dyn Fn(&str) -> Option<PathBuf>| kind(from).zip(kind(to));
-        // A node that is listed from the index stays, as the one that holds mail does.
-        let index_root = Some(self.places.index_root());
-        let index_root = index_root.filter(|_| !location.list_from_index || location.no_noselect);
-        let extra = [
-            (pair(&|name| self.places.listed_node(name)), None),
-            (pair(&|name| Some(self.places.index(name))), index_root),
-            (pair(&|name| Some(self.places.control(name))), Some(self.places.control_root())),
-            (pair(&|name| self.places.cache(name)), location.index_cache.as_deref()),
+        let roots = [
+            (old.root.as_path(), new.root.as_path()),
+            (self.places.control_root(), other.places.control_root()),
+            (self.places.index_root(), other.places.index_root()),
         ];
-        for (paths, root) in extra {
-            let Some((old, new)) = paths else { continue };
-            if self.exists(&old)? {
-                self.move_dir(&old, &new)?;
-            }
-            if let (Some(root), Some(parent)) = (root, old.parent()) {
-                remove::until_root(&self.fs, parent, root);
-            }
-        }
-        self.note_change(&[from, to]);
-        Ok(())
+        let alt = old.alt.as_deref().zip(new.alt.as_deref());
+        place::check_devices(&self.fs, roots.into_iter().chain(alt))?;
+        self.rename_between(from, other, to)
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
@@ -514,6 +544,12 @@ impl Storage for DboxStorage {
     fn lock_session(&self) -> Result<Option<SessionLock>> {
         let (dir, settings) = (self.places.index_root(), &self.settings);
         SessionLock::attempt(&self.fs, dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
+    }
+}
+
+impl place::Located for DboxStorage {
+    fn at_location(&self) -> &Location {
+        self.places.location()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::layout::Tree;
 use crate::list_index::{ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Layout, Location};
 use crate::lock_file::{LockFile, LockPlace};
-use crate::place::{At, CheckProof, Placed};
+use crate::place::{self, At, CheckProof, Placed};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -295,23 +295,24 @@ impl MaildirStorage {
         }
     }
 
-    fn rename_one(&self, from: &str, to: &str) -> Result<bool> {
-        let moved = self.move_dir(&self.tree.node(from), &self.tree.node(to))?;
+    /// Gives one mailbox its name in `other`, which may be this storage, and all that is kept of it.
+    fn rename_one(&self, from: &str, other: &Self, to: &str) -> Result<bool> {
+        let moved = self.move_dir(&self.tree.node(from), &other.tree.node(to))?;
         let location = &self.tree.location;
         if let Some(root) = &location.control {
-            self.move_extra(&self.tree.control(from), &self.tree.control(to), Some(root))?;
+            self.move_extra(&self.tree.control(from), &other.tree.control(to), Some(root))?;
         }
         if let (Some(_), Some(old), Some(new)) =
-            (&self.tree.location.index, self.tree.index(from), self.tree.index(to))
+            (&self.tree.location.index, self.tree.index(from), other.tree.index(to))
         {
-            if let Some((old, new)) = self.tree.listed_node(from).zip(self.tree.listed_node(to)) {
+            if let Some((old, new)) = self.tree.listed_node(from).zip(other.tree.listed_node(to)) {
                 self.move_extra(&old, &new, None)?;
             }
             // A node that is listed from there stays, as the one that holds mail does.
             let stays = location.list_from_index && !location.no_noselect;
             self.move_extra(&old, &new, Some(self.tree.index_root()).filter(|_| !stays))?;
         }
-        if let (Some(old), Some(new)) = (self.tree.cache(from), self.tree.cache(to)) {
+        if let (Some(old), Some(new)) = (self.tree.cache(from), other.tree.cache(to)) {
             self.move_extra(&old, &new, location.index_cache.as_deref())?;
         }
         if (location.control.is_none() || location.index.is_none())
@@ -321,6 +322,59 @@ impl MaildirStorage {
             remove::until_root(&self.fs, parent, &location.root);
         }
         Ok(moved)
+    }
+
+    fn rename_between(&self, from: &str, other: &Self, to: &str) -> Result<()> {
+        self.check(from)?;
+        other.check(to)?;
+        let is_same = std::ptr::eq(self, other);
+        let _lock = other.lock_list()?;
+        if from == "INBOX" {
+            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
+        }
+        let mut children = Vec::new();
+        if self.tree.location.layout.is_flat() {
+            let prefix = format!("{from}{}", self.separator());
+            let listed = self.tree.list(&self.fs)?;
+            children = listed
+                .into_iter()
+                .filter_map(|one| one.name.strip_prefix(&prefix).map(str::to_owned))
+                .collect();
+        } else if is_same && to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
+            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
+        }
+        // As in 2.3 only directories of several levels tell what is in the way before what is missing.
+        if self.tree.location.layout.is_flat()
+            && children.is_empty()
+            && self.state(from)? == MailboxState::Missing
+        {
+            return Err(Error::NotFound(from.to_owned()));
+        }
+        if other.state(to)? == MailboxState::Selectable {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        if let Some(parent) = other.tree.node(to).parent() {
+            self.fs
+                .mkdir_all(parent, &other.tree.permissions(to))
+                .map_err(|error| Error::io("mkdir", parent, error))?;
+        }
+        let mut moved = self.rename_one(from, other, to)?;
+        for child in children {
+            let separator = self.separator();
+            let (old, new) = (format!("{from}{separator}{child}"), format!("{to}{separator}{child}"));
+            // RENAME "a" "a.b" has just made "a.b": it must not become "a.b.b".
+            if !is_same || old != to {
+                moved |= self.rename_one(&old, other, &new)?;
+            }
+        }
+        match is_same {
+            true => self.note_change(&[from, to]),
+            false => {
+                self.note_change(&[from]);
+                other.note_change(&[to]);
+            }
+        }
+        if moved { Ok(()) } else { Err(Error::NotFound(from.to_owned())) }
     }
 
     /// Keeps others from making, deleting and renaming mailboxes meanwhile.
@@ -461,41 +515,19 @@ impl Storage for MaildirStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.check(from)?;
-        self.check(to)?;
-        let _lock = self.lock_list()?;
-        if from == "INBOX" {
-            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
-        }
-        if self.state(to)? == MailboxState::Selectable {
-            return Err(Error::Exists(to.to_owned()));
-        }
-        let separator = self.separator();
-        let mut children = Vec::new();
-        if self.tree.location.layout.is_flat() {
-            let prefix = format!("{from}{separator}");
-            let listed = self.tree.list(&self.fs)?;
-            children = listed
-                .into_iter()
-                .filter_map(|one| one.name.strip_prefix(&prefix).map(str::to_owned))
-                .collect();
-        } else if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(separator)) {
-            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
-        } else if let Some(parent) = self.tree.node(to).parent() {
-            self.fs
-                .mkdir_all(parent, &self.tree.permissions(to))
-                .map_err(|error| Error::io("mkdir", parent, error))?;
-        }
-        let mut moved = self.rename_one(from, to)?;
-        for child in children {
-            let (old, new) = (format!("{from}{separator}{child}"), format!("{to}{separator}{child}"));
-            // RENAME "a" "a.b" has just made "a.b": it must not become "a.b.b".
-            if old != to {
-                moved |= self.rename_one(&old, &new)?;
-            }
-        }
-        self.note_change(&[from, to]);
-        if moved { Ok(()) } else { Err(Error::NotFound(from.to_owned())) }
+        self.rename_between(from, self, to)
+    }
+
+    fn rename_to(&self, from: &str, other: &dyn Storage, to: &str) -> Result<()> {
+        let other = place::same_kind(self, other)?;
+        let (old, new) = (&self.tree, &other.tree);
+        let roots = [
+            (old.location.root.as_path(), new.location.root.as_path()),
+            (old.control_root(), new.control_root()),
+            (old.index_root(), new.index_root()),
+        ];
+        place::check_devices(&self.fs, roots)?;
+        self.rename_between(from, other, to)
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
@@ -574,6 +606,12 @@ impl Storage for MaildirStorage {
     }
 }
 
+impl place::Located for MaildirStorage {
+    fn at_location(&self) -> &Location {
+        &self.tree.location
+    }
+}
+
 impl Placed for MaildirStorage {
     fn location(&self) -> &Location {
         &self.tree.location
@@ -607,7 +645,7 @@ impl Placed for MaildirStorage {
     }
 
     fn move_at(&self, from: &str, to: &str) -> Result<()> {
-        self.rename_one(from, to).map(drop)
+        self.rename_one(from, self, to).map(drop)
     }
 
     fn places(&self) -> Result<Vec<Listed>> {

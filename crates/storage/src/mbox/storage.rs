@@ -17,7 +17,7 @@ use crate::indexed::{Context, Handle, PrivatePlace, Shared, opened};
 use crate::list_index::{IsSame, ListIndex, Lister, Look, Proof};
 use crate::location::{IndexPlace, Location};
 use crate::lock_file::{LockFile, LockPlace};
-use crate::place::At;
+use crate::place::{self, At};
 use crate::remove;
 use crate::session_lock::SessionLock;
 use crate::settings::MailSettings;
@@ -224,19 +224,102 @@ impl MboxStorage {
         }
     }
 
-    /// Renames a mailbox that is a file, and what is kept of it.
-    fn rename_file(&self, from: &str, to: &str) -> Result<()> {
+    /// Renames a mailbox that is a file, and what is kept of it. The first name belongs here.
+    fn rename_file(&self, from: &str, other: &Self, to: &str) -> Result<()> {
         // An index under this name was that of another mailbox.
-        self.remove_index(to);
-        self.move_path(&self.places.node(from), &self.places.node(to))?;
+        other.remove_index(to);
+        self.move_path(&self.places.file(from), &other.places.node(to))?;
         for (old, new) in [
-            (self.places.index(from), self.places.index(to)),
-            (Some(self.places.control(from)), Some(self.places.control(to))),
+            (self.places.index(from), other.places.index(to)),
+            (Some(self.places.control(from)), Some(other.places.control(to))),
         ] {
             let Some((old, new)) = old.zip(new).filter(|(old, _)| old.is_dir()) else { continue };
             self.move_path(&old, &new)?;
             if let Some(parent) = old.parent() {
                 let _ = self.fs.rmdir(parent);
+            }
+        }
+        Ok(())
+    }
+
+    fn rename_between(&self, from: &str, other: &Self, to: &str) -> Result<()> {
+        self.places.check(from)?;
+        other.places.check(to)?;
+        let is_same = std::ptr::eq(self, other);
+        let _lock = other.lock_list()?;
+        if other.places.found(to)? != MailboxState::Missing {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        if is_same && to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
+            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
+        }
+        let state = self.places.found(from)?;
+        if state == MailboxState::Missing {
+            return Err(Error::NotFound(from.to_owned()));
+        }
+        if other.places.node(to).ancestors().skip(1).any(Path::is_file) {
+            return Err(Error::Unsupported("Mailbox doesn't allow inferior mailboxes".to_owned()));
+        }
+        if from == "INBOX" {
+            // Where the system delivers to may be another disk. A new one is made when somebody opens it.
+            let places = [(self.places.file(from), other.places.location().root.clone())];
+            let places = places.iter().map(|(old, new)| (old.as_path(), new.as_path()));
+            place::check_devices(&self.fs, places)?;
+        }
+        if state == MailboxState::Selectable && !self.places.has_dir_name() {
+            for (from, to) in &self.files_to_rename(from, other, to)? {
+                self.rename_file(from, other, to)?;
+            }
+        } else {
+            self.move_node(from, other, to)?;
+        }
+        match is_same {
+            true => self.note_change(&[from, to]),
+            false => {
+                self.note_change(&[from]);
+                other.note_change(&[to]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mailboxes that get other names, with those: where all are beside each other, also what is below.
+    fn files_to_rename(&self, from: &str, other: &Self, to: &str) -> Result<Vec<(String, String)>> {
+        let mut all = vec![(from.to_owned(), to.to_owned())];
+        if !self.places.is_flat() {
+            return Ok(all);
+        }
+        let prefix = format!("{from}{}", self.separator());
+        for one in self.places.list(&self.fs)? {
+            let Some(child) = one.name.strip_prefix(&prefix) else { continue };
+            let target = format!("{to}{}{child}", other.separator());
+            if other.places.found(&target)? != MailboxState::Missing {
+                return Err(Error::Exists(target));
+            }
+            all.push((one.name, target));
+        }
+        Ok(all)
+    }
+
+    /// Renames a directory with all that is in it, and those of indexes elsewhere, which have its name.
+    fn move_node(&self, from: &str, other: &Self, to: &str) -> Result<()> {
+        self.move_path(&self.places.node(from), &other.places.node(to))?;
+        let index = |location: &Location| match &location.index {
+            Some(IndexPlace::Dir(index)) => Some(index.clone()),
+            _ => None,
+        };
+        let (old, new) = (self.places.location(), other.places.location());
+        for (old_root, new_root) in
+            [index(old).zip(index(new)), old.control.clone().zip(new.control.clone())].into_iter().flatten()
+        {
+            let old_root = old_root.join(&old.mailbox_dir);
+            let old_dir = old_root.join(self.places.encode(from));
+            let new_dir = new_root.join(&new.mailbox_dir).join(other.places.encode(to));
+            if old_dir.is_dir() {
+                self.move_path(&old_dir, &new_dir)?;
+            }
+            if let Some(above) = old_dir.parent() {
+                remove::until_root(&self.fs, above, &old_root);
             }
         }
         Ok(())
@@ -335,60 +418,18 @@ impl Storage for MboxStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.places.check(from)?;
-        self.places.check(to)?;
-        let _lock = self.lock_list()?;
-        if from == "INBOX" {
-            return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
-        }
-        if self.places.found(to)? != MailboxState::Missing {
-            return Err(Error::Exists(to.to_owned()));
-        }
-        if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
-            return Err(Error::Unsupported("Can't rename mailbox under itself.".to_owned()));
-        }
-        let state = self.places.found(from)?;
-        if state == MailboxState::Missing {
-            return Err(Error::NotFound(from.to_owned()));
-        }
-        let (old, new) = (self.places.node(from), self.places.node(to));
-        if state == MailboxState::Selectable && !self.places.has_dir_name() {
-            let mut all = vec![(from.to_owned(), to.to_owned())];
-            if self.places.is_flat() {
-                let prefix = format!("{from}{}", self.separator());
-                for one in self.places.list(&self.fs)? {
-                    let Some(child) = one.name.strip_prefix(&prefix) else { continue };
-                    let target = format!("{to}{}{child}", self.separator());
-                    if self.places.found(&target)? != MailboxState::Missing {
-                        return Err(Error::Exists(target));
-                    }
-                    all.push((one.name, target));
-                }
-            }
-            for (from, to) in &all {
-                self.rename_file(from, to)?;
-            }
-            self.note_change(&[from, to]);
-            return Ok(());
-        }
-        self.move_path(&old, &new)?;
-        // Indexes elsewhere have a directory of the same name.
-        let index = match &self.places.location().index {
-            Some(IndexPlace::Dir(index)) => Some(index),
-            _ => None,
+        self.rename_between(from, self, to)
+    }
+
+    fn rename_to(&self, from: &str, other: &dyn Storage, to: &str) -> Result<()> {
+        let other = place::same_kind(self, other)?;
+        let roots = |places: &Places| {
+            let index = places.index_root().unwrap_or_else(|| places.control_root());
+            [places.location().root.clone(), places.control_root(), index]
         };
-        for root in [index, self.places.location().control.as_ref()].into_iter().flatten() {
-            let root = root.join(&self.places.location().mailbox_dir);
-            let (old, new) = (root.join(self.places.encode(from)), root.join(self.places.encode(to)));
-            if old.is_dir() {
-                self.move_path(&old, &new)?;
-            }
-            if let Some(above) = old.parent() {
-                remove::until_root(&self.fs, above, &root);
-            }
-        }
-        self.note_change(&[from, to]);
-        Ok(())
+        let (old, new) = (roots(&self.places), roots(&other.places));
+        place::check_devices(&self.fs, old.iter().map(PathBuf::as_path).zip(new.iter().map(PathBuf::as_path)))?;
+        self.rename_between(from, other, to)
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
@@ -463,5 +504,11 @@ impl Storage for MboxStorage {
         let settings = &self.settings;
         let dir = self.places.index_root().unwrap_or_else(|| self.places.location().root.clone());
         SessionLock::attempt(&self.fs, &dir, settings.dotlock_use_excl, &settings.hostname, &self.logger)
+    }
+}
+
+impl place::Located for MboxStorage {
+    fn at_location(&self) -> &Location {
+        self.places.location()
     }
 }
