@@ -232,6 +232,56 @@ fn inbox_is_renamed_where_it_is_a_file_or_has_a_guid() {
     }
 }
 
+/// A namespace without subscriptions of its own has them in another one's file: behind its prefix stands
+/// the name as its own storage keeps it.
+#[test]
+fn another_namespace_keeps_the_subscriptions() {
+    for (inbox, other) in [
+        ("maildir:~/Maildir", "maildir:~/arc"),
+        ("maildir:~/Maildir", "mdbox:~/arc"),
+        ("sdbox:~/sdbox", "sdbox:~/arc"),
+        ("sdbox:~/sdbox", "sdbox:~/arc:LAYOUT=index"),
+        ("maildir:~/Maildir:LAYOUT=fs", "maildir:~/arc:LAYOUT=fs"),
+    ] {
+        check(
+            &two(inbox, other, "  subscriptions = no\n"),
+            &[
+                ("CREATE Arc/work/2024", &[]),
+                ("CREATE Arc/Entw&APw-rfe", &[]),
+                ("CREATE Arc/gone", &[]),
+                ("CREATE own/2024", &[]),
+                ("SUBSCRIBE Arc/work/2024", &[]),
+                ("SUBSCRIBE Arc/Entw&APw-rfe", &[]),
+                ("SUBSCRIBE Arc/gone", &[]),
+                ("SUBSCRIBE own/2024", &[]),
+                ("UNSUBSCRIBE Arc/gone", &[]),
+            ],
+            &[
+                (
+                    "LSUB \"\" *",
+                    &[
+                        "* LSUB () \"/\" Arc/Entw&APw-rfe",
+                        "* LSUB () \"/\" Arc/work/2024",
+                        "* LSUB () \"/\" own/2024",
+                        "x OK Lsub completed",
+                    ],
+                ),
+                (
+                    "LIST (SUBSCRIBED) \"\" Arc/*",
+                    &[
+                        "* LIST (\\Subscribed) \"/\" Arc/Entw&APw-rfe",
+                        "* LIST (\\Subscribed) \"/\" Arc/work/2024",
+                        "x OK List completed",
+                    ],
+                ),
+                ("UNSUBSCRIBE Arc/work/2024", &[]),
+                ("LSUB \"\" Arc/*", &["* LSUB () \"/\" Arc/Entw&APw-rfe", "x OK Lsub completed"]),
+                ("SUBSCRIBE Arc/work/2024", &[]),
+            ],
+        );
+    }
+}
+
 #[test]
 fn names_at_the_edges() {
     let into_dir = append("dir");

@@ -152,17 +152,9 @@ fn gather(
         known.node = Node::Selectable;
         known.subscribed |= auto == Auto::Subscribe;
     }
-    if (options.select_subscribed || options.return_subscribed)
-        && let Some(keeper) = user.subscription_namespace(namespace)
-    {
-        let is_only = user.namespaces().len() == 1;
-        for below in keeper.storage().subscriptions()? {
-            let Some(name) = keeper.user_name(&below) else { continue };
-            let is_own =
-                is_only || user.namespace_of(&name).is_some_and(|owner| owner.prefix() == namespace.prefix());
-            if is_own {
-                names.entry(name).or_insert_with(|| fresh(Node::NonExistent)).subscribed = true;
-            }
+    if options.select_subscribed || options.return_subscribed {
+        for name in user.subscribed_names(namespace)? {
+            names.entry(name).or_insert_with(|| fresh(Node::NonExistent)).subscribed = true;
         }
     }
     let bare = namespace.prefix().strip_suffix(separator).unwrap_or(namespace.prefix());

@@ -144,6 +144,29 @@ impl Namespace {
         name
     }
 
+    /// A name without this namespace's prefix, if it has that.
+    pub(crate) fn without_prefix<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(self.prefix()).unwrap_or(name)
+    }
+
+    /// What another namespace's `subscriptions` file calls a name of this one: its own prefix, then the name
+    /// as this storage keeps it. The levels of the latter stand beside each other with its separator.
+    pub(crate) fn subscription_name(&self, name: &str) -> Result<String> {
+        Ok(format!("{}{}", self.prefix(), self.storage.stored_name(&self.storage_name(name)?)))
+    }
+
+    /// The user's name for what [`subscription_name`](Self::subscription_name) gives; `None` if it is
+    /// another namespace's.
+    pub(crate) fn subscribed_name(&self, subscription: &str) -> Option<String> {
+        let stored = self.strip(subscription)?;
+        // 2.3 takes such an end for what older releases have written.
+        let stored = stored.strip_suffix(self.separator).unwrap_or(stored);
+        if stored.is_empty() {
+            return self.prefix().strip_suffix(self.separator).map(str::to_owned);
+        }
+        self.user_name(&self.storage.name_of_stored(stored)?)
+    }
+
     /// The user's name for a storage's name; `None` if it cannot be shown here.
     pub(crate) fn user_name(&self, name: &str) -> Option<String> {
         if name == "INBOX" {

@@ -228,14 +228,56 @@ impl MailUser {
         let (namespace, _) = self.resolve(name)?;
         let keeper = self.subscription_namespace(namespace);
         let keeper = keeper.ok_or_else(|| Error::Unsupported("Subscriptions not supported".to_owned()))?;
-        let below = keeper.storage_name(name)?;
-        let changed =
-            keeper.storage().set_subscribed(&below, subscribed).map_err(|error| named(error, name))?;
+        let changed = match keeper.prefix() == namespace.prefix() {
+            true => keeper.storage().set_subscribed(&keeper.storage_name(name)?, subscribed),
+            false => self.set_elsewhere(namespace, keeper, name, subscribed),
+        };
+        let changed = changed.map_err(|error| named(error, name))?;
         if changed {
             let action = if subscribed { Action::Subscribe } else { Action::Unsubscribe };
             self.note(keeper, action, name_hash(name));
         }
         Ok(changed)
+    }
+
+    /// The same where another namespace keeps the subscriptions.
+    fn set_elsewhere(&self, owner: &Namespace, keeper: &Namespace, name: &str, set: bool) -> Result<bool> {
+        let stored = owner.subscription_name(name)?;
+        let storage = keeper.storage();
+        let changed = storage.set_stored_subscription(keeper.without_prefix(&stored), set)?;
+        if set {
+            return Ok(changed);
+        }
+        // Also what looks like a name of the keeper's own, as other programs may have written it.
+        let is_like_own = |below: &String| keeper.user_name(below).as_deref() == Some(name);
+        match storage.subscriptions()?.into_iter().find(is_like_own) {
+            Some(below) => Ok(storage.set_subscribed(&below, false)? || changed),
+            None => Ok(changed),
+        }
+    }
+
+    /// The subscribed names of a namespace, as users know them.
+    pub(crate) fn subscribed_names(&self, namespace: &Namespace) -> Result<Vec<String>> {
+        let Some(keeper) = self.subscription_namespace(namespace) else { return Ok(Vec::new()) };
+        let is_own = |name: &String| {
+            let owner = || self.namespace_of(name).map(Namespace::prefix);
+            self.namespaces.len() == 1 || owner() == Some(namespace.prefix())
+        };
+        let listed = keeper.storage().subscriptions()?;
+        let mut names: Vec<String> = listed.iter().filter_map(|name| keeper.user_name(name)).collect();
+        names.retain(|name| is_own(name) && !name.ends_with(namespace.separator()));
+        if keeper.prefix() == namespace.prefix() {
+            return Ok(names);
+        }
+        // Who has written the line has put tabs where his separator was: the keeper's, as 2.3 does, or the
+        // namespace's.
+        let separators = [namespace.storage().separator(), keeper.storage().separator()];
+        let lines = separators.map(|separator| keeper.storage().all_subscriptions(separator));
+        for line in lines.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+            let full = format!("{}{line}", keeper.prefix());
+            names.extend(namespace.subscribed_name(&full).filter(is_own));
+        }
+        Ok(names)
     }
 
     /// Writes down for replicas what was done. That it cannot be written is no reason to fail.

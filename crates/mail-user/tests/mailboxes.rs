@@ -215,7 +215,7 @@ fn prefixes_and_more_than_one_namespace() {
     );
     assert_eq!(
         std::fs::read_to_string(fixture.dir.path().join("root/subscriptions")).unwrap(),
-        "V\t2\n\nPublic\tnews\n"
+        "V\t2\n\nPublic/news\n"
     );
     assert_eq!(
         list(&user, "*", PLAIN),

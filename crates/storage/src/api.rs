@@ -85,6 +85,20 @@ pub trait Storage: Any + Send + Sync {
     /// Adds or removes a subscription; `false` if it was so already.
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool>;
 
+    /// A name as it stands on disk and in `subscriptions`.
+    fn stored_name(&self, name: &str) -> String;
+
+    /// The name of what stands there; `None` if it is none.
+    fn name_of_stored(&self, stored: &str) -> Option<String>;
+
+    /// What this storage's `subscriptions` file has, as it stands there, with `separator` between levels: who
+    /// keeps the subscriptions of other namespaces has them there as well.
+    fn all_subscriptions(&self, separator: char) -> Result<Vec<String>>;
+
+    /// Adds or removes a subscription of another namespace, as it is to stand there; `false` if it was so
+    /// already.
+    fn set_stored_subscription(&self, stored: &str, subscribed: bool) -> Result<bool>;
+
     /// The log of what is done to mailboxes as such, which whoever does it writes; `None` where indexes
     /// are not on disk.
     fn mailbox_log(&self) -> Option<MailboxLog> {

@@ -497,18 +497,34 @@ impl Storage for GuidStorage {
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {
-        let path = self.control_root().join(&self.location().subscriptions);
-        let names = subscriptions::read(&path, self.separator())?;
+        let names = self.all_subscriptions(self.separator())?;
         Ok(names.into_iter().filter_map(|name| self.known.name(&name, self.separator())).collect())
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
         self.known.check(name)?;
-        let path = self.control_root().join(&self.location().subscriptions);
         let is_inbox = name.eq_ignore_ascii_case("INBOX");
         let name = if is_inbox { "INBOX".to_owned() } else { self.known.stored(name) };
+        self.set_stored_subscription(&name, subscribed)
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.known.stored(name)
+    }
+
+    fn name_of_stored(&self, stored: &str) -> Option<String> {
+        self.known.name(stored, self.separator()).filter(|name| self.known.check(name).is_ok())
+    }
+
+    fn all_subscriptions(&self, separator: char) -> Result<Vec<String>> {
+        subscriptions::read(&self.control_root().join(&self.location().subscriptions), separator)
+    }
+
+    fn set_stored_subscription(&self, stored: &str, subscribed: bool) -> Result<bool> {
+        let path = self.control_root().join(&self.location().subscriptions);
         let (separator, settings, fs) = (self.separator(), &self.settings, self.inner.fs());
-        let changed = subscriptions::change(fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+        let changed =
+            subscriptions::change(fs, &path, separator, stored, subscribed, settings, &self.logger)?;
         if changed {
             self.known.list.note_subscriptions();
         }

@@ -518,7 +518,7 @@ impl Storage for DboxStorage {
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {
-        let names = subscriptions::read(&self.subscriptions_file(), self.separator())?;
+        let names = self.all_subscriptions(self.separator())?;
         let decode = |level: &[u8]| self.places.decode(level);
         Ok(subscriptions::decoded(&names, self.separator(), &decode))
     }
@@ -527,10 +527,25 @@ impl Storage for DboxStorage {
         self.places.check(name)?;
         let is_inbox = name.eq_ignore_ascii_case("INBOX");
         let name = if is_inbox { "INBOX".to_owned() } else { self.places.encode(name) };
-        let (path, separator) = (self.subscriptions_file(), self.separator());
-        let settings = &self.settings;
+        self.set_stored_subscription(&name, subscribed)
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.places.encode(name)
+    }
+
+    fn name_of_stored(&self, stored: &str) -> Option<String> {
+        self.places.decode(stored.as_bytes()).filter(|name| self.places.check(name).is_ok())
+    }
+
+    fn all_subscriptions(&self, separator: char) -> Result<Vec<String>> {
+        subscriptions::read(&self.subscriptions_file(), separator)
+    }
+
+    fn set_stored_subscription(&self, stored: &str, subscribed: bool) -> Result<bool> {
+        let (path, separator, settings) = (self.subscriptions_file(), self.separator(), &self.settings);
         let changed =
-            subscriptions::change(&self.fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+            subscriptions::change(&self.fs, &path, separator, stored, subscribed, settings, &self.logger)?;
         if let Some(list_index) = self.list_index.as_ref().filter(|_| changed) {
             list_index.note_subscriptions();
         }

@@ -377,6 +377,10 @@ impl MaildirStorage {
         if moved { Ok(()) } else { Err(Error::NotFound(from.to_owned())) }
     }
 
+    fn subscriptions_file(&self) -> PathBuf {
+        self.tree.control_root().join(&self.tree.location.subscriptions)
+    }
+
     /// Keeps others from making, deleting and renaming mailboxes meanwhile.
     fn lock_list(&self) -> Result<LockFile> {
         let place = LockPlace::of_list(&self.tree.location, self.tree.index_root());
@@ -574,20 +578,34 @@ impl Storage for MaildirStorage {
     }
 
     fn subscriptions(&self) -> Result<Vec<String>> {
-        let path = self.tree.control_root().join(&self.tree.location.subscriptions);
-        let names = subscriptions::read(&path, self.separator())?;
+        let names = self.all_subscriptions(self.separator())?;
         let decode = |level: &[u8]| self.tree.decode(level);
         Ok(subscriptions::decoded(&names, self.separator(), &decode))
     }
 
     fn set_subscribed(&self, name: &str, subscribed: bool) -> Result<bool> {
         self.tree.check(name)?;
-        let path = self.tree.control_root().join(&self.tree.location.subscriptions);
-        let name =
-            if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { self.tree.encode(name) };
-        let (separator, settings) = (self.separator(), &self.settings);
+        let is_inbox = name.eq_ignore_ascii_case("INBOX");
+        let name = if is_inbox { "INBOX".to_owned() } else { self.tree.encode(name) };
+        self.set_stored_subscription(&name, subscribed)
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.tree.encode(name)
+    }
+
+    fn name_of_stored(&self, stored: &str) -> Option<String> {
+        self.tree.decode(stored.as_bytes()).filter(|name| self.tree.check(name).is_ok())
+    }
+
+    fn all_subscriptions(&self, separator: char) -> Result<Vec<String>> {
+        subscriptions::read(&self.subscriptions_file(), separator)
+    }
+
+    fn set_stored_subscription(&self, stored: &str, subscribed: bool) -> Result<bool> {
+        let (path, separator, settings) = (self.subscriptions_file(), self.separator(), &self.settings);
         let changed =
-            subscriptions::change(&self.fs, &path, separator, &name, subscribed, settings, &self.logger)?;
+            subscriptions::change(&self.fs, &path, separator, stored, subscribed, settings, &self.logger)?;
         if let Some(list_index) = self.list_index.as_ref().filter(|_| changed) {
             list_index.note_subscriptions();
         }
