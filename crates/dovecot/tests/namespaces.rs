@@ -282,6 +282,62 @@ fn another_namespace_keeps_the_subscriptions() {
     }
 }
 
+/// A store that was a user's only one is made a namespace of: its INBOX is a mailbox there.
+#[test]
+fn an_old_store_keeps_its_inbox() {
+    for (location, name) in [
+        ("sdbox:~/old", "Arc/INBOX"),
+        ("mdbox:~/old", "Arc/INBOX"),
+        ("sdbox:~/old:LAYOUT=index", "Arc/INBOX"),
+        ("maildir:~/old:INBOX=~/old-inbox", "Arc/INBOX"),
+        ("mbox:~/old:INBOX=~/old-inbox", "Arc/INBOX"),
+        // The root of a Maildir is what the prefix names.
+        ("maildir:~/old", "Arc"),
+        ("maildir:~/old:LAYOUT=fs", "Arc"),
+    ] {
+        for filler in [Under::Ours, Under::Dovecot] {
+            if filler == Under::Dovecot && !needs(&["dovecot", "doveadm"]) {
+                continue;
+            }
+            let mail = SharedMail::new();
+            let ours = env!("CARGO_BIN_EXE_dovecot");
+            let inbox = append("INBOX");
+            let settings = format!("mail_location = {location}\nnamespace inbox {{\n  separator = /\n}}\n");
+            let mut host = mail.server(ours, filler, &settings);
+            play(&host, &[(&inbox, &[]), ("CREATE sub", &[])]);
+            host.stop();
+            let status = format!("STATUS {name} (MESSAGES UIDNEXT)");
+            let expected = format!("* STATUS {name} (MESSAGES 1 UIDNEXT 2)");
+            let listed = format!("\"/\" {name}");
+            for under in [Under::Ours, Under::Dovecot] {
+                if under == Under::Dovecot && !needs(&["dovecot", "doveadm"]) {
+                    continue;
+                }
+                let mut host = mail.server(ours, under, &two("maildir:~/new", location, ""));
+                play(
+                    &host,
+                    &[
+                        (&status, &[&expected, "x OK Status completed"]),
+                        (
+                            "STATUS INBOX (MESSAGES)",
+                            &["* STATUS INBOX (MESSAGES 0)", "x OK Status completed"],
+                        ),
+                        ("STATUS Arc/sub (MESSAGES)", &[]),
+                    ],
+                );
+                // Dovecot lists some of them only with something below.
+                if under == Under::Ours {
+                    let found = answers(&mut host.login("user"), "LIST \"\" *");
+                    let found =
+                        found.iter().find(|line| line.ends_with(&listed)).cloned().unwrap_or_default();
+                    assert!(!found.is_empty() && !found.contains("\\Noselect"), "{location}: {found}");
+                }
+                host.stop();
+            }
+        }
+    }
+}
+
 #[test]
 fn names_at_the_edges() {
     let into_dir = append("dir");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use storage::{Error, Result, Status, StatusItems};
+use storage::{Error, MailboxState, Result, Status, StatusItems};
 
 use crate::input::{Auto, NamespaceList};
 use crate::namespace::Namespace;
@@ -160,7 +160,11 @@ fn gather(
     let bare = namespace.prefix().strip_suffix(separator).unwrap_or(namespace.prefix());
     let shown = namespace.settings().list == NamespaceList::Yes || names.len() > before;
     if !bare.is_empty() && shown {
-        names.entry(bare.to_owned()).or_insert_with(|| fresh(Node::NonExistent));
+        // The prefix may name a mailbox: a Maildir that is nobody's INBOX.
+        let is_mailbox = looks && matches!(namespace.storage().state(""), Ok(MailboxState::Selectable));
+        let node = if is_mailbox { Node::Selectable } else { Node::NonExistent };
+        let known = names.entry(bare.to_owned()).or_insert_with(|| fresh(node));
+        known.node = if node == Node::Selectable { node } else { known.node };
     }
     Ok(())
 }

@@ -65,6 +65,11 @@ impl Namespace {
         &self.settings.prefix
     }
 
+    /// Whether the user's INBOX is below it.
+    pub(crate) fn has_inbox(&self) -> bool {
+        self.settings.inbox || self.is_inbox_alias
+    }
+
     /// Its separator.
     pub fn separator(&self) -> char {
         self.separator
@@ -103,9 +108,6 @@ impl Namespace {
         let (own, below) = (self.separator, self.storage.separator());
         if self.is_inbox_alias && rest.eq_ignore_ascii_case("INBOX") {
             return Ok("INBOX".to_owned());
-        }
-        if rest == "INBOX" && !self.prefix().is_empty() && !self.settings.inbox {
-            return Err(Error::NotFound(name.to_owned()));
         }
         if own != below && rest.contains(below) {
             return Err(Error::BadRequest(format!("Character not allowed in mailbox name: '{below}'")));
@@ -170,7 +172,12 @@ impl Namespace {
     /// The user's name for a storage's name; `None` if it cannot be shown here.
     pub(crate) fn user_name(&self, name: &str) -> Option<String> {
         if name == "INBOX" {
-            return self.settings.inbox.then(|| name.to_owned());
+            if self.settings.inbox {
+                return Some(name.to_owned());
+            }
+            // That name alone is another namespace's, and an alias does not show it a second time.
+            let is_own = !self.prefix().is_empty() && !self.is_inbox_alias;
+            return is_own.then(|| format!("{}{name}", self.prefix()));
         }
         let (own, below) = (self.separator, self.storage.separator());
         if own == below {

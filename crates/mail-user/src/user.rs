@@ -94,7 +94,8 @@ impl MailUser {
     /// Where no visible namespace has it, it is that of the first one that is listed: clients ask with an
     /// empty reference which separator there is.
     pub fn root_of(&self, reference: &str) -> (String, char) {
-        let visible = self.namespaces.iter().filter(|ns| !ns.settings().hidden && ns.strip(reference).is_some());
+        let visible =
+            self.namespaces.iter().filter(|ns| !ns.settings().hidden && ns.strip(reference).is_some());
         let found = visible.max_by_key(|ns| ns.prefix().len());
         if let Some(namespace) = found.filter(|ns| !ns.prefix().is_empty()) {
             return (namespace.prefix().to_owned(), namespace.separator());
@@ -132,7 +133,8 @@ impl MailUser {
     pub fn mailbox_state(&self, name: &str) -> Result<MailboxState> {
         let (namespace, below) = self.resolve(name)?;
         if below.is_empty() {
-            return Ok(MailboxState::NoSelect);
+            let is_mailbox = matches!(namespace.storage().state(&below), Ok(MailboxState::Selectable));
+            return Ok(if is_mailbox { MailboxState::Selectable } else { MailboxState::NoSelect });
         }
         if self.auto(namespace, name) != Auto::No {
             return Ok(MailboxState::Selectable);
@@ -155,7 +157,7 @@ impl MailUser {
         };
         check::new_name(bare)?;
         let (namespace, below) = self.resolve(bare)?;
-        if below == "INBOX" || below.is_empty() {
+        if (below == "INBOX" && namespace.has_inbox()) || below.is_empty() {
             return Err(Error::Exists(bare.to_owned()));
         }
         namespace.storage().create(&below, directory).map_err(|error| named(error, bare))

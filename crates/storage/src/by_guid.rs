@@ -117,11 +117,11 @@ impl GuidStorage {
     }
 
     fn check(&self, name: &str) -> Result<()> {
-        self.known.check(name)?;
-        match name == "INBOX" && !self.has_inbox {
-            true => Err(Error::NotFound(name.to_owned())),
-            false => Ok(()),
-        }
+        self.known.check(name)
+    }
+
+    fn is_inbox(&self, name: &str) -> bool {
+        name == "INBOX" && self.has_inbox
     }
 
     fn at(&self, name: &str, guid: Guid) -> At {
@@ -350,7 +350,7 @@ impl Storage for GuidStorage {
     fn open(&self, name: &str, mode: OpenMode) -> Result<Box<dyn Mailbox>> {
         self.check(name)?;
         let mut found = self.entry(name)?;
-        if name == "INBOX" && !matches!(found, Entry::Mailbox(_)) {
+        if self.is_inbox(name) && !matches!(found, Entry::Mailbox(_)) {
             // It is there always.
             match self.create(name, false) {
                 Err(Error::Exists(_)) => {}
@@ -367,7 +367,7 @@ impl Storage for GuidStorage {
 
     fn state(&self, name: &str) -> Result<MailboxState> {
         self.check(name)?;
-        if name == "INBOX" {
+        if self.is_inbox(name) {
             return Ok(MailboxState::Selectable);
         }
         Ok(match self.entry(name)? {
@@ -393,7 +393,7 @@ impl Storage for GuidStorage {
 
     fn delete(&self, name: &str) -> Result<()> {
         self.check(name)?;
-        if name == "INBOX" {
+        if self.is_inbox(name) {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
         let found = self.entry(name)?;
@@ -415,7 +415,7 @@ impl Storage for GuidStorage {
         // As in 2.3 a new INBOX is made when somebody opens it.
         self.entry(from)?;
         let _lock = self.lock_list()?;
-        if to == "INBOX" {
+        if self.is_inbox(to) {
             return Err(Error::Exists(to.to_owned()));
         }
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with(self.separator())) {
@@ -435,8 +435,8 @@ impl Storage for GuidStorage {
             entries = self.known.list.entries()?;
         }
         let mut all: Vec<Listed> = entries.into_iter().map(|(listed, _)| listed).collect();
-        all.retain(|one| one.name != "INBOX");
         if self.has_inbox {
+            all.retain(|one| one.name != "INBOX");
             all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
         }
         Ok(all)

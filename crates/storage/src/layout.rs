@@ -19,6 +19,8 @@ pub(crate) struct Tree {
     pub full_access: bool,
     /// `maildir_stat_dirs`
     pub stat_dirs: bool,
+    /// Whether INBOX is the user's: elsewhere it is a mailbox like others, but for `INBOX=`.
+    pub has_inbox: bool,
     /// What is known of directories.
     pub dirs: Dirs,
 }
@@ -120,7 +122,7 @@ impl Tree {
             let is_root = self.location.dir_name.is_empty() && self.location.layout != Layout::ImapDir;
             match &self.location.inbox {
                 Some(inbox) => return inbox.clone(),
-                None if is_root => return self.location.root.clone(),
+                None if is_root && self.has_inbox => return self.location.root.clone(),
                 None => {}
             }
         }
@@ -142,7 +144,7 @@ impl Tree {
     /// What something new of a mailbox is made with: what its directory has or, while that is not there, the
     /// nearest one above.
     pub(crate) fn permissions(&self, name: &str) -> Permissions {
-        let mut at = Some(name).filter(|name| *name != "INBOX");
+        let mut at = Some(name).filter(|name| *name != "INBOX" || !self.has_inbox);
         while let Some(name) = at {
             let node = self.node(name);
             if node.is_dir() {
@@ -249,7 +251,7 @@ impl Tree {
         }
     }
 
-    /// Every mailbox and node on disk but INBOX.
+    /// Every mailbox and node on disk. What is called INBOX may be none: the user's is elsewhere.
     pub(crate) fn list(&self, fs: &Fs) -> Result<Vec<Listed>> {
         let root = self.list_root();
         self.dirs.listing(fs, &root, |walk| {
@@ -294,7 +296,7 @@ impl Tree {
             let hidden = name.starts_with(b"..") || name.starts_with(b".temp.") || name.starts_with(b".nfs");
             let rest = match name.strip_prefix(b".") {
                 Some(rest) if is_dotted && !rest.is_empty() && !hidden => rest,
-                None if !is_dotted && name != b"INBOX" => name,
+                None if !is_dotted => name,
                 _ => return,
             };
             if may_be_dir(kind) {
@@ -349,10 +351,7 @@ impl Tree {
                 }
                 false => below.has(&path, b"cur"),
             };
-            // A directory with the root's INBOX in it is INBOX, not another mailbox of that name.
-            if name != "INBOX" {
-                found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
-            }
+            found.push(Listed { name: name.clone(), selectable, inferiors: true, marked: None });
             self.list_deep(walk, &below, &path, &name, depth + 1, found)?;
         }
         Ok(())

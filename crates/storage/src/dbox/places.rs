@@ -22,7 +22,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// Refuses what dbox cannot be, in 2.3's words where it has some.
-    pub(crate) fn new(location: Location, full_access: bool, multi: bool) -> Result<Self> {
+    pub(crate) fn new(location: Location, full_access: bool, multi: bool, has_inbox: bool) -> Result<Self> {
         let driver = &location.driver;
         if location.layout == Layout::MaildirPlusPlus {
             return Err(Error::Unsupported(
@@ -39,7 +39,7 @@ impl Places {
             )));
         }
         let dirs = Dirs::of(&location, (full_access, false));
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs } })
+        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, has_inbox, dirs } })
     }
 
     pub(crate) fn location(&self) -> &Location {

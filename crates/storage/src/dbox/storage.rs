@@ -68,7 +68,7 @@ impl DboxStorage {
     ) -> Result<Self> {
         let fs = fs.on_nfs(settings.nfs());
         let is_multi = location.driver == "mdbox";
-        let places = Places::new(location, settings.mail_full_filesystem_access, is_multi)?;
+        let places = Places::new(location, settings.mail_full_filesystem_access, is_multi, has_inbox)?;
         let attachments = attachments_of(&settings, &fs, &logger, is_multi)?;
         let store = is_multi.then(|| {
             let (fs, settings, logger) = (fs.clone(), settings.clone(), logger.clone());
@@ -90,11 +90,7 @@ impl DboxStorage {
     }
 
     fn check(&self, name: &str) -> Result<()> {
-        self.places.check(name)?;
-        match name == "INBOX" && !self.has_inbox {
-            true => Err(Error::NotFound(name.to_owned())),
-            false => Ok(()),
-        }
+        self.places.check(name)
     }
 
     /// Remembers `ALT=` in a symbolic link, and warns when it is not what it was: messages may be
@@ -417,7 +413,7 @@ impl Storage for DboxStorage {
     fn state(&self, name: &str) -> Result<MailboxState> {
         self.check(name)?;
         let has_node = |node: Option<PathBuf>| node.map_or(Ok(false), |node| self.exists(&node));
-        Ok(if name == "INBOX" || self.places.is_mailbox(&self.fs, name)? {
+        Ok(if name == "INBOX" && self.has_inbox || self.places.is_mailbox(&self.fs, name)? {
             MailboxState::Selectable
         } else if has_node(Some(self.places.node(name)))? || has_node(self.places.listed_node(name))? {
             MailboxState::NoSelect
@@ -444,7 +440,7 @@ impl Storage for DboxStorage {
     fn delete(&self, name: &str) -> Result<()> {
         self.check(name)?;
         let _lock = self.lock_list()?;
-        if name == "INBOX" {
+        if name == "INBOX" && (self.has_inbox || self.location().inbox.is_some()) {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
         match self.state(name)? {
@@ -665,8 +661,9 @@ fn attachments_of(
 /// What the directories have.
 fn list_of(places: &Places, fs: &Fs, has_inbox: bool) -> Result<Vec<Listed>> {
     let mut all = places.list(fs)?;
-    all.retain(|one| one.name != "INBOX");
-    if has_inbox {
+    let has_place = places.location().inbox.is_some() && places.is_mailbox(fs, "INBOX")?;
+    if has_inbox || has_place {
+        all.retain(|one| one.name != "INBOX");
         all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
     }
     Ok(all)

@@ -56,7 +56,7 @@ impl MaildirStorage {
         let fs = fs.on_nfs(settings.nfs());
         let (full_access, stat_dirs) = (settings.mail_full_filesystem_access, settings.maildir_stat_dirs);
         let dirs = Dirs::of(&location, (full_access, stat_dirs));
-        let tree = Tree { location, full_access, stat_dirs, dirs };
+        let tree = Tree { location, full_access, stat_dirs, has_inbox, dirs };
         let lister: Lister = {
             let (tree, fs) = (tree.clone(), fs.clone());
             Box::new(move || list_of(&tree, &fs, has_inbox))
@@ -66,11 +66,23 @@ impl MaildirStorage {
     }
 
     fn check(&self, name: &str) -> Result<()> {
-        self.tree.check(name)?;
-        match name == "INBOX" && !self.has_inbox {
-            true => Err(Error::NotFound(name.to_owned())),
-            false => Ok(()),
+        if name.is_empty() && self.may_be_root() {
+            return Ok(());
         }
+        self.tree.check(name)
+    }
+
+    /// Whether the root may be a Maildir of its own, which the namespace's prefix names: where it is not the
+    /// user's INBOX.
+    fn may_be_root(&self) -> bool {
+        let location = &self.tree.location;
+        let is_apart = !location.dir_name.is_empty() || !location.mailbox_dir.is_empty();
+        !self.has_inbox && !is_apart && matches!(location.layout, Layout::MaildirPlusPlus | Layout::Fs)
+    }
+
+    /// Whether a name is an INBOX that has a place of its own.
+    fn is_inbox(&self, name: &str) -> bool {
+        name == "INBOX" && (self.has_inbox || self.tree.location.inbox.is_some())
     }
 
     /// Whether the directories still have the times that the list index remembers.
@@ -96,7 +108,9 @@ impl MaildirStorage {
 
     fn at(&self, name: &str) -> At {
         let is_inbox = name == "INBOX" && self.has_inbox;
-        At::named(name, self.tree.encode(name), self.list_index.clone(), is_inbox)
+        // The list has no name for the root.
+        let list = self.list_index.clone().filter(|_| !name.is_empty());
+        At::named(name, self.tree.encode(name), list, is_inbox)
     }
 
     fn shared(&self, at: &At) -> Result<Arc<Shared<Maildir>>> {
@@ -139,7 +153,7 @@ impl MaildirStorage {
         let mkdir = |path: PathBuf| {
             self.fs.mkdir_all(&path, &permissions).map_err(|error| Error::io("mkdir", path.clone(), error))
         };
-        if let Some(node) = self.tree.listed_node(name).filter(|_| name != "INBOX") {
+        if let Some(node) = self.tree.listed_node(name).filter(|_| !self.is_inbox(name)) {
             mkdir(node)?;
         }
         mkdir(dir.clone())?;
@@ -148,7 +162,7 @@ impl MaildirStorage {
         }
         mkdir(self.tree.control(name))?;
         self.index_dir(name)?;
-        if self.tree.location.layout == Layout::MaildirPlusPlus && name != "INBOX" {
+        if self.tree.location.layout == Layout::MaildirPlusPlus && !self.is_inbox(name) {
             // Maildir++ marks subfolders so that delivery agents find the quota of the root.
             let path = dir.join("maildirfolder");
             self.fs.create(&path, &permissions).map_err(|error| Error::io("open", path, error))?;
@@ -329,7 +343,7 @@ impl MaildirStorage {
         other.check(to)?;
         let is_same = std::ptr::eq(self, other);
         let _lock = other.lock_list()?;
-        if from == "INBOX" {
+        if self.is_inbox(from) {
             return Err(Error::Unsupported("Renaming INBOX isn't supported.".to_owned()));
         }
         let mut children = Vec::new();
@@ -453,11 +467,14 @@ impl Storage for MaildirStorage {
 
     fn state(&self, name: &str) -> Result<MailboxState> {
         self.check(name)?;
-        if name == "INBOX" {
+        if name == "INBOX" && self.has_inbox {
             return Ok(MailboxState::Selectable);
         }
         if self.is_maildir(&self.tree.dir(name))? {
             return Ok(MailboxState::Selectable);
+        }
+        if name.is_empty() {
+            return Ok(MailboxState::Missing);
         }
         let node = self.tree.node(name);
         let has = |node: PathBuf| match self.fs.stamp(&node) {
@@ -500,7 +517,7 @@ impl Storage for MaildirStorage {
     fn delete(&self, name: &str) -> Result<()> {
         self.check(name)?;
         let _lock = self.lock_list()?;
-        if name == "INBOX" {
+        if self.is_inbox(name) {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
         match self.state(name)? {
@@ -695,8 +712,12 @@ impl Placed for MaildirStorage {
 /// What the directories have.
 fn list_of(tree: &Tree, fs: &Fs, has_inbox: bool) -> Result<Vec<Listed>> {
     let mut all = tree.list(fs)?;
-    if has_inbox {
-        all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None });
+    if has_inbox || tree.location.inbox.is_some() {
+        // A directory of that name holds others only.
+        let below = all.iter().position(|one| one.name == "INBOX").map(|at| all.swap_remove(at));
+        let inbox = Listed { name: "INBOX".to_owned(), selectable: true, inferiors: true, marked: None };
+        let is_there = has_inbox || tree.dir("INBOX").join("cur").is_dir();
+        all.extend(if is_there { Some(inbox) } else { below });
     }
     Ok(all)
 }

@@ -28,7 +28,10 @@ impl Places {
             // Directories of indexes stand for files and for directories: 2.3 opens none of them.
             return Err(Error::Unsupported("mbox: ITERINDEX isn't possible with this driver".to_owned()));
         }
-        Ok(Self { tree: Tree { location, full_access, stat_dirs: false, dirs: Dirs::default() }, has_inbox })
+        Ok(Self {
+            tree: Tree { location, full_access, stat_dirs: false, has_inbox, dirs: Dirs::default() },
+            has_inbox,
+        })
     }
 
     pub(super) fn location(&self) -> &Location {
@@ -67,11 +70,17 @@ impl Places {
     }
 
     pub(super) fn check(&self, name: &str) -> Result<()> {
-        self.check_name(name)?;
-        match name == "INBOX" && !self.has_inbox {
-            true => Err(Error::NotFound(name.to_owned())),
-            false => Ok(()),
-        }
+        self.check_name(name)
+    }
+
+    /// Whether a name is an INBOX that has a place of its own. Elsewhere it is a mailbox like others.
+    pub(super) fn is_inbox(&self, name: &str) -> bool {
+        name == "INBOX" && (self.has_inbox || self.location().inbox.is_some())
+    }
+
+    /// Whether a name is the user's INBOX.
+    pub(super) fn is_own_inbox(&self, name: &str) -> bool {
+        name == "INBOX" && self.has_inbox
     }
 
     pub(super) fn has_dir_name(&self) -> bool {
@@ -95,7 +104,7 @@ impl Places {
 
     /// The file with a mailbox's messages.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        if name == "INBOX" {
+        if self.is_inbox(name) {
             let default = || match self.is_flat() {
                 true => self.tree.node(name),
                 false => self.location().root.join("inbox"),
@@ -108,7 +117,7 @@ impl Places {
 
     /// Whether a mailbox is an INBOX elsewhere than below the root: where the system delivers to.
     pub(super) fn is_privileged(&self, name: &str) -> bool {
-        name == "INBOX" && !self.file(name).starts_with(&self.location().root)
+        self.is_inbox(name) && !self.file(name).starts_with(&self.location().root)
     }
 
     /// The directory of a mailbox's index, beside the file or in the same shape below `INDEX=`.
@@ -204,8 +213,8 @@ impl Places {
             true => self.list_flat(fs, &mut all)?,
             false => self.list_below(fs, &self.top(), "", 0, &mut all)?,
         }
-        all.retain(|one| one.name != "INBOX");
-        if self.has_inbox {
+        if self.has_inbox || self.location().inbox.as_ref().is_some_and(|inbox| inbox.is_file()) {
+            all.retain(|one| one.name != "INBOX");
             // Its mail is elsewhere: children may get a directory of the name.
             let inferiors = self.is_flat() || !self.top().join("INBOX").is_file();
             all.push(Listed { name: "INBOX".to_owned(), selectable: true, inferiors, marked: None });

@@ -166,7 +166,7 @@ impl MboxStorage {
     }
 
     fn at(&self, name: &str) -> At {
-        At::named(name, self.places.encode(name), self.list_index.clone(), name == "INBOX")
+        At::named(name, self.places.encode(name), self.list_index.clone(), self.places.is_own_inbox(name))
     }
 
     fn shared(&self, name: &str) -> Result<Arc<Shared<Mbox>>> {
@@ -260,7 +260,7 @@ impl MboxStorage {
         if other.places.node(to).ancestors().skip(1).any(Path::is_file) {
             return Err(Error::Unsupported("Mailbox doesn't allow inferior mailboxes".to_owned()));
         }
-        if from == "INBOX" {
+        if self.places.is_inbox(from) {
             // Where the system delivers to may be another disk. A new one is made when somebody opens it.
             let places = [(self.places.file(from), other.places.location().root.clone())];
             let places = places.iter().map(|(old, new)| (old.as_path(), new.as_path()));
@@ -348,7 +348,7 @@ impl Storage for MboxStorage {
             MailboxState::Selectable => {}
             MailboxState::NoSelect => return Err(Error::NotSelectable(name.to_owned())),
             // It is there always.
-            MailboxState::Missing if name == "INBOX" => self.make(name)?,
+            MailboxState::Missing if self.places.is_own_inbox(name) => self.make(name)?,
             MailboxState::Missing => return Err(Error::NotFound(name.to_owned())),
         }
         let access = rustix::fs::access(self.places.file(name), rustix::fs::Access::WRITE_OK);
@@ -362,7 +362,7 @@ impl Storage for MboxStorage {
 
     fn state(&self, name: &str) -> Result<MailboxState> {
         self.places.check(name)?;
-        if name == "INBOX" { Ok(MailboxState::Selectable) } else { self.places.found(name) }
+        if self.places.is_own_inbox(name) { Ok(MailboxState::Selectable) } else { self.places.found(name) }
     }
 
     fn create(&self, name: &str, directory: bool) -> Result<()> {
@@ -385,7 +385,7 @@ impl Storage for MboxStorage {
     fn delete(&self, name: &str) -> Result<()> {
         self.places.check(name)?;
         let _lock = self.lock_list()?;
-        if name == "INBOX" {
+        if self.places.is_inbox(name) {
             return Err(Error::Unsupported("INBOX can't be deleted.".to_owned()));
         }
         let node = self.places.node(name);
@@ -428,7 +428,10 @@ impl Storage for MboxStorage {
             [places.location().root.clone(), places.control_root(), index]
         };
         let (old, new) = (roots(&self.places), roots(&other.places));
-        place::check_devices(&self.fs, old.iter().map(PathBuf::as_path).zip(new.iter().map(PathBuf::as_path)))?;
+        place::check_devices(
+            &self.fs,
+            old.iter().map(PathBuf::as_path).zip(new.iter().map(PathBuf::as_path)),
+        )?;
         self.rename_between(from, other, to)
     }
 
