@@ -9,6 +9,7 @@ mod disk;
 mod faults;
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -228,6 +229,11 @@ fn verify_whole(kind: Kind, root: &Path, good: &[Found; 2], damaged: &[PathBuf])
         let lost = good.messages.iter().find(|one| !found.messages.contains(one));
         if let Some(lost) = lost.filter(|_| !damaged.iter().any(is_its)) {
             return Err(format!("{mailbox} was not damaged: {lost:?} is not in {:?}", found.messages));
+        }
+        // No message is copied within a mailbox here.
+        let guids: BTreeSet<&str> = found.messages.iter().map(|one| one.3.as_str()).collect();
+        if guids.len() < found.messages.len() {
+            return Err(format!("{mailbox}: a message is there twice: {:?}", found.messages));
         }
         all.extend(found.messages);
     }
