@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use harness::{Builder, Client, Host};
 
@@ -19,8 +20,12 @@ impl ReadOnly {
         };
         if is_root && run(&["--bind", &dir.display().to_string()]) {
             let mounted = Self(dir.to_owned());
-            if run(&["-o", "remount,bind,ro"]) {
-                return Some(mounted);
+            // A session that has just ended may still have files open for writing.
+            for _ in 0..100 {
+                if run(&["-o", "remount,bind,ro"]) {
+                    return Some(mounted);
+                }
+                std::thread::sleep(Duration::from_millis(100));
             }
         }
         assert!(!is_root || std::env::var("REQUIRE").as_deref() != Ok("all"), "nothing can be mounted here");
