@@ -550,21 +550,36 @@ impl Session {
 }
 
 fn put_answer(tag: &str, answer: &Answer, busy: Duration, all: Duration, out: &mut OutBuf) {
-    out.format(format_args!("{tag} {} ", answer.condition));
+    [tag, " ", answer.condition, " "].iter().for_each(|part| out.put(part.as_bytes()));
     if let Some(code) = &answer.code {
-        out.format(format_args!("[{code}] "));
+        ["[", code, "] "].iter().for_each(|part| out.put(part.as_bytes()));
     }
-    let wait = all.saturating_sub(busy);
-    let total = if all.as_millis() > 0 { format!(" + {}", floor_secs(all)) } else { String::new() };
-    out.line(format_args!("{} ({} + {}{total} secs).", answer.text, secs(busy), secs(wait)));
+    out.put(answer.text.as_bytes());
+    out.put(b" (");
+    put_secs(millis_up(busy), out);
+    out.put(b" + ");
+    put_secs(millis_up(all.saturating_sub(busy)), out);
+    if all.as_millis() > 0 {
+        out.put(b" + ");
+        put_secs(u64::try_from(all.as_millis()).unwrap_or(u64::MAX), out);
+    }
+    out.put(b" secs).\r\n");
 }
 
-/// Seconds with three digits, rounded up as 2.3 does, so that nothing takes no time.
+/// Seconds with three digits.
+fn put_secs(millis: u64, out: &mut OutBuf) {
+    let digit = |value: u64| b'0' + (value % 10) as u8;
+    out.number(millis / 1000);
+    out.put(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
+}
+
+/// Milliseconds, rounded up as 2.3 does, so that nothing takes no time.
+fn millis_up(time: Duration) -> u64 {
+    u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// The same in seconds with three digits.
 fn secs(time: Duration) -> String {
-    let millis = time.as_micros().div_ceil(1000);
+    let millis = millis_up(time);
     format!("{}.{:03}", millis / 1000, millis % 1000)
-}
-
-fn floor_secs(time: Duration) -> String {
-    format!("{}.{:03}", time.as_millis() / 1000, time.as_millis() % 1000)
 }

@@ -125,7 +125,7 @@ impl Namespace {
         if rest.ends_with(own) {
             return Err(invalid("Ends with hierarchy separator"));
         }
-        if rest.contains(&format!("{own}{own}")) {
+        if rest.split(own).skip(1).any(str::is_empty) {
             return Err(invalid("Has adjacent hierarchy separators"));
         }
         let rest = if own == below { rest.to_owned() } else { rest.replace(own, &below.to_string()) };

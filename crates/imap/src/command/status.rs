@@ -53,19 +53,23 @@ pub(super) fn wanted(asked: Asked) -> StatusItems {
 
 /// Appends the untagged STATUS response.
 pub(super) fn put_status(out: &mut OutBuf, name: &str, asked: Asked, status: &Status) {
-    let mut items = Vec::new();
-    let mut item = |is_asked: bool, name: &str, value: u64| {
-        if is_asked {
-            items.push(format!("{name} {value}"));
-        }
-    };
-    item(asked.messages, "MESSAGES", status.messages.into());
-    item(asked.recent, "RECENT", status.recent.into());
-    item(asked.uidnext, "UIDNEXT", status.uid_next.get().into());
-    item(asked.uidvalidity, "UIDVALIDITY", status.uid_validity.get().into());
-    item(asked.unseen, "UNSEEN", status.unseen.into());
-    item(asked.size, "SIZE", status.size.unwrap_or(0));
+    let items: [(_, &[u8], u64); 6] = [
+        (asked.messages, b"MESSAGES", status.messages.into()),
+        (asked.recent, b"RECENT", status.recent.into()),
+        (asked.uidnext, b"UIDNEXT", status.uid_next.get().into()),
+        (asked.uidvalidity, b"UIDVALIDITY", status.uid_validity.get().into()),
+        (asked.unseen, b"UNSEEN", status.unseen.into()),
+        (asked.size, b"SIZE", status.size.unwrap_or(0)),
+    ];
     out.put(b"* STATUS ");
     put_name(out, name);
-    out.line(format_args!(" ({})", items.join(" ")));
+    out.put(b" (");
+    let asked = items.into_iter().filter(|(is_asked, ..)| *is_asked);
+    for (at, (_, name, value)) in asked.enumerate() {
+        out.put(if at > 0 { b" " } else { b"" });
+        out.put(name);
+        out.put(b" ");
+        out.number(value);
+    }
+    out.put(b")\r\n");
 }
