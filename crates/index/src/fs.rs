@@ -269,20 +269,16 @@ impl Fs {
     /// closed, unless [`Fs::name`] gives it a name before.
     ///
     /// # Errors
-    /// `Unsupported` where files cannot be without a name or could not be given one later. Others are the
-    /// system's.
+    /// The system's, and `Unsupported` where no name could be given to it later. There may be many reasons for
+    /// either, from the file system to AppArmor: who gets one makes a file with a name.
     pub fn create_unnamed(&self, dir: &Path, permissions: &Permissions) -> io::Result<File> {
         use rustix::fs::{CWD, Mode, OFlags, openat};
-        use rustix::io::Errno;
         self.ask("open", dir, 0)?;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = match openat(CWD, dir, flags, Mode::from_raw_mode(permissions.file_mode)) {
-            // EISDIR is what says so that knows nothing of it.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Err(unsupported()),
-            opened => File::from(opened?),
-        };
+        let file = File::from(openat(CWD, dir, flags, Mode::from_raw_mode(permissions.file_mode))?);
         // There may be no /proc, for instance after chroot.
-        rustix::fs::access(by_descriptor(&file), rustix::fs::Access::EXISTS).map_err(|_| unsupported())?;
+        let can_be_named = rustix::fs::access(by_descriptor(&file), rustix::fs::Access::EXISTS).is_ok();
+        can_be_named.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
         self.tell(Change::CreateUnnamed(&file));
         self.permit(&file, permissions)?;
         Ok(file)
@@ -291,18 +287,11 @@ impl Fs {
     /// Gives a file without a name this one.
     ///
     /// # Errors
-    /// `AlreadyExists` where something has the name, `Unsupported` where that cannot be done after all. Others
-    /// are the system's.
+    /// `AlreadyExists` where something has the name. Others are the system's.
     pub fn name(&self, file: &File, to: &Path) -> io::Result<()> {
         use rustix::fs::{AtFlags, CWD, linkat};
-        use rustix::io::Errno;
         self.ask("link", to, 0)?;
-        match linkat(CWD, by_descriptor(file), CWD, to, AtFlags::SYMLINK_FOLLOW) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::XDEV) => {
-                return Err(unsupported());
-            }
-            named => named?,
-        }
+        linkat(CWD, by_descriptor(file), CWD, to, AtFlags::SYMLINK_FOLLOW)?;
         self.tell(Change::Name(file, to));
         Ok(())
     }
@@ -560,10 +549,6 @@ pub fn join(dir: &Path, name: &[u8]) -> std::path::PathBuf {
 /// A name for a file that may have no other.
 fn by_descriptor(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-fn unsupported() -> io::Error {
-    io::Error::from(io::ErrorKind::Unsupported)
 }
 
 /// The process's umask, read without changing it.

@@ -98,17 +98,11 @@ impl Batch {
     /// directory.
     fn create(&self) -> Result<(File, Option<TmpFile>, PathBuf, String)> {
         let maildir = self.maildir();
-        if self.done.len() < UNNAMED_MAX {
-            let dir = maildir.dir.join("tmp");
-            match maildir.fs.create_unnamed(&dir, &maildir.permissions) {
-                Ok(file) => {
-                    let (path, name) = self.temp();
-                    return Ok((file, None, path, name));
-                }
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::NotFound) => {}
-                Err(error) => return Err(Error::io("open", dir, error)),
-            }
+        if self.done.len() < UNNAMED_MAX
+            && let Ok(file) = maildir.fs.create_unnamed(&maildir.dir.join("tmp"), &maildir.permissions)
+        {
+            let (path, name) = self.temp();
+            return Ok((file, None, path, name));
         }
         let (file, tmp, name) = self.create_named()?;
         let path = tmp.path.clone();
@@ -249,14 +243,16 @@ impl Batch {
         let fs = &self.maildir().fs;
         match held {
             Held::Unnamed(file) => match fs.name(file, to) {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.put_copy(file, to),
-                named => named.map_err(|error| Error::io("link", to, error)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Err(Error::io("link", to, error))
+                }
+                named => named.or_else(|_| self.put_copy(file, to)),
             },
             Held::Tmp(tmp) => fs.rename(&tmp.path, to).map_err(|error| Error::io("rename", &tmp.path, error)),
         }
     }
 
-    /// A file that cannot get a name, against expectation.
+    /// For a file that cannot get a name, against expectation. What is wrong with the directory shows here, too.
     fn put_copy(&self, file: &File, to: &Path) -> Result<()> {
         let fs = &self.maildir().fs;
         let (copy, tmp, _) = self.create_named()?;
