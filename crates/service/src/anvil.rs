@@ -308,6 +308,9 @@ impl Talk {
             Ok(link) => self.link = Some(link),
             Err(error) => return self.log.error(format_args!("anvil: {}", base::chain(&error))),
         }
+        // What was asked over a link before nobody answers any more.
+        self.waiting.penalties.clear();
+        self.waiting.others.clear();
         let announced: Vec<What> =
             self.anvil.sessions().values().map(|announced| announced.what.clone()).collect();
         for what in announced {
@@ -371,5 +374,31 @@ async fn heard(link: &mut Option<Link>) -> Option<FromAnvil> {
     match link {
         Some(link) => link.receive().await.ok().flatten(),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// anvil has died before it took the line, which nobody closes: the master just gives another one.
+    #[test]
+    fn what_was_asked_over_a_replaced_line_does_not_wait() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, _theirs) = UnixStream::pair().unwrap();
+            let anvil = Anvil::start(ours.into(), Logger::new(""));
+            let asker = anvil.clone();
+            let asked = tokio::spawn(async move { asker.penalty([192, 0, 2, 1].into()).await });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!asked.is_finished());
+            let (again, _theirs) = UnixStream::pair().unwrap();
+            anvil.reconnect(again.into());
+            let answer = tokio::time::timeout(Duration::from_secs(60), asked).await;
+            assert_eq!(answer.unwrap().unwrap(), Penalty::default());
+        });
     }
 }
