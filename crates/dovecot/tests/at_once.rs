@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::{Client, Host, SharedMail, Under, needs};
+use harness::{Client, Host, Random, SharedMail, Under, needs};
 
 /// Sessions on each side.
 const SESSIONS: u64 = 3;
@@ -40,7 +40,7 @@ struct Ledger {
 
 struct Session<'a> {
     client: Client,
-    random: u64,
+    random: Random,
     number: &'a AtomicU32,
     /// Those of INBOX that this session added and nobody else removes.
     own: Vec<(u32, String)>,
@@ -48,28 +48,14 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn below(&mut self, end: u64) -> u64 {
-        self.random =
-            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.random >> 33) % end
-    }
-
-    fn flags(&mut self) -> String {
-        const WORDS: [&str; 9] =
-            ["\\Seen", "\\Answered", "\\Flagged", "\\Draft", "$Forwarded", "NonJunk", "kw1", "kw2", "kw3"];
-        let count = self.below(3);
-        let words: Vec<_> = (0..count).map(|_| WORDS[self.below(WORDS.len() as u64) as usize]).collect();
-        words.join(" ")
-    }
-
     fn step(&mut self) {
-        match self.below(10) {
+        match self.random.below(10) {
             0..=2 => self.append(),
             3..=5 => {
-                let (sign, flags) = (["+", "-", ""][self.below(3) as usize], self.flags());
+                let (sign, flags) = (["+", "-", ""][self.random.below(3) as usize], self.random.flags());
                 let highest = u64::from(self.own.iter().map(|own| own.0).max().unwrap_or(1));
-                let first = 1 + self.below(highest);
-                let last = first + self.below(5);
+                let first = 1 + self.random.below(highest);
+                let last = first + self.random.below(5);
                 ok(&mut self.client, &format!("UID STORE {first}:{last} {sign}FLAGS ({flags})"));
             }
             6 => self.copy("COPY"),
@@ -86,9 +72,9 @@ impl Session<'_> {
 
     fn append(&mut self) {
         let subject = format!("m{}", self.number.fetch_add(1, Ordering::Relaxed));
-        let size = self.below(2000) as usize;
+        let size = self.random.below(2000) as usize;
         let text = format!("From: a@example.com\r\nSubject: {subject}\r\n\r\n{}\r\n", "x".repeat(size));
-        let flags = self.flags();
+        let flags = self.random.flags();
         let lines = ok(&mut self.client, &format!("APPEND INBOX ({flags}) {{{}+}}\r\n{text}", text.len()));
         let uid = code(lines.last().unwrap(), "APPENDUID", 1);
         self.own.push((uid, subject.clone()));
@@ -97,7 +83,7 @@ impl Session<'_> {
 
     fn one(&mut self) -> Option<usize> {
         let count = self.own.len() as u64;
-        (count > 0).then(|| self.below(count) as usize)
+        (count > 0).then(|| self.random.below(count) as usize)
     }
 
     fn copy(&mut self, command: &str) {
@@ -141,7 +127,8 @@ fn code(line: &str, name: &str, at: usize) -> u32 {
 fn work(host: &Host, seed: u64, number: &AtomicU32, until: Instant) -> Ledger {
     let mut client = host.login("user");
     ok(&mut client, "SELECT INBOX");
-    let mut session = Session { client, random: seed, number, own: Vec::new(), ledger: Ledger::default() };
+    let mut session =
+        Session { client, random: Random(seed), number, own: Vec::new(), ledger: Ledger::default() };
     session.append();
     while Instant::now() < until {
         session.step();

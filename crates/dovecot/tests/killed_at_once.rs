@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::needs::HUNG;
-use harness::{Client, Host, SharedMail, Under, needs, wait_for};
+use harness::{Client, Host, Random, SharedMail, Under, needs, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -128,7 +128,7 @@ struct Session<'a> {
     excuse: Excuse,
     shared: &'a Shared,
     name: String,
-    random: u64,
+    random: Random,
     client: Option<Client>,
     validity: u32,
     /// Those of INBOX that are there once for certain, and that nobody else does something to.
@@ -138,20 +138,6 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn below(&mut self, end: u64) -> u64 {
-        self.random =
-            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.random >> 33) % end
-    }
-
-    fn flags(&mut self) -> String {
-        const WORDS: [&str; 9] =
-            ["\\Seen", "\\Answered", "\\Flagged", "\\Draft", "$Forwarded", "NonJunk", "kw1", "kw2", "kw3"];
-        let count = self.below(3);
-        let words: Vec<_> = (0..count).map(|_| WORDS[self.below(WORDS.len() as u64) as usize]).collect();
-        words.join(" ")
-    }
-
     /// A session that has INBOX selected.
     fn log_in(&mut self) -> Option<()> {
         let mut client = log_in(&self.side.host)?;
@@ -184,7 +170,7 @@ impl Session<'_> {
 
     fn step(&mut self) {
         self.shared.done.fetch_add(1, Ordering::Relaxed);
-        match self.below(16) {
+        match self.random.below(16) {
             0..=3 => self.append(),
             4 | 5 => match self.side.host.under() {
                 Under::Dovecot => self.deliver(),
@@ -192,15 +178,15 @@ impl Session<'_> {
             },
             6 => self.save(),
             7 | 8 => {
-                let (sign, flags) = (["+", "-", ""][self.below(3) as usize], self.flags());
-                let first = 1 + self.below(300);
-                let last = first + self.below(5);
+                let (sign, flags) = (["+", "-", ""][self.random.below(3) as usize], self.random.flags());
+                let first = 1 + self.random.below(300);
+                let last = first + self.random.below(5);
                 self.command(&format!("UID STORE {first}:{last} {sign}FLAGS ({flags})"));
             }
             9 => self.copy(),
             10 | 11 => self.transfer(),
             12 | 13 => self.expunge(),
-            14 if self.below(4) == 0 => {
+            14 if self.random.below(4) == 0 => {
                 self.doveadm(&["purge", "-u", "user"], None);
             }
             _ => self.look(),
@@ -219,7 +205,7 @@ impl Session<'_> {
 
     fn new_message(&mut self) -> (String, String) {
         let id = format!("m{}x", self.shared.number.fetch_add(1, Ordering::Relaxed));
-        let size = self.below(2000) as usize;
+        let size = self.random.below(2000) as usize;
         let text = format!("From: a@example.com\r\nSubject: {id}\r\n\r\n{id}\r\n{}\r\n", "x".repeat(size));
         (id, text)
     }
@@ -240,7 +226,7 @@ impl Session<'_> {
             return;
         }
         let (id, text) = self.new_message();
-        let flags = self.flags();
+        let flags = self.random.flags();
         let done = self.command(&format!("APPEND INBOX ({flags}) {{{}+}}\r\n{text}", text.len()));
         self.shared.event(&format!("{} that was {id}", self.name));
         if let Some((Outcome::Done, lines)) = &done
@@ -287,8 +273,8 @@ impl Session<'_> {
         command.arg("-c").arg(host.conf()).args(args).stdin(Stdio::null()).stdout(Stdio::null());
         let errors = self.scratch.with_extension("err");
         command.stderr(std::fs::File::create(&errors).expect("a file"));
-        let kills = self.below(2) == 0;
-        let micros = 5_000 + self.below(60_000);
+        let kills = self.random.below(2) == 0;
+        let micros = 5_000 + self.random.below(60_000);
         let mut child = command.spawn().expect("a program");
         if kills {
             std::thread::sleep(Duration::from_micros(micros));
@@ -311,7 +297,7 @@ impl Session<'_> {
     /// Takes one of the own messages; it is to be given back if it is as it was.
     fn one(&mut self) -> Option<String> {
         let count = self.own.len() as u64;
-        (count > 5).then(|| self.below(count) as usize).map(|at| self.own.swap_remove(at))
+        (count > 5).then(|| self.random.below(count) as usize).map(|at| self.own.swap_remove(at))
     }
 
     /// The UID of an own message in INBOX.
@@ -327,7 +313,7 @@ impl Session<'_> {
 
     fn copy(&mut self) {
         let Some(id) = self.one() else { return };
-        let outcome = if self.below(3) == 0 {
+        let outcome = if self.random.below(3) == 0 {
             let args = ["copy", "-u", "user", "Other", "mailbox", "INBOX", "header", "subject", &id];
             self.doveadm(&args, None)
         } else {
@@ -344,7 +330,7 @@ impl Session<'_> {
 
     fn transfer(&mut self) {
         let Some(id) = self.one() else { return };
-        let outcome = if self.below(3) == 0 {
+        let outcome = if self.random.below(3) == 0 {
             let args = ["move", "-u", "user", "Other", "mailbox", "INBOX", "header", "subject", &id];
             self.doveadm(&args, None)
         } else {
@@ -366,7 +352,7 @@ impl Session<'_> {
 
     fn expunge(&mut self) {
         let Some(id) = self.one() else { return };
-        let outcome = if self.below(3) == 0 {
+        let outcome = if self.random.below(3) == 0 {
             self.doveadm(&["expunge", "-u", "user", "mailbox", "INBOX", "header", "subject", &id], None)
         } else {
             let Some(uid) = self.uid(&id) else { return self.own.push(id) };
@@ -636,11 +622,8 @@ fn agree(shared: &Shared, sides: &[Side; 2], when: &str) {
 
 /// Kills mail processes of both sides until told to stop.
 fn killer(sides: &[Side; 2], shared: &Shared, seed: u64) {
-    let mut random = seed;
-    let mut below = |end: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % end
-    };
+    let mut random = Random(seed);
+    let mut below = |end| random.below(end);
     while !shared.stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_micros(5_000 + below(80_000)));
         let side = &sides[below(2) as usize];
@@ -685,7 +668,7 @@ fn round(
                 scope.spawn(move || {
                     let side = &sides[number % 2];
                     let name = format!("{number} {:?}", side.host.under());
-                    let random = seed * 1000 + number as u64;
+                    let random = Random(seed * 1000 + number as u64);
                     let scratch = place.join(format!("message{number}"));
                     let excuse = Excuse::of(driver, sides, side.host.under());
                     let (client, validity) = (None, 0);

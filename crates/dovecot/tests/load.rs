@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use harness::{Builder, Client, Host, Under, wait_for};
+use harness::{Builder, Client, Host, Random, Under, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -154,7 +154,7 @@ fn imap_is_killed_all_the_time(location: &str) {
     let config = format!("mail_location = {location}\nmail_index_log_rotate_max_size = 16k\n");
     let host = Builder::new(env!("CARGO_BIN_EXE_dovecot")).user("load", "pass").config(&config).start();
     let seconds = std::env::var("KILL_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
-    let (began, mut random) = (std::time::Instant::now(), 1u64);
+    let (began, mut random) = (std::time::Instant::now(), Random(1));
     let (mut kills, mut acknowledged) = (0, 0);
     for round in 0.. {
         if round > 0 && began.elapsed().as_secs() >= seconds {
@@ -163,9 +163,7 @@ fn imap_is_killed_all_the_time(location: &str) {
         let fates = under_load(&host, "load", || {
             for _ in 0..10 {
                 // What is random about it is where the processes are by then.
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                thread::sleep(std::time::Duration::from_micros(5_000 + (random >> 33) % 60_000));
+                thread::sleep(std::time::Duration::from_micros(5_000 + random.below(60_000)));
                 let pids = host.pids("imap");
                 kills += pids.len();
                 kill_all(&pids);

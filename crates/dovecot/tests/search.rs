@@ -1,21 +1,7 @@
 //! SEARCH, SORT and THREAD answer as real Dovecot does, over mail that is as odd as real mail: the same
 //! messages go to both servers, and then every answer must be the same line.
 
-use harness::{Builder, Client, Host, Under, needs};
-
-/// A small generator, so that every run has the same mail.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % limit
-    }
-
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.below(list.len())]
-    }
-}
+use harness::{Builder, Client, Host, Random, Under, needs};
 
 const SUBJECTS: &[&str] = &[
     "hello world",
@@ -95,36 +81,36 @@ const BODIES: &[&str] = &[
 fn message(random: &mut Random, number: usize) -> String {
     let mut text = String::new();
     let mut field = |name: &str, value: &str| text += &format!("{name}: {value}\r\n");
-    if random.below(20) > 0 {
+    if random.index(20) > 0 {
         field("Date", random.pick(DATES));
     }
-    if random.below(20) > 0 {
+    if random.index(20) > 0 {
         field("Subject", random.pick(SUBJECTS));
     }
     for name in ["From", "To", "Cc"] {
-        if random.below(5) > 0 {
+        if random.index(5) > 0 {
             field(name, random.pick(PEOPLE));
         }
     }
     // Few names, so that there are duplicates, loops and references to what is not there.
-    let id = |random: &mut Random| match random.below(30) {
+    let id = |random: &mut Random| match random.index(30) {
         0 => "<broken>".to_owned(),
         1 => "<\"a b\"@example.com>".to_owned(),
         2 => "<no at>".to_owned(),
         3 => "<a (c) . b@ example.com>".to_owned(),
-        _ => format!("<{}@example.com>", random.below(150)),
+        _ => format!("<{}@example.com>", random.index(150)),
     };
-    if random.below(10) > 0 {
-        let own = if random.below(6) > 0 { format!("<{number}@example.com>") } else { id(random) };
+    if random.index(10) > 0 {
+        let own = if random.index(6) > 0 { format!("<{number}@example.com>") } else { id(random) };
         field("Message-ID", &own);
     }
-    if random.below(3) > 0 {
-        let count = random.below(5);
+    if random.index(3) > 0 {
+        let count = random.index(5);
         let ids: Vec<String> = (0..count).map(|_| id(random)).collect();
         field("References", &ids.join("\r\n "));
     }
-    if random.below(3) > 0 {
-        let ids: Vec<String> = (0..1 + random.below(2)).map(|_| id(random)).collect();
+    if random.index(3) > 0 {
+        let ids: Vec<String> = (0..1 + random.index(2)).map(|_| id(random)).collect();
         field("In-Reply-To", &format!("your message {}", ids.join(" ")));
     }
     field("X-Number", &format!("number  {number}"));
@@ -141,7 +127,7 @@ fn fill(client: &mut Client) {
         let text = message(&mut random, number);
         let flags =
             random.pick(&["", "\\Seen", "\\Seen \\Flagged", "\\Answered work", "\\Deleted", "work \\Draft"]);
-        let (day, hour) = (1 + random.below(28), random.below(24));
+        let (day, hour) = (1 + random.index(28), random.index(24));
         let date = format!("\"{day:02}-Feb-2024 {hour:02}:00:00 +0000\"");
         let command = format!("APPEND INBOX ({flags}) {date} {{{}+}}\r\n{text}", text.len());
         let lines = client.imap("a", &command);
