@@ -49,7 +49,8 @@ pub trait Storage: Any + Send + Sync {
         self.open(name, OpenMode::ReadOnly)?.guid()
     }
 
-    /// Renames a mailbox and its children. INBOX cannot be renamed here.
+    /// Renames a mailbox and its children. Whether the user's INBOX can be renamed is the format's and the
+    /// layout's.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
     /// Moves a mailbox and its children to another storage, where that keeps mail in the same way.
@@ -518,7 +519,8 @@ pub trait SaveBatch: Send {
     fn end(&mut self) -> Result<()>;
 
     /// Adds a copy of a message, by hard link where that is possible. `meta` as for
-    /// [`begin`](Self::begin); its dates come from the source where they are `None`.
+    /// [`begin`](Self::begin); its dates come from the source where they are `None`. Says whether the bytes
+    /// are the original's.
     fn copy(&mut self, source: &mut dyn Mailbox, uid: Uid, meta: SaveMeta) -> Result<CopyBytes>;
 
     /// Makes all ended messages visible at once, in order, on disk as `mail_fsync` says.

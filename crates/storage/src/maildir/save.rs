@@ -246,7 +246,11 @@ impl Batch {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     Err(Error::io("link", to, error))
                 }
-                named => named.or_else(|_| self.put_copy(file, to)),
+                named => named.or_else(|error| {
+                    let (logger, name) = (&self.maildir().logger, to.display());
+                    logger.debug(format_args!("{name}: cannot get its name ({error}), goes through tmp/"));
+                    self.put_copy(file, to)
+                }),
             },
             Held::Tmp(tmp) => fs.rename(&tmp.path, to).map_err(|error| Error::io("rename", &tmp.path, error)),
         }
